@@ -1,0 +1,57 @@
+"""The article's three classes over the framework: what is left of its listing when autograd does the rest.
+
+The article writes `feed_forward` and `propagate_backward` by hand for each; here `forward` is the whole class, and
+``loss.backward()`` finds every gradient. The overlay moves by one, and the sigmoid is inside.
+"""
+
+import numpy as np
+
+from .nn.init import normal
+from .nn.module import Module
+from .ops import correlate2d, maxpool, sigmoid
+from .ops.checks import integer, pair
+from .tensor import Tensor
+
+Rng = np.random.Generator | None
+
+
+class FeatureMap(Module):
+    """One feature map: ``a = σ(correlate2d(a_prev, w, "valid") + b)``, with one shared bias.
+
+    >>> a = FeatureMap((2, 2))(Tensor(np.arange(20.0).reshape(4, 5)))
+    >>> a.shape
+    (3, 4)
+    """
+
+    def __init__(self, overlay_shape: tuple[int, int], *, rng: Rng = None) -> None:
+        self.w = normal(pair("FeatureMap", "overlay_shape", overlay_shape, 1), 1, rng)
+        self.b = normal((1, 1), 1, rng)
+
+    def forward(self, a_prev: Tensor) -> Tensor:
+        """(H, W) to (H - KH + 1, W - KW + 1)."""
+        return sigmoid(correlate2d(a_prev, self.w) + self.b)
+
+
+class MaxPoolingMap(Module):
+    """The largest activation under each place of the overlay."""
+
+    def __init__(self, overlay_shape: tuple[int, int]) -> None:
+        self.overlay_shape = pair("MaxPoolingMap", "overlay_shape", overlay_shape, 1)
+
+    def forward(self, a_prev: Tensor) -> Tensor:
+        """(H, W) to (H - KH + 1, W - KW + 1)."""
+        return maxpool(a_prev, self.overlay_shape)
+
+
+class FullyConnectedLayer(Module):
+    """``a = σ(w a_prev + b)``, all of the previous layer as one column."""
+
+    def __init__(self, num_inputs: int, num_neurons: int, *, rng: Rng = None) -> None:
+        num_inputs = integer("FullyConnectedLayer", "num_inputs", num_inputs, 1)
+        num_neurons = integer("FullyConnectedLayer", "num_neurons", num_neurons, 1)
+        self.w = normal((num_neurons, num_inputs), 1, rng)
+        self.b = normal((num_neurons, 1), 1, rng)
+
+    def forward(self, a_prev: Tensor) -> Tensor:
+        """Any shape of num_inputs numbers to a column (num_neurons, 1)."""
+        return sigmoid(self.w @ a_prev.reshape(-1, 1) + self.b)

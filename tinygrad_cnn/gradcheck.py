@@ -1,0 +1,167 @@
+"""Numerical proof of a backward rule: central differences along random directions, in float64."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .graph import enable_grad
+from .tensor import Tensor, as_tensor, grad
+
+
+class GradcheckError(ValueError):
+    """A rule and the numbers disagree, or the function has a kink where it was checked."""
+
+
+def gradcheck(
+    fn: Callable[..., Tensor],
+    *inputs: Tensor,
+    order: int = 1,
+    eps: float = 1e-6,
+    rtol: float = 1e-5,
+    atol: float = 1e-7,
+    directions: int = 3,
+    seed: int = 0,
+) -> bool:
+    """Check the gradients of ``fn`` at ``inputs`` against central differences.
+
+    For random directions d and a random cotangent v it holds ``Σ v·(fn(x + εd) - fn(x - εd)) / 2ε`` against
+    ``Σ d·∂(v·fn)/∂x``. A cotangent of ones would not do: the gradient of ``softmax(x).sum()`` is 0, right or wrong.
+
+    Args:
+        fn: takes as many tensors as there are inputs and returns one tensor; no chance in it.
+        inputs: where to check; those that require a gradient are checked (all, if none does), in float64.
+        order: 1, or 2 to check the rules of the rules as well.
+        eps: the step; smaller than the distance to any kink.
+        rtol, atol: the difference allowed, relative to the larger and absolute.
+        directions: how many random directions for each input.
+        seed: of the random directions and cotangents.
+
+    Returns True. Raises GradcheckError if a gradient is wrong, has another shape, is missing, is not finite, or if
+    the slopes to the two sides differ: then there is a kink at the point, and no gradient to check.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.gradcheck(tg.sigmoid, tg.Tensor([0.5, -1.0]), order=2)
+    True
+    """
+    if order not in (1, 2):
+        raise ValueError(f"gradcheck: order must be 1 or 2, got {order!r}")
+    rng = np.random.default_rng(seed)
+    points = [as_tensor("gradcheck", t) for t in inputs]
+    chosen = [t.requires_grad for t in points]
+    checked = [c or (not any(chosen) and t.dtype.kind == "f") for c, t in zip(chosen, points, strict=True)]
+    if not any(checked):
+        raise ValueError("gradcheck: there is no floating point input to check")
+    fixed = [t.astype(np.float64).detach() if t.dtype.kind == "f" else t for t in points]
+    arrays = [t.data for t in fixed]
+
+    def at(values: Sequence[NDArray[np.float64]]) -> list[Tensor]:
+        return [
+            Tensor(a, requires_grad=True) if c else t for a, c, t in zip(values, checked, fixed, strict=True)
+        ]
+
+    _check(fn, at, arrays, checked, rng, (eps, rtol, atol, directions), "")
+    if order == 2:
+        cotangent = rng.standard_normal(fn(*at(arrays)).shape)
+
+        def first_gradients(*tensors: Tensor) -> Tensor:
+            """A number made of all first gradients: its gradient is a second derivative in every pair of inputs."""
+            total = _scalar(fn(*tensors), cotangent)
+            inner = np.random.default_rng(seed + 1)
+            wanted = [t for t, c in zip(tensors, checked, strict=True) if c]
+            slopes = grad(total, wanted, create_graph=True)
+            return _sum([_scalar(s, inner.standard_normal(s.shape)) for s in slopes])
+
+        _check(first_gradients, at, arrays, checked, rng, (eps, rtol, atol, directions), "second order, ")
+    return True
+
+
+def _check(
+    fn: Callable[..., Tensor],
+    at: Callable[[Sequence[NDArray[np.float64]]], list[Tensor]],
+    arrays: list[NDArray[np.float64]],
+    checked: list[bool],
+    rng: np.random.Generator,
+    settings: tuple[float, float, float, int],
+    what: str,
+) -> None:
+    """Check every chosen input of ``fn`` at ``arrays``."""
+    eps, rtol, atol, directions = settings
+    tensors = at(arrays)
+    y = fn(*tensors)
+    cotangent = rng.standard_normal(y.shape)
+    gradients = _gradients(y, cotangent, tensors, checked)
+    for k, gradient in enumerate(gradients):
+        if not checked[k]:
+            continue
+        if gradient.shape != arrays[k].shape:
+            raise GradcheckError(
+                f"gradcheck: {what}input {k} has shape {arrays[k].shape}, its gradient {gradient.shape}"
+            )
+        for _ in range(directions):
+            d = rng.standard_normal(arrays[k].shape)
+            expected = float((gradient * d).sum())
+            values = [
+                _value(fn, at, arrays, k, step * d, cotangent) for step in (-2 * eps, -eps, 0.0, eps, 2 * eps)
+            ]
+            _compare(values, expected, (eps, rtol, atol), f"{what}input {k}, shape {arrays[k].shape}")
+
+
+def _compare(values: list[float], expected: float, settings: tuple[float, float, float], where: str) -> None:
+    """Hold the rule's slope against the slopes between five points on a line."""
+    eps, rtol, atol = settings
+    if not np.isfinite([*values, expected]).all():
+        raise GradcheckError(f"gradcheck: {where}: not finite: the rule gives {expected}, the values are {values}")
+    left, right = (values[2] - values[1]) / eps, (values[3] - values[2]) / eps
+    far_left, far_right = (values[2] - values[0]) / (2 * eps), (values[4] - values[2]) / (2 * eps)
+    slope = (values[3] - values[1]) / (2 * eps)
+    rounding = 64 * np.finfo(np.float64).eps * max(1.0, *map(abs, values)) / eps
+    allowed = atol + rtol * max(abs(slope), abs(expected)) + rounding
+    if abs(slope - expected) <= allowed:
+        return
+    # Curvature makes the sides differ in proportion to the step; a kink makes them differ just as much at any step.
+    gap, far_gap = right - left, far_right - far_left
+    if abs(gap) > 4 * rounding and abs(gap - far_gap) < 0.25 * abs(gap):
+        raise GradcheckError(
+            f"gradcheck: {where}: not differentiable here: the slope is {left:.9g} on one side and {right:.9g} on the "
+            f"other (the rule gives {expected:.9g}); move the point, or shrink eps={eps:g}"
+        )
+    raise GradcheckError(
+        f"gradcheck: {where}: the rule gives {expected:.9g}, the numbers {slope:.9g} "
+        f"(difference {abs(slope - expected):.3g}, allowed {allowed:.3g})"
+    )
+
+
+def _value(
+    fn: Callable[..., Tensor],
+    at: Callable[[Sequence[NDArray[np.float64]]], list[Tensor]],
+    arrays: list[NDArray[np.float64]],
+    k: int,
+    step: NDArray[np.float64],
+    cotangent: NDArray[np.float64],
+) -> float:
+    moved = [a + step if i == k else a for i, a in enumerate(arrays)]
+    return float((fn(*at(moved)).data * cotangent).sum())
+
+
+def _gradients(
+    y: Tensor, cotangent: NDArray[np.float64], tensors: list[Tensor], checked: list[bool]
+) -> list[NDArray[np.float64]]:
+    """The rules' gradients; zeros for an input that the result does not depend on."""
+    if y.requires_grad:
+        y.backward(cotangent)
+    return [
+        t.grad.data if c and t.grad is not None else np.zeros(t.shape) for t, c in zip(tensors, checked, strict=True)
+    ]
+
+
+def _scalar(y: Tensor, cotangent: NDArray[np.float64]) -> Tensor:
+    with enable_grad():
+        return (y * cotangent).sum()
+
+
+def _sum(terms: list[Tensor]) -> Tensor:
+    total = terms[0]
+    for t in terms[1:]:
+        total = total + t
+    return total

@@ -1,0 +1,51 @@
+"""Which kernels compute: ``numpy``, ``scipy`` or ``numba``, chosen by `set_kernels`."""
+
+import importlib
+import importlib.util
+from typing import cast
+
+from .interface import KernelSet
+
+_MODULES = {"numpy": "numpy_kernels", "scipy": "scipy_kernels", "numba": "numba_kernels"}
+_chosen = "auto"
+_loaded: KernelSet | None = None
+
+
+def set_kernels(name: str) -> None:
+    """Choose the kernel set for every later operation, in all threads.
+
+    ``"numpy"``: matrix products over windows. ``"scipy"``: the article's literal ``scipy.signal`` calls, slow and
+    readable. ``"numba"``: compiled loops (extra ``fast``). ``"auto"``, the default: numba when installed, else numpy.
+
+    Raises ValueError for another name, ImportError when numba is asked for and missing.
+
+    >>> set_kernels("numpy")
+    >>> get_kernels()
+    'numpy'
+    >>> set_kernels("auto")
+    """
+    global _chosen, _loaded
+    if name != "auto" and name not in _MODULES:
+        raise ValueError(f"set_kernels: name must be 'auto', 'numpy', 'scipy' or 'numba', got {name!r}")
+    if name == "numba" and not _has_numba():
+        raise ImportError("set_kernels: the numba kernels need the extra `fast`: pip install 'tinygrad_cnn[fast]'")
+    _chosen, _loaded = name, None
+
+
+def get_kernels() -> str:
+    """The name of the kernel set in use, with ``"auto"`` resolved."""
+    if _chosen != "auto":
+        return _chosen
+    return "numba" if _has_numba() else "numpy"
+
+
+def current() -> KernelSet:
+    """The kernel set in use; loads it at the first call, so that importing the package stays light."""
+    global _loaded
+    if _loaded is None:
+        _loaded = cast(KernelSet, importlib.import_module(f".{_MODULES[get_kernels()]}", __name__))
+    return _loaded
+
+
+def _has_numba() -> bool:
+    return importlib.util.find_spec("numba") is not None

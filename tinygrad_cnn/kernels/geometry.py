@@ -1,0 +1,56 @@
+"""Where a window stands: the sizes, strides, paddings and dilations that every kernel shares.
+
+All images are ``(N, C, H, W)``: batch, channels, rows, columns; filters are ``(F, C // groups, KH, KW)``.
+"""
+
+from typing import NamedTuple
+
+Pair = tuple[int, int]
+
+
+class Sliding(NamedTuple):
+    """How filters move over images; ``padding`` is zeros on both sides, ``groups`` splits the channels."""
+
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+
+
+class Window(NamedTuple):
+    """A pooling overlay: its shape, and how it moves (max pooling pads with minus infinity, the average with zeros)."""
+
+    shape: Pair
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+
+    @property
+    def tiles(self) -> bool:
+        """True when no two windows share a pixel, so that a gradient may be written instead of added."""
+        return all(s >= reach(k, d) for s, k, d in zip(self.stride, self.shape, self.dilation, strict=True))
+
+
+def plane(shape: tuple[int, ...]) -> Pair:
+    """Rows and columns: the last two lengths of a shape."""
+    rows, columns = shape[-2:]
+    return rows, columns
+
+
+def reach(size: int, dilation: int) -> int:
+    """How many pixels a window of ``size`` taps covers along one axis."""
+    return dilation * (size - 1) + 1
+
+
+def places(length: int, size: int, stride: int, padding: int, dilation: int) -> int:
+    """How many places a window has along one axis: ``(length + 2 padding - reach) // stride + 1``, or 0 if none."""
+    room = length + 2 * padding - reach(size, dilation)
+    return room // stride + 1 if room >= 0 else 0
+
+
+def map_shape(image: Pair, window: Pair, how: Sliding | Window) -> Pair:
+    """The rows and columns of the map that a window of shape ``window`` makes from an image of shape ``image``."""
+    rows, columns = (
+        places(*axis) for axis in zip(image, window, how.stride, how.padding, how.dilation, strict=True)
+    )
+    return rows, columns

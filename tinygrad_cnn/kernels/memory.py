@@ -1,0 +1,72 @@
+"""Large temporaries, used again instead of asked for again: a fresh page costs more than the sum that fills it."""
+
+import math
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+_SMALL = 1 << 16  # below 64 KiB the allocator's own lists are as quick
+_LIMIT = 1 << 28  # idle bytes kept a thread; what is idle beyond that goes back to the system
+
+_pools = threading.local()
+
+
+def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """An uninitialised C-contiguous array, in memory that no other array uses any more.
+
+    A buffer is idle when nothing but the pool refers to it. Every array made from it (and every view of those) refers
+    to it by `.base`, so reference counts alone tell.
+    """
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    if size < _SMALL:
+        return np.empty(shape, dtype)
+    return _buffer(size)[:size].view(dtype).reshape(shape)
+
+
+def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """`empty`, filled with zeros."""
+    a = empty(shape, dtype)
+    a.fill(0)
+    return a
+
+
+def empty_images(n: int, c: int, h: int, w: int, dtype: DTypeLike) -> NDArray[Any]:
+    """`empty` for images: shape ``(N, C, H, W)``, batch innermost in memory."""
+    return empty((c, h, w, n), dtype).transpose(3, 0, 1, 2)
+
+
+def batch_innermost(x: NDArray[Any]) -> NDArray[Any]:
+    """The images ``(N, C, H, W)`` as a contiguous ``(C, H, W, N)`` array: as they are, or a copy."""
+    turned = x.transpose(1, 2, 3, 0)
+    if turned.flags.c_contiguous:
+        return turned
+    copy = empty(turned.shape, x.dtype)
+    copy[...] = turned
+    return copy
+
+
+def _buffer(size: int) -> NDArray[np.uint8]:
+    """The first idle buffer of this thread's that fits without wasting more than half of it, or a new one."""
+    pool: list[NDArray[np.uint8]] = _pools.__dict__.setdefault("buffers", [])
+    idle = 0
+    for i in range(len(pool)):
+        if sys.getrefcount(pool[i]) == _IDLE_COUNT:
+            idle += pool[i].nbytes
+            if size <= pool[i].nbytes <= 2 * size:
+                return pool[i]
+    if idle > _LIMIT:
+        pool[:] = [b for b in pool if sys.getrefcount(b) > _IDLE_COUNT + 1]
+    pool.append(np.empty(size, np.uint8))
+    return pool[-1]
+
+
+def _idle_count() -> int:
+    pool = [np.empty(1, np.uint8)]
+    return sys.getrefcount(pool[0])
+
+
+_IDLE_COUNT = _idle_count()

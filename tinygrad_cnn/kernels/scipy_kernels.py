@@ -1,0 +1,137 @@
+"""The article's literal calls: one `scipy.signal` call per image and pair of maps.
+
+Slow and plain: what the other kernel sets must agree with, and what a reader of the article recognises.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+
+from .geometry import Pair, Sliding, Window, map_shape, plane
+from .interface import Array
+from .numpy_kernels import batch_norm, batch_norm_backward
+
+__all__ = [
+    "avgpool", "avgpool_spread", "batch_norm", "batch_norm_backward", "convolve2d_full", "correlate2d",
+    "correlate2d_weight", "maxpool", "maxpool_gather", "maxpool_scatter",
+]  # fmt: skip
+
+
+def correlate2d(x: Array, w: Array, bias: Array | None, how: Sliding) -> Array:
+    """``y[n, f] = sum over c of correlate2d(x[n, c], w[f, c], "valid") + b[f]``."""
+    n, f = x.shape[0], w.shape[0]
+    y = np.zeros((n, f, *map_shape(plane(x.shape), plane(w.shape), how)), x.dtype)
+    x = pad(x, how.padding)
+    for f_, c, x_channel in links(w.shape, how.groups):
+        filter_ = spaced(w[f_, c], how.dilation)
+        for i in range(n):
+            y[i, f_] += signal.correlate2d(x[i, x_channel], filter_, mode="valid")[:: how.stride[0], :: how.stride[1]]
+    return y if bias is None else y + bias.reshape(-1, 1, 1)
+
+
+def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel_shape: Pair) -> Array:
+    """``dw[f, c] = sum over n of correlate2d(x[n, c], g[n, f], "valid")``, cropped to the filter."""
+    n, channels = x.shape[:2]
+    x = pad(x, how.padding)
+    dw = np.zeros((g.shape[1], channels // how.groups, *kernel_shape), x.dtype)
+    rows, columns = kernel_shape
+    for f, c, x_channel in links(dw.shape, how.groups):
+        for i in range(n):
+            slid = signal.correlate2d(x[i, x_channel], spaced(g[i, f], how.stride), mode="valid")
+            dw[f, c] += slid[:: how.dilation[0], :: how.dilation[1]][:rows, :columns]
+    return dw
+
+
+def convolve2d_full(g: Array, w: Array, how: Sliding, image_shape: Pair) -> Array:
+    """``dx[n, c] = sum over f of convolve2d(g[n, f], w[f, c], "full")``; pixels that no window saw stay zero."""
+    n = g.shape[0]
+    (ph, pw), (h, width) = how.padding, image_shape
+    dx = np.zeros((n, w.shape[1] * how.groups, h + 2 * ph, width + 2 * pw), g.dtype)
+    for f, c, x_channel in links(w.shape, how.groups):
+        filter_ = spaced(w[f, c], how.dilation)
+        for i in range(n):
+            full = signal.convolve2d(spaced(g[i, f], how.stride), filter_, mode="full")
+            dx[i, x_channel, : full.shape[0], : full.shape[1]] += full
+    return dx[:, :, ph : ph + h, pw : pw + width]
+
+
+def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArray[np.integer] | None]:
+    """The window's largest value; `numpy.argmax` takes the first among equals, and a NaN over anything."""
+    taps = windows(x, window, fill=-np.inf)
+    # A padded tap must never win, so it ranks below -inf: argmax over (is a pixel, value), by value where it is one.
+    inside = windows(np.ones((1, 1, *x.shape[2:]), bool), window, fill=False)
+    winners = np.where(
+        (taps == -np.inf).all(-1), np.broadcast_to(inside, taps.shape).argmax(-1), taps.argmax(-1)
+    )
+    y = np.take_along_axis(taps, winners[..., None], -1)[..., 0]
+    return y, winners if want_winners else None
+
+
+def maxpool_scatter(g: Array, winners: NDArray[np.integer], window: Window, image_shape: Pair) -> Array:
+    """The article's loop: ``dx[position of the maximum] += g``."""
+    (n, c, rows, columns), (ph, pw) = g.shape, window.padding
+    dx = np.zeros((n, c, image_shape[0] + 2 * ph, image_shape[1] + 2 * pw), g.dtype)
+    tap_row, tap_column = np.divmod(winners, window.shape[1])
+    for p in range(rows):
+        for q in range(columns):
+            y = p * window.stride[0] + tap_row[:, :, p, q] * window.dilation[0]
+            x = q * window.stride[1] + tap_column[:, :, p, q] * window.dilation[1]
+            dx[np.arange(n)[:, None], np.arange(c), y, x] += g[:, :, p, q]
+    return dx[:, :, ph : ph + image_shape[0], pw : pw + image_shape[1]]
+
+
+def maxpool_gather(x: Array, winners: NDArray[np.integer], window: Window) -> Array:
+    """The pixel at each winner."""
+    return np.take_along_axis(windows(x, window, fill=0), winners[..., None].astype(np.intp), -1)[..., 0]
+
+
+def avgpool(x: Array, window: Window) -> Array:
+    """The mean of each window: a correlation with a filter of equal weights, one channel at a time."""
+    n, c = x.shape[:2]
+    weights = np.full((1, 1, *window.shape), 1 / np.prod(window.shape), x.dtype)
+    maps = correlate2d(x.reshape(n * c, 1, *x.shape[2:]), weights, None, sliding(window))
+    return maps.reshape(n, c, *plane(maps.shape))
+
+
+def avgpool_spread(g: Array, window: Window, image_shape: Pair) -> Array:
+    """Each gradient shared equally by its window: a full convolution with equal weights."""
+    n, c = g.shape[:2]
+    weights = np.full((1, 1, *window.shape), 1 / np.prod(window.shape), g.dtype)
+    images = convolve2d_full(g.reshape(n * c, 1, *plane(g.shape)), weights, sliding(window), image_shape)
+    return images.reshape(n, c, *image_shape)
+
+
+def links(filters: tuple[int, ...], groups: int) -> list[tuple[int, int, int]]:
+    """Every (filter, its channel, the image's channel) that are joined."""
+    f, c = filters[:2]
+    return [(i, j, i // (f // groups) * c + j) for i in range(f) for j in range(c)]
+
+
+def spaced(a: Array, step: Pair) -> Array:
+    """``a`` with ``step - 1`` zeros between neighbours: a dilated filter, or the gradient of a strided map."""
+    if step == (1, 1):
+        return a
+    out = np.zeros([(size - 1) * s + 1 for size, s in zip(a.shape, step, strict=True)], a.dtype)
+    out[:: step[0], :: step[1]] = a
+    return out
+
+
+def pad(x: Array, padding: Pair, fill: float = 0) -> Array:
+    """``x`` with ``padding`` rows and columns of ``fill`` on each side."""
+    (ph, pw) = padding
+    return np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=fill) if ph or pw else x
+
+
+def windows(x: Array, window: Window, fill: float) -> Array:
+    """Every window's taps, ``(N, C, OH, OW, KH * KW)``."""
+    reaches = [d * (k - 1) + 1 for k, d in zip(window.shape, window.dilation, strict=True)]
+    views = np.lib.stride_tricks.sliding_window_view(pad(x, window.padding, fill), reaches, axis=(2, 3))
+    (sh, sw), (dh, dw) = window.stride, window.dilation
+    taps = views[:, :, ::sh, ::sw, ::dh, ::dw]
+    return taps.reshape(*taps.shape[:4], window.shape[0] * window.shape[1])
+
+
+def sliding(window: Window) -> Sliding:
+    """A pooling window's movement as a filter's."""
+    return Sliding(window.stride, window.padding, window.dilation)
+

@@ -1,0 +1,281 @@
+"""Layers: parameters around one op each, with PyTorch's names, shapes, defaults and first values."""
+
+import math
+
+import numpy as np
+
+from .. import ops
+from ..kernels.geometry import Pair, Sliding, plane
+from ..ops import checks
+from ..ops.convolution import smallest_image
+from ..tensor import Tensor
+from .init import uniform
+from .module import Buffer, Module, Parameter
+
+Size = int | Pair
+Rng = np.random.Generator | None
+
+
+class Conv2d(Module):
+    """A convolutional layer: `correlate2d` with ``out_channels`` filters, plus a bias for each.
+
+    Args:
+        in_channels, out_channels: how many maps come in and go out.
+        kernel_size, stride, padding, dilation: an integer or (rows, columns); ``padding="same"`` keeps the shape.
+        groups: in how many independent parts the channels are split.
+        bias: whether there is one.
+        rng: where the first values come from.
+
+    ``weight`` is ``(out_channels, in_channels // groups, KH, KW)``, ``bias`` ``(out_channels,)``.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Size, stride: Size = 1, padding: Size | str = 0,
+        dilation: Size = 1, groups: int = 1, bias: bool = True, *, rng: Rng = None,
+    ) -> None:  # fmt: skip
+        name = "Conv2d"
+        self.in_channels = checks.integer(name, "in_channels", in_channels, 1)
+        self.out_channels = checks.integer(name, "out_channels", out_channels, 1)
+        self.kernel_size = checks.pair(name, "kernel_size", kernel_size, 1)
+        self.stride = checks.pair(name, "stride", stride, 1)
+        self.same = padding == "same"
+        self.padding = (0, 0) if padding in ("same", "valid") else checks.pair(name, "padding", padding, 0)
+        self.dilation = checks.pair(name, "dilation", dilation, 1)
+        self.groups = checks.integer(name, "groups", groups, 1)
+        _check_groups(name, in_channels, out_channels, groups)
+        if self.same and self.stride != (1, 1):
+            raise ValueError(f"{name}: padding='same' needs stride 1, got {stride!r}")
+        shape = (out_channels, in_channels // groups, *self.kernel_size)
+        fan_in = math.prod(shape[1:])
+        self.weight = uniform(shape, fan_in, rng)
+        self.bias = uniform((out_channels,), fan_in, rng) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) to (N, out_channels, OH, OW)."""
+        return ops.correlate2d(
+            x, self.weight, bias=self.bias, mode="same" if self.same else "valid", stride=self.stride,
+            padding=self.padding, dilation=self.dilation, groups=self.groups,
+        )  # fmt: skip
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        padding = "'same'" if self.same else self.padding
+        return _settings(self, padding)
+
+
+class ConvTranspose2d(Module):
+    """The transposed convolution: `convolve2d_full` as a layer, which makes images from maps.
+
+    ``weight`` is ``(in_channels, out_channels // groups, KH, KW)``; an image is
+    ``(h - 1) stride - 2 padding + dilation (KH - 1) + 1 + output_padding`` rows high.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Size, stride: Size = 1, padding: Size = 0,
+        output_padding: Size = 0, groups: int = 1, bias: bool = True, dilation: Size = 1, *, rng: Rng = None,
+    ) -> None:  # fmt: skip
+        name = "ConvTranspose2d"
+        self.in_channels = checks.integer(name, "in_channels", in_channels, 1)
+        self.out_channels = checks.integer(name, "out_channels", out_channels, 1)
+        self.kernel_size = checks.pair(name, "kernel_size", kernel_size, 1)
+        self.stride = checks.pair(name, "stride", stride, 1)
+        self.padding = checks.pair(name, "padding", padding, 0)
+        self.output_padding = checks.pair(name, "output_padding", output_padding, 0)
+        self.dilation = checks.pair(name, "dilation", dilation, 1)
+        self.groups = checks.integer(name, "groups", groups, 1)
+        _check_groups(name, in_channels, out_channels, groups)
+        if any(o >= max(s, d) for o, s, d in zip(self.output_padding, self.stride, self.dilation, strict=True)):
+            raise ValueError(f"{name}: output_padding {output_padding!r} must be smaller than the stride or dilation")
+        shape = (in_channels, out_channels // groups, *self.kernel_size)
+        fan_in = math.prod(shape[1:])  # as PyTorch counts it
+        self.weight = uniform(shape, fan_in, rng)
+        self.bias = uniform((out_channels,), fan_in, rng) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, h, w) to (N, out_channels, H, W)."""
+        x = checks.images("ConvTranspose2d", x)
+        how = Sliding(self.stride, self.padding, self.dilation, self.groups)
+        rows, columns = smallest_image(plane(x.shape), self.kernel_size, how)
+        image = rows + self.output_padding[0], columns + self.output_padding[1]
+        if min(image) < 1:
+            raise ValueError(f"ConvTranspose2d: the padding {self.padding} leaves nothing {checks.shapes(x=x)}")
+        y = ops.convolve2d_full(x, self.weight, shape=image, **how._asdict())
+        return y if self.bias is None else y + self.bias.reshape(-1, 1, 1)
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return _settings(self, self.padding)
+
+
+class MaxPool2d(Module):
+    """`maxpool`; the overlay moves by its own size unless ``stride`` says otherwise."""
+
+    def __init__(
+        self, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1
+    ) -> None:
+        self.kernel_size = checks.pair("MaxPool2d", "kernel_size", kernel_size, 1)
+        self.stride = self.kernel_size if stride is None else checks.pair("MaxPool2d", "stride", stride, 1)
+        self.padding = checks.pair("MaxPool2d", "padding", padding, 0)
+        self.dilation = checks.pair("MaxPool2d", "dilation", dilation, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, OH, OW)."""
+        return ops.maxpool(x, self.kernel_size, stride=self.stride, padding=self.padding, dilation=self.dilation)
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class AvgPool2d(Module):
+    """`avgpool`; the overlay moves by its own size unless ``stride`` says otherwise."""
+
+    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
+        self.kernel_size = checks.pair("AvgPool2d", "kernel_size", kernel_size, 1)
+        self.stride = self.kernel_size if stride is None else checks.pair("AvgPool2d", "stride", stride, 1)
+        self.padding = checks.pair("AvgPool2d", "padding", padding, 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, OH, OW)."""
+        return ops.avgpool(x, self.kernel_size, stride=self.stride, padding=self.padding)
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class Linear(Module):
+    """A fully connected layer: ``x weightᵀ + bias``; ``weight`` is ``(out_features, in_features)``."""
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, rng: Rng = None) -> None:
+        self.in_features = checks.integer("Linear", "in_features", in_features, 1)
+        self.out_features = checks.integer("Linear", "out_features", out_features, 1)
+        self.weight = uniform((out_features, in_features), in_features, rng)
+        self.bias = uniform((out_features,), in_features, rng) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in_features) to (..., out_features)."""
+        if x.ndim and x.shape[-1] != self.in_features:
+            flattened = math.prod(x.shape[1:])
+            hint = (
+                f"; put a Flatten() before it: a row then has {flattened} numbers"
+                if x.ndim == 4 and flattened == self.in_features
+                else f"; write Linear({x.shape[-1] if x.ndim < 4 else flattened}, {self.out_features})"
+                + (" after a Flatten()" if x.ndim == 4 else "")
+            )
+            raise ValueError(
+                f"Linear({self.in_features}, {self.out_features}): the input's rows have {x.shape[-1]} numbers "
+                f"{checks.shapes(x=x)}{hint}"
+            )
+        return ops.linear(x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return f"{self.in_features}, {self.out_features}" + ("" if self.bias is not None else ", bias=False")
+
+
+class Flatten(Module):
+    """All axes from ``start_dim`` to ``end_dim`` as one: (N, C, H, W) to (N, C H W)."""
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same numbers in row-major order."""
+        first, last = (i % x.ndim if x.ndim else 0 for i in (self.start_dim, self.end_dim))
+        return x.reshape(*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :])
+
+
+class Sigmoid(Module):
+    """`sigmoid`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return ops.sigmoid(x)
+
+
+class Tanh(Module):
+    """`tanh`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return ops.tanh(x)
+
+
+class ReLU(Module):
+    """`relu`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return ops.relu(x)
+
+
+class Softmax(Module):
+    """`softmax` along ``dim``; a network trained with `cross_entropy` does not need it."""
+
+    def __init__(self, dim: int = -1) -> None:
+        self.dim = dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return ops.softmax(x, self.dim)
+
+
+class Dropout(Module):
+    """`dropout` while training, nothing in evaluation."""
+
+    def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
+        self.p = checks.number("Dropout", "p", p, 0, 1)
+        self.rng = rng or np.random.default_rng()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return ops.dropout(x, self.p, training=self.training, rng=self.rng)
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return f"p={self.p}"
+
+
+class BatchNorm2d(Module):
+    """`batch_norm` with its running statistics: the batch's while training, the running ones in evaluation."""
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        self.num_features = checks.integer("BatchNorm2d", "num_features", num_features, 1)
+        self.eps = checks.number("BatchNorm2d", "eps", eps, 0, 1)
+        self.momentum = checks.number("BatchNorm2d", "momentum", momentum, 0, 1)
+        self.weight = Parameter(np.ones(num_features, np.float32))
+        self.bias = Parameter(np.zeros(num_features, np.float32))
+        self.running_mean = Buffer(np.zeros(num_features, np.float32))
+        self.running_var = Buffer(np.ones(num_features, np.float32))
+        self.num_batches_tracked = Buffer(np.array(0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, num_features, H, W) to the same."""
+        y = ops.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias,
+            training=self.training, momentum=self.momentum, eps=self.eps,
+        )  # fmt: skip
+        if self.training:
+            self.num_batches_tracked.writable()[...] += 1
+        return y
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return f"{self.num_features}, eps={self.eps:g}, momentum={self.momentum:g}"
+
+
+def _check_groups(name: str, in_channels: int, out_channels: int, groups: int) -> None:
+    if in_channels % groups or out_channels % groups:
+        raise ValueError(f"{name}: groups={groups} must divide {in_channels} and {out_channels} channels")
+
+
+def _settings(layer: Conv2d | ConvTranspose2d, padding: Pair | str) -> str:
+    text = f"{layer.in_channels}, {layer.out_channels}, kernel_size={layer.kernel_size}, stride={layer.stride}"
+    if padding != (0, 0):
+        text += f", padding={padding}"
+    if layer.dilation != (1, 1):
+        text += f", dilation={layer.dilation}"
+    if layer.groups != 1:
+        text += f", groups={layer.groups}"
+    return text if layer.bias is not None else text + ", bias=False"

@@ -1,0 +1,208 @@
+"""Module: a part of a network that knows its parameters."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..tensor import Tensor
+
+
+class Parameter(Tensor):
+    """A tensor that a `Module` finds as its own: it requires a gradient, and optimizers change it."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, *, requires_grad: bool = True) -> None:
+        super().__init__(data, requires_grad=requires_grad)
+
+
+class Buffer(Tensor):
+    """A tensor that a `Module` keeps and saves, and no optimizer changes: running statistics."""
+
+    __slots__ = ()
+
+
+class StateError(ValueError):
+    """A state does not fit the module; the message names every key that is wrong."""
+
+
+class Module:
+    """The base of all layers and networks: assign parameters and modules as attributes, and define ``forward``.
+
+    ``super().__init__()`` may be left out: parameters are found by looking at the attributes, in the order of their
+    assignment.
+
+    >>> import tinygrad_cnn as tg
+    >>> class Net(tg.nn.Module):
+    ...     def __init__(self):
+    ...         self.conv = tg.nn.Conv2d(1, 2, 3)
+    ...         self.out = tg.nn.Linear(8, 10)
+    ...     def forward(self, x):
+    ...         return self.out(tg.sigmoid(self.conv(x)).flatten(1))
+    >>> [name for name, _ in Net().named_parameters()]
+    ['conv.weight', 'conv.bias', 'out.weight', 'out.bias']
+    """
+
+    training: bool = True
+    forward: Callable[..., Any]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run ``forward``."""
+        if not hasattr(self, "forward"):
+            raise TypeError(f"{type(self).__name__}: define forward(self, x)")
+        return self.forward(*args, **kwargs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        before = self.__dict__.get(name)
+        if isinstance(before, Parameter | Buffer) and not isinstance(value, Tensor) and value is not None:
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a {type(before).__name__}; edit its numbers with "
+                f"{name}.data[...] = ..., or assign a new {type(before).__name__} (got {type(value).__name__})"
+            )
+        object.__setattr__(self, name, value)
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
+        """This module and every one below it, each once, with its dotted name."""
+        seen: set[int] = set()
+        stack: list[tuple[str, Module]] = [(prefix, self)]
+        while stack:
+            name, module = stack.pop()
+            if id(module) in seen:
+                continue
+            seen.add(id(module))
+            yield name, module
+            stack.extend(reversed([(f"{name}.{k}" if name else k, m) for k, m in module.children()]))
+
+    def children(self) -> Iterator[tuple[str, "Module"]]:
+        """The modules assigned to this one (also inside lists and tuples), with their names."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, list | tuple):
+                yield from ((f"{name}.{i}", m) for i, m in enumerate(value) if isinstance(m, Module))
+
+    def modules(self) -> Iterator["Module"]:
+        """This module and every one below it, each once."""
+        return (m for _, m in self.named_modules())
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Every parameter once, with its dotted name, in the order of definition."""
+        return ((name, t) for name, t in self._named_tensors() if isinstance(t, Parameter))
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Every parameter once, in the order of definition."""
+        return (t for _, t in self.named_parameters())
+
+    def parameters_without_grad(self) -> list[str]:
+        """The names of the parameters that no backward has reached since `zero_grad`."""
+        return [name for name, p in self.named_parameters() if p.requires_grad and p.grad is None]
+
+    def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        seen: set[int] = set()
+        for prefix, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter | Buffer) and id(value) not in seen:
+                    seen.add(id(value))
+                    yield f"{prefix}.{name}" if prefix else name, value
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """A copy of every parameter and buffer as a C-contiguous array, under its dotted name: PyTorch's keys."""
+        return {name: np.array(t.data, order="C") for name, t in self._named_tensors()}
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+        """Copy numbers into the parameters and buffers of the same names.
+
+        Args:
+            state: arrays or tensors by dotted name.
+            strict: refuse missing and unexpected names; False loads what is in both.
+
+        Raises StateError, and changes nothing, if a name is missing or unexpected or a shape or type does not fit;
+        the message names all of them.
+        """
+        own = dict(self._named_tensors())
+        wrong = [f"missing: {k}" for k in own if k not in state] if strict else []
+        wrong += [f"unexpected: {k}" for k in state if k not in own] if strict else []
+        arrays = {k: np.asarray(v) for k, v in state.items() if k in own}
+        for k, a in arrays.items():
+            if a.shape != own[k].shape:
+                wrong.append(f"{k} has shape {a.shape}, {own[k].shape} is needed")
+            elif a.dtype.kind not in "fiu" or (a.dtype.kind == "f" and own[k].dtype.kind != "f"):
+                wrong.append(f"{k} has dtype {a.dtype}, {own[k].dtype} is needed")
+        if wrong:
+            raise StateError(f"load_state_dict: {type(self).__name__}: " + "; ".join(wrong))
+        for k, a in arrays.items():
+            own[k].writable()[...] = a
+
+    def zero_grad(self) -> None:
+        """Forget every parameter's gradient."""
+        for p in self.parameters():
+            p.grad = None
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch dropout and batch statistics on (or off), here and below."""
+        for m in self.modules():
+            m.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """``train(False)``."""
+        return self.train(False)
+
+    def requires_grad_(self, value: bool = True) -> Self:
+        """Freeze (False) or free all parameters."""
+        for p in self.parameters():
+            p.requires_grad = value
+        return self
+
+    def astype(self, dtype: Any) -> Self:
+        """Turn all floating point parameters and buffers into another float type, in place."""
+        for _, t in self._named_tensors():
+            if t.dtype.kind == "f":
+                t._data, t.grad = t.data.astype(dtype), None
+                t.version += 1
+        return self
+
+    def extra_repr(self) -> str:
+        """What `repr` shows between the brackets; layers name their settings here."""
+        return ""
+
+    def __repr__(self) -> str:
+        lines = [f"({name}): {module!r}".replace("\n", "\n  ") for name, module in self.children()]
+        inside = "\n  ".join(["", self.extra_repr(), *lines] if self.extra_repr() else ["", *lines])
+        return f"{type(self).__name__}({inside}\n)" if lines else f"{type(self).__name__}({self.extra_repr()})"
+
+
+class Sequential(Module):
+    """Modules (or plain functions of one tensor) applied one after another.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.nn.Sequential(tg.nn.Flatten(), tg.nn.Linear(4, 2))
+    Sequential(
+      (0): Flatten()
+      (1): Linear(4, 2)
+    )
+    """
+
+    def __init__(self, *layers: Callable[[Tensor], Tensor]) -> None:
+        for k, layer in enumerate(layers):
+            if not callable(layer):
+                raise TypeError(f"Sequential: argument {k} must be a module or a function, got {layer!r}")
+            setattr(self, str(k), layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The last layer's result."""
+        for layer in self:
+            x = layer(x)
+        return x
+
+    def __iter__(self) -> Iterator[Callable[[Tensor], Tensor]]:
+        return (layer for name, layer in vars(self).items() if name.isdigit())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        layers = list(self)
+        return Sequential(*layers[index]) if isinstance(index, slice) else layers[index]

@@ -1,0 +1,97 @@
+"""Activation functions: from the raw activation z to the activation a."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..tensor import Tensor, as_float, as_tensor, normal_axes, record, unary
+from . import checks
+
+
+def sigmoid(z: Tensor) -> Tensor:
+    """``a = σ(z) = 1 / (1 + e^-z)``, between 0 and 1, for every finite and infinite z.
+
+    Rule: `sigmoid_backward`, the article's ``dc_db(z, dc_da) = sigmoid_prime(z) * dc_da``.
+
+    Source: the article, "Feature Map Activation" and "Bias Gradient".
+
+    >>> sigmoid(Tensor([0.0, -1000.0]))
+    Tensor([0.5, 0. ])
+    """
+    return unary("sigmoid", _sigmoid, as_tensor("sigmoid", z), lambda g, a: sigmoid_backward(g, a))
+
+
+def sigmoid_backward(g: Tensor, a: Tensor) -> Tensor:
+    """The components of ∂C/db, ``g σ'(z) = g a (1 - a)``, in terms of a = σ(z), for which σ' needs no exponential."""
+    return record(
+        "sigmoid_backward", g.data * a.data * (1 - a.data), (g, a),
+        (lambda v, y: sigmoid_backward(v, a), lambda v, y: v * g * (1 - 2 * a)),
+    )  # fmt: skip
+
+
+def tanh(z: Tensor) -> Tensor:
+    """``a = tanh(z)``. Rule: ``g (1 - a²)``."""
+    return unary("tanh", np.tanh, as_tensor("tanh", z), lambda g, a: g * (1 - a * a))
+
+
+def relu(z: Tensor) -> Tensor:
+    """``a = max(z, 0)``; a NaN stays one. Rule: g where a > 0, else 0; the slope at the kink is taken as 0.
+
+    >>> relu(Tensor([-1.0, 2.0]))
+    Tensor([0., 2.])
+    """
+    return unary("relu", lambda z: np.maximum(z, 0), as_tensor("relu", z), lambda g, a: gate(g, a.data > 0))
+
+
+def gate(g: Tensor, is_open: NDArray[np.bool_]) -> Tensor:
+    """``g`` where the gate is open, an exact 0 elsewhere, whatever g is there. Its rule is itself."""
+    return record("gate", np.where(is_open, g.data, 0), (g,), (lambda v, y: gate(v, is_open),))
+
+
+def softmax(z: Tensor, axis: int = -1) -> Tensor:
+    """``a_i = e^z_i / sum over j of e^z_j`` along ``axis``: positive, with sum 1.
+
+    Rule: ``a (g - sum(g a))``. The largest z is subtracted first, so that no exponential overflows.
+    """
+    z = as_float(as_tensor("softmax", z))
+    axis = one_axis("softmax", axis, z)
+    return record(
+        "softmax", np.exp(stable_log_softmax(z.data, axis)), (z,),
+        (lambda g, a: a * (g - (g * a).sum(axis, keepdims=True)),),
+        axis=axis,
+    )  # fmt: skip
+
+
+def log_softmax(z: Tensor, axis: int = -1) -> Tensor:
+    """``log softmax(z)``, computed as ``z - max - log sum e^(z - max)``, so that it neither overflows nor is log 0.
+
+    Rule: ``g - softmax(z) sum(g)``.
+    """
+    z = as_float(as_tensor("log_softmax", z))
+    axis = one_axis("log_softmax", axis, z)
+    return record(
+        "log_softmax", stable_log_softmax(z.data, axis), (z,),
+        (lambda g, y: g - y.exp() * g.sum(axis, keepdims=True),),
+        axis=axis,
+    )  # fmt: skip
+
+
+def stable_log_softmax(z: NDArray[Any], axis: int) -> NDArray[Any]:
+    """The values of `log_softmax`, on arrays."""
+    with np.errstate(invalid="ignore", divide="ignore"):  # infinite logits: a NaN where inf - inf has no answer
+        below = z - z.max(axis, keepdims=True, initial=-np.inf)
+        return below - np.log(np.exp(below).sum(axis, keepdims=True))  # type: ignore[no-any-return]
+
+
+def one_axis(op: str, axis: int, z: Tensor) -> int:
+    """A single axis, counted from the front."""
+    (normal,) = normal_axes(op, checks.integer(op, "axis", axis, -z.ndim), z.ndim)
+    return normal
+
+
+def _sigmoid(z: NDArray[Any]) -> NDArray[Any]:
+    a: NDArray[Any] = np.exp(-z)  # an infinity for very negative z, and 1 / (1 + inf) is the right 0
+    a += 1
+    np.divide(1, a, out=a)
+    return a

@@ -1,0 +1,275 @@
+"""The feature map and its gradients: the article's correlations and convolutions.
+
+Three ops are the three partial derivatives of one sum over images, places and taps,
+
+    T(x, w, g) = sum  x[n, c, p + i, q + j]  w[f, c, i, j]  g[n, f, p, q]:
+
+the feature map `correlate2d` is dT/dg, the weight gradient `correlate2d_weight` is dT/dw, and the gradient for the
+previous layer `convolve2d_full` is dT/dx. So the rules of each are the other two, and every order of derivative closes.
+"""
+
+from ..kernels import current
+from ..kernels.geometry import Pair, Sliding, map_shape, plane, reach
+from ..tensor import Tensor, as_tensor, record, same_float
+from . import checks
+from .shape import pad
+
+Size = int | Pair
+
+
+def correlate2d(
+    x: Tensor,
+    w: Tensor,
+    *,
+    bias: Tensor | None = None,
+    mode: str = "valid",
+    stride: Size = 1,
+    padding: Size = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Slide each filter over each image, unturned, and sum the products: the article's feature map ``z``.
+
+    ``y[n, f, p, q] = b[f] + sum over c i j of x[n, c, p + i, q + j] w[f, c, i, j]``
+
+    Rules, in the article's words: the weight gradient is the input correlated with ∂C/dz; the gradient for the
+    previous layer is the full convolution of ∂C/dz with the weights; the bias gradient is the sum of ∂C/dz.
+
+    Args:
+        x, w: images ``(N, C, H, W)`` with filters ``(F, C // groups, KH, KW)`` give maps ``(N, F, OH, OW)``; one image
+            ``(H, W)`` with one filter ``(KH, KW)`` gives one map as `scipy.signal.correlate2d` does; a stack
+            ``(C, H, W)`` with a stack of filters ``(C, KH, KW)`` gives one map (the article's appendix B).
+        bias: one number a filter, ``(F,)``; 4-d only.
+        mode: "valid": the filter stays on the image; "same": the map has the image's shape (stride 1 only);
+            "full": any overlap counts. Pixels beyond the border are 0.
+        stride, padding, dilation: pixels between windows, rows and columns of zeros added on each side, pixels
+            between taps; an integer or (rows, columns).
+        groups: filters f of group k see only the channels of group k.
+
+    Raises ValueError when ranks, channels or groups do not fit, or the filter is larger than the padded image
+    (SciPy would silently exchange the two).
+
+    Source: the article, "Feature Map Activation" and "Backpropagation through a Feature Map".
+
+    >>> values, f = Tensor([[1., 2., 3.], [4., 5., 6.], [7., 8., 9.]]), Tensor([[10., 20.], [30., 40.]])
+    >>> correlate2d(values, f)
+    Tensor([[370., 470.],
+            [670., 770.]])
+    """
+    name = "correlate2d"
+    x, w = same_float(as_tensor(name, x), as_tensor(name, w))
+    how = _sliding(name, stride, padding, dilation, groups)
+    if x.ndim != 4 or w.ndim != 4:
+        if bias is not None:
+            raise ValueError(f"{name}: bias goes with images (N, C, H, W); add it to a lone map yourself")
+        lone = correlate2d(*_lift(name, x, w), mode=mode, **how._asdict())
+        return lone.reshape(plane(lone.shape))
+    x, how = _bordered(name, x, w, mode, how, turned=False)
+    _check_channels(name, x, w, how)
+    b = () if bias is None else (_check_bias(name, bias, w),)
+    return record(
+        name, current().correlate2d(x.data, w.data, b[0].data if b else None, how), (x, w, *b),
+        (
+            lambda g, y: convolve2d_full(g, w, shape=plane(x.shape), **how._asdict()),
+            lambda g, y: correlate2d_weight(x, g, shape=plane(w.shape), **how._asdict()),
+            lambda g, y: g.sum(axis=(0, 2, 3)),
+        )[: 2 + len(b)],
+        **how._asdict(),
+    )  # fmt: skip
+
+
+def correlate2d_weight(
+    x: Tensor, g: Tensor, *, shape: Pair, stride: Size = 1, padding: Size = 0, dilation: Size = 1, groups: int = 1
+) -> Tensor:
+    """The weight gradient of `correlate2d`: slide the maps' gradient over the images.
+
+    ``dw[f, c, i, j] = sum over n p q of x[n, c, p + i, q + j] g[n, f, p, q]``; for one image and one map this is
+    ``correlate2d(x, g, mode="valid")``, the article's line. Where a stride does not divide, the result is cropped
+    to the filter's ``shape``.
+
+    Args:
+        x: images ``(N, C, H, W)``.
+        g: dC/dz, ``(N, F, OH, OW)``.
+        shape: (KH, KW), the filters'.
+        stride, padding, dilation, groups: as they were given to `correlate2d`.
+
+    Source: the article, "Weight Gradient".
+    """
+    name = "correlate2d_weight"
+    x, g = same_float(checks.images(name, x), checks.images(name, g, "g"))
+    how = _sliding(name, stride, padding, dilation, groups)
+    shape = checks.pair(name, "shape", shape, 1)
+    _check_maps(name, g, map_shape(plane(x.shape), shape, how), how, x=x)
+    return record(
+        name, current().correlate2d_weight(x.data, g.data, how, shape), (x, g),
+        (
+            lambda v, y: convolve2d_full(g, v, shape=plane(x.shape), **how._asdict()),
+            lambda v, y: correlate2d(x, v, **how._asdict()),
+        ),
+        **how._asdict(),
+    )  # fmt: skip
+
+
+def convolve2d_full(
+    x: Tensor,
+    w: Tensor,
+    *,
+    stride: Size = 1,
+    dilation: Size = 1,
+    shape: Pair | None = None,
+    padding: Size = 0,
+    groups: int = 1,
+) -> Tensor:
+    """Let every number of a map paint its weighted filter where the filter stood: the gradient for the previous layer.
+
+    ``y[n, c, p s + i d, q s + j d] += x[n, f, p, q] w[f, c, i, j]``: the full convolution of the maps with the filters,
+    what others call a transposed convolution.
+
+    Args:
+        x: maps ``(N, F, h, w)``; or one map ``(h, w)`` with one filter ``(KH, KW)``, then exactly
+            ``scipy.signal.convolve2d(x, w, "full")`` when the stride and dilation are 1.
+        w: filters ``(F, C // groups, KH, KW)``.
+        stride, dilation: pixels between neighbours of the map, and between taps.
+        shape: (H, W) of the result ``(N, C, H, W)``; the smallest that holds every tap by default. Pixels that no
+            window saw are 0: a map of stride 2 fits two image widths.
+        padding: rows and columns cut off on each side: the border that `correlate2d` added.
+        groups: as in `correlate2d`.
+
+    Raises ValueError when channels do not fit, or windows over ``shape`` do not make maps of x's shape.
+
+    Source: the article, "Activation Gradient for Previous Layer".
+
+    >>> convolve2d_full(Tensor([[1., 2.], [3., 4.]]), Tensor([[1., 10.]]))
+    Tensor([[ 1., 12., 20.],
+            [ 3., 34., 40.]])
+    """
+    name = "convolve2d_full"
+    x, w = same_float(as_tensor(name, x), as_tensor(name, w))
+    if x.ndim == 2 and w.ndim == 2:
+        lone = convolve2d_full(
+            x.reshape(1, 1, *x.shape), w.reshape(1, 1, *w.shape),
+            stride=stride, dilation=dilation, shape=shape, padding=padding, groups=groups,
+        )  # fmt: skip
+        return lone.reshape(plane(lone.shape))
+    x, w = checks.images(name, x), checks.images(name, w, "w")
+    how = _sliding(name, stride, padding, dilation, groups)
+    if shape is None:
+        shape = smallest_image(plane(x.shape), plane(w.shape), how)
+    shape = checks.pair(name, "shape", shape, 1)
+    if w.shape[0] != x.shape[1]:
+        raise ValueError(f"{name}: x has {x.shape[1]} maps, w has {w.shape[0]} filters {checks.shapes(x=x, w=w)}")
+    _check_maps(name, x, map_shape(shape, plane(w.shape), how), how, w=w)
+    return record(
+        name, current().convolve2d_full(x.data, w.data, how, shape), (x, w),
+        (
+            lambda v, y: correlate2d(v, w, **how._asdict()),
+            lambda v, y: correlate2d_weight(v, x, shape=plane(w.shape), **how._asdict()),
+        ),
+        shape=shape, **how._asdict(),
+    )  # fmt: skip
+
+
+def convolve2d(x: Tensor, w: Tensor, *, mode: str = "full") -> Tensor:
+    """True convolution, the filter turned by 180°: `scipy.signal.convolve2d`, and for stacks and batches what
+    `correlate2d` does with the filters turned.
+
+    Args:
+        x, w: at the ranks of `correlate2d`.
+        mode: "full", "same" or "valid", as in `correlate2d`.
+
+    Source: the article, "Introducing Convolutions" and appendix A.
+
+    >>> values, f = Tensor([[1., 2., 3.], [4., 5., 6.], [7., 8., 9.]]), Tensor([[10., 20.], [30., 40.]])
+    >>> convolve2d(values, f, mode="valid")
+    Tensor([[230., 330.],
+            [530., 630.]])
+    """
+    name = "convolve2d"
+    x, w = same_float(as_tensor(name, x), as_tensor(name, w))
+    if x.ndim != 4 or w.ndim != 4:
+        lone = convolve2d(*_lift(name, x, w), mode=mode)
+        return lone.reshape(plane(lone.shape))
+    x, how = _bordered(name, x, w, mode, Sliding(), turned=True)
+    _check_channels(name, x, w, how)
+    return correlate2d(x, w[:, :, ::-1, ::-1], padding=how.padding)
+
+
+def smallest_image(maps: Pair, kernel: Pair, how: Sliding) -> Pair:
+    """The smallest image over which such filters make such maps: the shape of a transposed convolution."""
+    rows, columns = (
+        (m - 1) * s + reach(k, d) - 2 * p
+        for m, k, s, p, d in zip(maps, kernel, how.stride, how.padding, how.dilation, strict=True)
+    )
+    return rows, columns
+
+
+def _sliding(op: str, stride: Size, padding: Size, dilation: Size, groups: int) -> Sliding:
+    return Sliding(
+        checks.pair(op, "stride", stride, 1),
+        checks.pair(op, "padding", padding, 0),
+        checks.pair(op, "dilation", dilation, 1),
+        checks.integer(op, "groups", groups, 1),
+    )
+
+
+def _lift(op: str, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+    """One image and one filter, or a stack of each, as batches of one."""
+    if x.ndim != w.ndim or x.ndim not in (2, 3):
+        raise ValueError(
+            f"{op}: takes (H, W) with (KH, KW), (C, H, W) with (C, KH, KW), or (N, C, H, W) with (F, C, KH, KW) "
+            f"{checks.shapes(x=x, w=w)}"
+        )
+    lead = (1,) * (4 - x.ndim)
+    return x.reshape(*lead, *x.shape), w.reshape(*lead, *w.shape)
+
+
+def _bordered(op: str, x: Tensor, w: Tensor, mode: str, how: Sliding, *, turned: bool) -> tuple[Tensor, Sliding]:
+    """The image and the padding that turn the mode into "valid"; of an odd border "same" puts the larger half last.
+
+    For a turned filter the larger half comes first: both as SciPy centres them.
+    """
+    if mode not in ("valid", "same", "full"):
+        raise ValueError(f"{op}: mode must be 'valid', 'same' or 'full', got {mode!r}")
+    if mode == "valid":
+        return x, how
+    if how.padding != (0, 0) or (mode == "same" and how.stride != (1, 1)):
+        raise ValueError(f"{op}: mode {mode!r} sets its own padding" + " and needs stride 1" * (mode == "same"))
+    borders = [reach(k, d) - 1 for k, d in zip(plane(w.shape), how.dilation, strict=True)]
+    if mode == "full":
+        return x, how._replace(padding=(borders[0], borders[1]))
+    sides = [((b + turned) // 2, (b + 1 - turned) // 2) for b in borders]
+    if all(before == after for before, after in sides):
+        return x, how._replace(padding=(sides[0][0], sides[1][0]))
+    return pad(x, ((0, 0), (0, 0), *sides)), how
+
+
+def _check_channels(op: str, x: Tensor, w: Tensor, how: Sliding) -> None:
+    channels, filters, groups = x.shape[1], w.shape[0], how.groups
+    if channels % groups or filters % groups:
+        raise ValueError(
+            f"{op}: groups={groups} must divide {channels} channels and {filters} filters {checks.shapes(x=x, w=w)}"
+        )
+    if channels != w.shape[1] * groups:
+        expected = f"{w.shape[1]} * {groups} groups" if groups > 1 else f"{w.shape[1]}"
+        raise ValueError(f"{op}: x has {channels} channels, w expects {expected} {checks.shapes(x=x, w=w)}")
+    if 0 in map_shape(plane(x.shape), plane(w.shape), how) or 0 in plane(w.shape):
+        raise ValueError(
+            f"{op}: the filter must not be empty nor larger than the image with its padding {how.padding} "
+            f"and dilation {how.dilation} {checks.shapes(x=x, w=w)}"
+        )
+
+
+def _check_bias(op: str, bias: Tensor, w: Tensor) -> Tensor:
+    b = as_tensor(op, bias)
+    if b.shape != w.shape[:1]:
+        raise ValueError(f"{op}: bias must have one number for each filter {checks.shapes(bias=b, w=w)}")
+    return b if b.dtype == w.dtype else b.astype(w.dtype)
+
+
+def _check_maps(op: str, g: Tensor, expected: Pair, how: Sliding, **other: Tensor) -> None:
+    """The maps must have the shape that windows over the image make, and channels that the groups divide."""
+    if plane(g.shape) != expected or g.shape[1] % how.groups:
+        raise ValueError(
+            f"{op}: maps of {expected[0]}x{expected[1]} in a multiple of {how.groups} groups expected, "
+            f"got {g.shape[2]}x{g.shape[3]} {checks.shapes(g=g, **other)}"
+        )

@@ -1,0 +1,72 @@
+"""Costs: how wrong the network's answer is, as one number."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..tensor import Tensor, as_float, as_tensor, record, same_float
+from . import checks
+from .activation import softmax, stable_log_softmax
+
+
+def cross_entropy(logits: Tensor, labels: ArrayLike | Tensor) -> Tensor:
+    """``-log softmax(logits)[label]``, in nats, mean over the batch; softmax and logarithm in one stable step.
+
+    Rule: ``(softmax(logits) - one_hot(labels)) / N``. An infinite cost means that the label's logit was -inf.
+
+    Args:
+        logits: raw scores ``(N, K)``.
+        labels: integers ``(N,)`` in 0 .. K - 1.
+
+    Raises ValueError for other shapes, an empty batch or a label outside, TypeError for labels that are not integers.
+
+    Source: M. Nielsen, *Neural Networks and Deep Learning*, chapter 3.
+
+    >>> cross_entropy(Tensor([[0.0, 0.0]]), [1])
+    Tensor(0.6931472)
+    """
+    z = as_float(as_tensor("cross_entropy", logits))
+    chosen = _labels("cross_entropy", labels, z)
+    n = len(chosen)
+    picked = np.arange(n), chosen
+    data = -stable_log_softmax(z.data, 1)[picked].mean()
+    one_hot = np.zeros(z.shape, z.dtype)
+    one_hot[picked] = 1
+    return record("cross_entropy", data, (z,), (lambda g, y: (softmax(z) - one_hot) * (g / n),), labels=chosen)
+
+
+def quadratic_cost(a: Tensor, y: ArrayLike | Tensor) -> Tensor:
+    """``½ ‖a - y‖²``, mean over the batch: the article's (and its primer's) cost. Rule: ``(a - y) / N``.
+
+    Args:
+        a: activations ``(N, ...)``, or one vector ``(K,)``.
+        y: what they should be, of the same shape: nothing is broadcast.
+
+    Raises ValueError when the shapes differ or the batch is empty.
+
+    >>> quadratic_cost(Tensor([[1.0, 0.0]]), Tensor([[0.0, 0.0]]))
+    Tensor(0.5)
+    """
+    name = "quadratic_cost"
+    a, y = same_float(as_tensor(name, a), as_tensor(name, y))
+    if a.shape != y.shape or not a.size:
+        raise ValueError(f"{name}: a and y must have one shape, not empty {checks.shapes(a=a, y=y)}")
+    n = a.shape[0] if a.ndim > 1 else 1
+    return ((a - y) ** 2).sum() * (0.5 / n)
+
+
+def _labels(op: str, labels: ArrayLike | Tensor, logits: Tensor) -> NDArray[Any]:
+    chosen = labels.data if isinstance(labels, Tensor) else np.asarray(labels)
+    found = f"(logits.shape={logits.shape}, labels.shape={chosen.shape}, dtype {chosen.dtype})"
+    if logits.ndim != 2 or not logits.size:
+        raise ValueError(f"{op}: logits must be (N, K) and not empty {found}")
+    if chosen.dtype.kind not in "iu":
+        raise TypeError(f"{op}: labels must be integers, one class index for each row {found}")
+    if chosen.shape != logits.shape[:1]:
+        raise ValueError(f"{op}: labels must be (N,), one class index for each row (not one-hot) {found}")
+    if chosen.min() < 0 or chosen.max() >= logits.shape[1]:
+        raise ValueError(
+            f"{op}: labels must be between 0 and {logits.shape[1] - 1}, got {chosen.min()} to {chosen.max()}"
+        )
+    return chosen

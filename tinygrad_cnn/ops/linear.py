@@ -1,0 +1,43 @@
+"""The fully connected layer's op."""
+
+from ..tensor import Tensor, as_tensor, matmul, record, same_float
+from . import checks
+
+
+def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
+    """The raw activation of a fully connected layer: ``z = x wᵀ + b``, the article's ``w a + b`` for a batch of rows.
+
+    Rules: ∂C/da = g w, ∂C/dw = gᵀ x (the article's ``dc_da_prev`` and ``dc_dw``), ∂C/db = the sum of g.
+
+    Args:
+        x: ``(..., K)``.
+        w: ``(M, K)``: one row of weights for each neuron.
+        b: ``(M,)``, or None.
+
+    Raises ValueError when x's last axis is not K long.
+
+    Source: the article's listing, ``FullyConnectedLayer``.
+
+    >>> linear(Tensor([[1.0, 2.0]]), Tensor([[3.0, 4.0]]), Tensor([0.5]))
+    Tensor([[11.5]])
+    """
+    x, w = same_float(as_tensor("linear", x), as_tensor("linear", w))
+    if w.ndim != 2 or not x.ndim or x.shape[-1] != w.shape[1]:
+        raise ValueError(f"linear: the last axis of x must be as long as w's {checks.shapes(x=x, w=w)}")
+    z = x.data @ w.data.T
+    parts: tuple[Tensor, ...] = (x, w)
+    if b is not None:
+        b = as_tensor("linear", b)
+        if b.shape != w.shape[:1]:
+            raise ValueError(f"linear: b must have one number for each row of w {checks.shapes(b=b, w=w)}")
+        b = b if b.dtype == w.dtype else b.astype(w.dtype)
+        z += b.data
+        parts += (b,)
+    return record(
+        "linear", z, parts,
+        (
+            lambda g, y: matmul(g, w),
+            lambda g, y: matmul(g.reshape(-1, w.shape[0]).T, x.reshape(-1, w.shape[1])),
+            lambda g, y: g.reshape(-1, w.shape[0]).sum(0),
+        )[: len(parts)],
+    )  # fmt: skip

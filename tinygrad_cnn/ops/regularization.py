@@ -1,0 +1,133 @@
+"""Ops that steady the training: dropout and batch normalisation."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..graph import state
+from ..kernels import current
+from ..tensor import Tensor, as_float, as_tensor, record, wrap
+from . import checks
+
+
+def dropout(
+    x: Tensor, p: float = 0.5, *, training: bool = True, rng: np.random.Generator | None = None
+) -> Tensor:
+    """Each number set to 0 with probability ``p``, the others divided by 1 - p, so that the mean stays.
+
+    Rule: the gradient through the same mask.
+
+    Args:
+        x: any shape.
+        p: between 0 and 1; 1 gives zeros.
+        training: False returns x as it is.
+        rng: where chance comes from; a fresh generator by default.
+
+    Source: N. Srivastava et al., "Dropout" (JMLR 2014).
+    """
+    x, p = as_float(as_tensor("dropout", x)), checks.number("dropout", "p", p, 0, 1)
+    if not training or p == 0:
+        return x
+    kept = (rng or np.random.default_rng()).random(x.shape, np.float32) >= p
+    scale = kept * x.dtype.type(1 / (1 - p) if p < 1 else 0)
+    return masked(x, scale, p)
+
+
+def masked(x: Tensor, scale: NDArray[Any], p: float) -> Tensor:
+    """``x`` times a fixed mask; its rule is itself."""
+    return record("dropout", x.data * scale, (x,), (lambda g, y: masked(g, scale, p),), p=p)
+
+
+def batch_norm(
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor,
+    bias: Tensor,
+    *,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Each channel brought to mean 0 and variance 1, then scaled and shifted: ``y = weight x̂ + bias``.
+
+    ``x̂ = (x - mean) / sqrt(var + eps)``, with the batch's own mean and (biased) variance over N, H and W when
+    training, and then ``running = (1 - momentum) running + momentum batch`` (of the unbiased variance); with the
+    running ones otherwise.
+
+    Rule, with sums over N, H, W and m numbers in each: dC/dbias = Σ g, dC/dweight = Σ g x̂,
+    dC/dx = weight / sqrt(var + eps) (g - dC/dbias / m - x̂ dC/dweight / m).
+
+    Args:
+        x: images ``(N, C, H, W)``.
+        running_mean, running_var: ``(C,)``, edited in place when training; None keeps no record.
+        weight, bias: ``(C,)``.
+
+    Raises ValueError for shapes that do not fit, or when training on fewer than two numbers a channel.
+
+    Source: S. Ioffe and C. Szegedy, "Batch Normalization" (2015).
+    """
+    name = "batch_norm"
+    x = checks.images(name, x)
+    for t in (running_mean, running_var, weight, bias):
+        if t is not None and t.shape != x.shape[1:2]:
+            raise ValueError(f"{name}: one number for each of {x.shape[1]} channels expected, got {t.shape}")
+    if not training:
+        if running_mean is None or running_var is None:
+            raise ValueError(f"{name}: running_mean and running_var are needed unless training")
+        scale = weight / (running_var + eps).sqrt()
+        shift = bias - running_mean * scale
+        return x * scale.reshape(-1, 1, 1) + shift.reshape(-1, 1, 1)
+    m = x.shape[0] * x.shape[2] * x.shape[3]
+    if m < 2:
+        raise ValueError(f"{name}: training needs more than one number a channel {checks.shapes(x=x)}")
+    y, mean, inv_std = current().batch_norm(x.data, weight.data, bias.data, eps)
+    if running_mean is not None and running_var is not None:
+        _follow(running_mean, mean, momentum)
+        _follow(running_var, (1 / inv_std**2 - eps) * (m / (m - 1)), momentum)
+    rule = _BatchNormRule(x, weight, mean, inv_std, eps)
+    return record(
+        name, y, (x, weight, bias),
+        (lambda g, y: rule(g)[0], lambda g, y: rule(g)[1], lambda g, y: rule(g)[2]),
+        eps=eps,
+    )  # fmt: skip
+
+
+class _BatchNormRule:
+    """The three gradients of `batch_norm`, which share their sums, computed once for each g."""
+
+    def __init__(self, x: Tensor, weight: Tensor, mean: NDArray[Any], inv_std: NDArray[Any], eps: float) -> None:
+        self.x, self.weight, self.mean, self.inv_std, self.eps = x, weight, mean, inv_std, eps
+        self.last: tuple[Tensor, tuple[Tensor, Tensor, Tensor]] | None = None
+
+    def __call__(self, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if self.last is None or self.last[0] is not g:
+            self.last = (g, self.written_out(g) if state.recording else self.compiled(g))
+        return self.last[1]
+
+    def compiled(self, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """By the kernel."""
+        dx, dweight, dbias = current().batch_norm_backward(
+            g.data, self.x.data, self.weight.data, self.mean, self.inv_std
+        )
+        return wrap(dx), wrap(dweight), wrap(dbias)
+
+    def written_out(self, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """By the formula, on tensors, so that it can be differentiated again."""
+        x, over = self.x, (0, 2, 3)
+        m = x.size // x.shape[1]
+        centred = x - x.mean(over, keepdims=True)
+        inv_std = ((centred * centred).mean(over, keepdims=True) + self.eps) ** -0.5
+        normal = centred * inv_std
+        dbias, dweight = g.sum(over), (g * normal).sum(over)
+        mean_g, mean_gx = (t.reshape(-1, 1, 1) * (1 / m) for t in (dbias, dweight))
+        dx = self.weight.reshape(-1, 1, 1) * inv_std * (g - mean_g - normal * mean_gx)
+        return dx, dweight, dbias
+
+
+def _follow(running: Tensor, batch: NDArray[Any], momentum: float) -> None:
+    """Move the running statistic towards the batch's."""
+    array = running.writable()
+    array *= 1 - momentum
+    array += (momentum * batch).astype(array.dtype)

@@ -1,0 +1,85 @@
+"""Ops that move numbers and compute nothing: pad, concatenate, where."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..tensor import Tensor, as_float, as_tensor, normal_axes, record, same_float
+from . import checks
+
+Sides = tuple[tuple[int, int], ...]
+
+
+def pad(x: Tensor, widths: int | Sequence[tuple[int, int]], *, value: float = 0.0) -> Tensor:
+    """``x`` with a border of ``value``; its rule crops the border off again.
+
+    Args:
+        x: any shape.
+        widths: (before, after) for each axis, as in `numpy.pad`; one integer pads the last two axes on all sides.
+        value: the border's number.
+
+    Raises ValueError for a negative width or another number of pairs than axes.
+
+    >>> pad(Tensor([[1.0]]), 1)
+    Tensor([[0., 0., 0.],
+            [0., 1., 0.],
+            [0., 0., 0.]])
+    """
+    x = as_float(as_tensor("pad", x))
+    if isinstance(widths, int) and x.ndim >= 2:
+        widths = ((0, 0),) * (x.ndim - 2) + ((widths, widths),) * 2
+    if not isinstance(widths, Sequence) or len(widths) != x.ndim:
+        raise ValueError(f"pad: widths must be one (before, after) for each axis, got {widths!r} {checks.shapes(x=x)}")
+    sides = tuple(checks.pair("pad", "each of widths", w, 0) for w in widths)
+    inner = tuple(slice(before, before + n) for (before, _), n in zip(sides, x.shape, strict=True))
+    data = np.pad(x.data, sides, constant_values=value)
+    return record("pad", data, (x,), (lambda g, y: g[inner],), widths=sides, value=value)
+
+
+def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
+    """Tensors joined along ``axis``; its rule cuts the gradient where they were joined.
+
+    Raises ValueError when there are none or another axis differs in length.
+
+    >>> concatenate([Tensor([1.0]), Tensor([2.0, 3.0])])
+    Tensor([1., 2., 3.])
+    """
+    name = "concatenate"
+    if not isinstance(tensors, tuple | list) or not tensors:
+        raise ValueError(f"{name}: takes a list of one or more tensors")
+    parts = [as_float(as_tensor(name, t)) for t in tensors]
+    for k in range(1, len(parts)):  # the widest type among them, as elsewhere
+        parts[0], _ = same_float(parts[0], parts[k])
+    parts = [same_float(t, parts[0])[0] for t in parts]
+    (along,) = normal_axes(name, axis, parts[0].ndim)
+    try:
+        data = np.concatenate([t.data for t in parts], axis=along)
+    except ValueError:
+        shapes = ", ".join(str(t.shape) for t in parts)
+        raise ValueError(f"{name}: shapes may differ along axis {axis} only, got {shapes}") from None
+    ends = np.cumsum([t.shape[along] for t in parts])
+    return record(name, data, tuple(parts), tuple(_cut(along, end, t) for end, t in zip(ends, parts, strict=True)),
+                  axis=along)  # fmt: skip
+
+
+def _cut(axis: int, end: int, part: Tensor):  # type: ignore[no-untyped-def]
+    where = (slice(None),) * axis + (slice(int(end) - part.shape[axis], int(end)),)
+    return lambda g, y: g[where]
+
+
+def where(condition: object, a: Tensor | float, b: Tensor | float) -> Tensor:
+    """``a`` where the condition holds, else ``b``; broadcast. The gradient goes to the one that was taken.
+
+    >>> where(np.array([True, False]), Tensor([1.0, 2.0]), 0.0)
+    Tensor([1., 0.])
+    """
+    chosen = np.asarray(condition, dtype=bool)
+    a_, b_ = same_float(as_tensor("where", a), as_tensor("where", b))
+    try:
+        data = np.where(chosen, a_.data, b_.data)
+    except ValueError:
+        raise ValueError(f"where: {chosen.shape} does not broadcast with {checks.shapes(a=a_, b=b_)}") from None
+    zero = Tensor(0.0, dtype=data.dtype)
+    return record(
+        "where", data, (a_, b_), (lambda g, y: where(chosen, g, zero), lambda g, y: where(chosen, zero, g))
+    )

@@ -1,0 +1,277 @@
+"""Optimizers and schedules, each written out: how a step changes the parameters once gradients are known."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .ops import checks
+from .tensor import Tensor
+
+Array = NDArray[Any]
+
+
+class Optimizer:
+    """Changes parameters along their gradients. Subclasses say how in ``update``.
+
+    Args:
+        params: the parameters, each once.
+        lr: the learning rate, the article's ``step_size``; may be changed at any time, as schedules do.
+
+    Raises ValueError for no parameters, one that comes twice, an op's result, or a rate that is negative or not finite.
+    """
+
+    def __init__(self, params: Iterable[Tensor], lr: float) -> None:
+        name = type(self).__name__
+        if isinstance(params, Tensor):
+            raise TypeError(f"{name}: params must be a collection of tensors, such as model.parameters()")
+        self.params = list(params)
+        self.lr = checks.number(name, "lr", lr, 0, math.inf)
+        self.steps = 0
+        self.state: list[dict[str, Array]] = [{} for _ in self.params]
+        if not self.params:
+            raise ValueError(f"{name}: there are no parameters to change")
+        for k, p in enumerate(self.params):
+            if not isinstance(p, Tensor):
+                raise TypeError(f"{name}: parameter {k} must be a Tensor, got {type(p).__name__}")
+            if not p.is_leaf:
+                raise ValueError(f"{name}: parameter {k}, shape {p.shape}, is an op's result, not a leaf")
+        if len({id(p) for p in self.params}) < len(self.params):
+            raise ValueError(f"{name}: a parameter comes twice")
+
+    def step(self) -> None:
+        """Change every parameter that has a gradient. ValueError if none has: `backward` was not called."""
+        if all(p.grad is None for p in self.params):
+            raise ValueError(f"{type(self).__name__}.step: no parameter has a gradient; call backward() first")
+        self.steps += 1
+        for p, state in zip(self.params, self.state, strict=True):
+            if p.grad is not None:
+                self.update(p.writable(), p.grad.data, state)
+
+    def update(self, p: Array, g: Array, state: dict[str, Array]) -> None:
+        """Change ``p`` in place, given its gradient and what was kept from the steps before."""
+        raise NotImplementedError
+
+    def zero_grad(self) -> None:
+        """Forget every gradient."""
+        for p in self.params:
+            p.grad = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rate, the number of steps, and a copy of what is kept for each parameter."""
+        kept = [{k: a.copy() for k, a in state.items()} for state in self.state]
+        return {"lr": self.lr, "steps": self.steps, "state": kept}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a `state_dict`. ValueError when it does not fit the parameters."""
+        kept = state["state"]
+        shapes = [{a.shape for a in s.values()} <= {p.shape} for s, p in zip(kept, self.params, strict=False)]
+        if len(kept) != len(self.params) or not all(shapes):
+            raise ValueError(f"{type(self).__name__}.load_state_dict: the state is of other parameters")
+        self.lr, self.steps = float(state["lr"]), int(state["steps"])
+        self.state = [{k: np.array(a) for k, a in s.items()} for s in kept]
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: ``p -= lr g``, the article's update.
+
+    With momentum μ: ``v = μ v + g`` (v = g at the first step), ``p -= lr v``, or ``p -= lr (g + μ v)`` with
+    ``nesterov``. ``weight_decay`` λ adds ``λ p`` to g first (an L2 cost of λ/2 ‖p‖²).
+
+    Source: I. Sutskever et al., "On the importance of initialization and momentum" (2013), in PyTorch's form.
+    """
+
+    def __init__(
+        self, params: Iterable[Tensor], lr: float, momentum: float = 0, weight_decay: float = 0, nesterov: bool = False
+    ) -> None:
+        super().__init__(params, lr)
+        self.momentum = checks.number("SGD", "momentum", momentum, 0, 1)
+        self.weight_decay = checks.number("SGD", "weight_decay", weight_decay, 0, math.inf)
+        if nesterov and not momentum:
+            raise ValueError("SGD: nesterov needs a momentum above 0")
+        self.nesterov = nesterov
+
+    def update(self, p: Array, g: Array, state: dict[str, Array]) -> None:
+        """See the class."""
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        if self.momentum:
+            v = state.setdefault("velocity", np.zeros_like(p))
+            v *= self.momentum
+            v += g
+            g = g + self.momentum * v if self.nesterov else v
+        p -= self.lr * g
+
+
+class Adam(Optimizer):
+    """Steps scaled by the running size of each gradient.
+
+    ``m = β1 m + (1 - β1) g``, ``v = β2 v + (1 - β2) g²``, and at step t
+    ``p -= lr (m / (1 - β1^t)) / (sqrt(v / (1 - β2^t)) + eps)``. ``weight_decay`` adds ``λ p`` to g first.
+
+    Source: D. Kingma and J. Ba, "Adam" (2015).
+    """
+
+    decoupled = False
+
+    def __init__(
+        self, params: Iterable[Tensor], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8, weight_decay: float = 0,
+    ) -> None:  # fmt: skip
+        super().__init__(params, lr)
+        name = type(self).__name__
+        first, second = (checks.number(name, "betas", b, 0, 1) for b in betas)
+        if max(first, second) == 1:
+            raise ValueError(f"{name}: betas must be below 1, got {betas!r}")
+        self.betas = first, second
+        self.eps = checks.number(name, "eps", eps, 0, math.inf)
+        self.weight_decay = checks.number(name, "weight_decay", weight_decay, 0, math.inf)
+
+    def update(self, p: Array, g: Array, state: dict[str, Array]) -> None:
+        """See the class."""
+        (beta1, beta2), t = self.betas, self.steps
+        if self.weight_decay and self.decoupled:
+            p *= 1 - self.lr * self.weight_decay
+        elif self.weight_decay:
+            g = g + self.weight_decay * p
+        m, v = state.setdefault("m", np.zeros_like(p)), state.setdefault("v", np.zeros_like(p))
+        m *= beta1
+        m += (1 - beta1) * g
+        v *= beta2
+        v += (1 - beta2) * (g * g)
+        p -= (self.lr / (1 - beta1**t)) * m / (np.sqrt(v / (1 - beta2**t)) + self.eps)
+
+
+class AdamW(Adam):
+    """Adam whose weight decay shrinks the parameters directly, ``p *= 1 - lr λ``, apart from the gradient.
+
+    Source: I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization" (2019).
+    """
+
+    decoupled = True
+
+    def __init__(
+        self, params: Iterable[Tensor], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8, weight_decay: float = 1e-2,
+    ) -> None:  # fmt: skip
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+
+class Schedule:
+    """Sets an optimizer's rate before each of its steps; call ``step()`` after each ``optimizer.step()``.
+
+    Subclasses give ``rate(k)`` for step k = 0, 1, ...
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"{type(self).__name__}: expected an Optimizer, got {type(optimizer).__name__}")
+        self.optimizer = optimizer
+        self.steps = 0
+
+    def rate(self, k: int) -> float:
+        """The learning rate of step ``k``, counted from 0."""
+        raise NotImplementedError
+
+    def _apply(self) -> None:
+        self.optimizer.lr = self.rate(self.steps)
+
+    def step(self) -> None:
+        """Go on to the next step's rate."""
+        self.steps += 1
+        self._apply()
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many steps were made."""
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a `state_dict`."""
+        self.steps = int(state["steps"])
+        self._apply()
+
+
+class OneCycle(Schedule):
+    """Up to ``max_lr`` over the first ``warmup`` of the steps, then down to almost 0, both along a half cosine.
+
+    Starts at ``max_lr / start_factor`` and ends at ``max_lr / (start_factor * end_factor)``.
+
+    Source: L. Smith and N. Topin, "Super-Convergence" (2018), in PyTorch's form (OneCycleLR).
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, max_lr: float, total_steps: int, *, warmup: float = 0.3,
+        start_factor: float = 25.0, end_factor: float = 1e4,
+    ) -> None:  # fmt: skip
+        super().__init__(optimizer)
+        self.max_lr = checks.number("OneCycle", "max_lr", max_lr, 0, math.inf)
+        self.total_steps = checks.integer("OneCycle", "total_steps", total_steps, 1)
+        self.warmup = checks.number("OneCycle", "warmup", warmup, 0, 1)
+        self.start = self.max_lr / checks.number("OneCycle", "start_factor", start_factor, 1, math.inf)
+        self.end = self.start / checks.number("OneCycle", "end_factor", end_factor, 1, math.inf)
+        self._apply()
+
+    def rate(self, k: int) -> float:
+        """See the class."""
+        peak = self.warmup * self.total_steps - 1
+        if k < peak:
+            return _half_cosine(self.start, self.max_lr, k / peak)
+        return _half_cosine(self.max_lr, self.end, min(1.0, (k - peak) / max(1.0, self.total_steps - 1 - peak)))
+
+
+class CosineDecay(Schedule):
+    """From the optimizer's rate down to ``final`` over ``total_steps``, along a half cosine.
+
+    Source: I. Loshchilov and F. Hutter, "SGDR" (2017), one cycle.
+    """
+
+    def __init__(self, optimizer: Optimizer, total_steps: int, *, final: float = 0.0) -> None:
+        super().__init__(optimizer)
+        self.first = optimizer.lr
+        self.total_steps = checks.integer("CosineDecay", "total_steps", total_steps, 1)
+        self.final = checks.number("CosineDecay", "final", final, 0, math.inf)
+
+    def rate(self, k: int) -> float:
+        """See the class."""
+        return _half_cosine(self.first, self.final, min(1.0, k / self.total_steps))
+
+
+class StepDecay(Schedule):
+    """The optimizer's rate times ``factor`` after every ``every`` steps."""
+
+    def __init__(self, optimizer: Optimizer, every: int, *, factor: float = 0.1) -> None:
+        super().__init__(optimizer)
+        self.first = optimizer.lr
+        self.every = checks.integer("StepDecay", "every", every, 1)
+        self.factor = checks.number("StepDecay", "factor", factor, 0, math.inf)
+
+    def rate(self, k: int) -> float:
+        """See the class."""
+        return float(self.first * self.factor ** (k // self.every))
+
+
+def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
+    """Scale all gradients down so that their common Euclidean norm is at most ``max_norm``.
+
+    Returns the norm before. Raises ValueError if no parameter has a gradient.
+
+    Source: R. Pascanu et al., "On the difficulty of training recurrent neural networks" (2013).
+    """
+    limit = checks.number("clip_grad_norm", "max_norm", max_norm, 0, math.inf)
+    gradients = [p.grad for p in params if p.grad is not None]
+    if not gradients:
+        raise ValueError("clip_grad_norm: no parameter has a gradient; call backward() first")
+    norm = math.sqrt(sum(float(np.sum(np.square(g.data, dtype=np.float64))) for g in gradients))
+    if norm > limit:
+        for g in gradients:
+            array = g.writable()
+            array *= limit / norm
+    return norm
+
+
+def _half_cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
