@@ -34,9 +34,26 @@ def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     return a
 
 
+def empty_like(a: NDArray[Any], dtype: DTypeLike | None = None) -> NDArray[Any]:
+    """`empty` of the same shape and memory order, so that the two are walked through in step."""
+    order = sorted(range(a.ndim), key=lambda i: -abs(a.strides[i]))
+    back = sorted(range(a.ndim), key=order.__getitem__)
+    return empty(tuple(a.shape[i] for i in order), a.dtype if dtype is None else dtype).transpose(back)
+
+
 def empty_images(n: int, c: int, h: int, w: int, dtype: DTypeLike) -> NDArray[Any]:
     """`empty` for images: shape ``(N, C, H, W)``, batch innermost in memory."""
     return empty((c, h, w, n), dtype).transpose(3, 0, 1, 2)
+
+
+def keep_where(g: NDArray[Any], kept: NDArray[np.bool_], out: NDArray[Any]) -> NDArray[Any]:
+    """``g`` where it is kept, an exact 0 elsewhere: by a mask on its bits, since NaN times 0 would be NaN."""
+    bits = np.dtype(f"i{g.itemsize}")
+    mask = empty_like(kept, bits)
+    mask[...] = kept
+    np.negative(mask, out=mask)  # 0, or all ones
+    np.bitwise_and(g.view(bits), mask, out=out.view(bits))
+    return out
 
 
 def batch_innermost(x: NDArray[Any]) -> NDArray[Any]:

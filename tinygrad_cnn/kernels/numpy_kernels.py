@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .geometry import Pair, Sliding, Window, map_shape, plane
 from .interface import Array
-from .memory import batch_innermost, empty, empty_images, zeros
+from .memory import batch_innermost, empty, empty_images, empty_like, keep_where, zeros
 
 
 def correlate2d(x: Array, w: Array, bias: Array | None, how: Sliding) -> Array:
@@ -135,14 +135,22 @@ def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArra
 
 
 def find_winners(x: Array, y: Array, window: Window) -> NDArray[np.integer]:
-    """The first tap that equals the maximum (or is the NaN that made it one): last tap first, so the first stays."""
+    """How many taps missed before the first that equals the maximum, or is the NaN that made it one.
+
+    From the last tap back: a hit makes the count 0, a miss one more than that of the taps behind it.
+    """
     n, c, rows, columns = y.shape
-    kh, kw = window.shape
-    winners = empty_images(n, c, rows, columns, np.min_scalar_type(kh * kw - 1))
+    found = taps(window, (rows, columns), plane(x.shape))
+    winners = empty_images(n, c, rows, columns, np.min_scalar_type(len(found)))
     winners.fill(0)
-    for k, on_map, on_image in reversed(list(taps(window, (rows, columns), plane(x.shape)))):
-        pixel = x[on_image]
-        np.copyto(winners[on_map], k, where=(pixel == y[on_map]) | (pixel != pixel))
+    with_nan = bool(np.isnan(y).any())
+    for _, on_map, on_image in reversed(found):
+        pixel, count = x[on_image], winners[on_map]
+        missed = pixel != y[on_map]
+        if with_nan:
+            missed &= pixel == pixel
+        winners += 1
+        np.multiply(count, missed, out=count)
     return winners
 
 
@@ -151,11 +159,11 @@ def maxpool_scatter(g: Array, winners: NDArray[np.integer], window: Window, imag
     n, c, rows, columns = g.shape
     dx = zeros((c, *image_shape, n), g.dtype).transpose(3, 0, 1, 2)
     for k, on_map, on_image in taps(window, (rows, columns), image_shape):
-        won = winners[on_map] == k
+        gk, won, pixel = g[on_map], winners[on_map] == k, dx[on_image]
         if window.tiles:
-            np.copyto(dx[on_image], g[on_map], where=won)
+            keep_where(gk, won, pixel)
         else:
-            np.add(dx[on_image], g[on_map], out=dx[on_image], where=won)
+            pixel += keep_where(gk, won, empty_like(gk))
     return dx
 
 

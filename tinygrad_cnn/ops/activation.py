@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.memory import empty_like, keep_where
 from ..tensor import Tensor, as_float, as_tensor, normal_axes, record, unary
 from . import checks
 
@@ -46,7 +47,7 @@ def relu(z: Tensor) -> Tensor:
 
 def gate(g: Tensor, is_open: NDArray[np.bool_]) -> Tensor:
     """``g`` where the gate is open, an exact 0 elsewhere, whatever g is there. Its rule is itself."""
-    return record("gate", np.where(is_open, g.data, 0), (g,), (lambda v, y: gate(v, is_open),))
+    return record("gate", keep_where(g.data, is_open, empty_like(g.data)), (g,), (lambda v, y: gate(v, is_open),))
 
 
 def softmax(z: Tensor, axis: int = -1) -> Tensor:

@@ -1,6 +1,9 @@
 """The questions that ops ask about their arguments, and one form of answer."""
 
-from typing import Any, SupportsIndex
+import math
+from typing import Any
+
+import numpy as np
 
 from ..kernels.geometry import Pair
 from ..tensor import Tensor, as_float, as_tensor
@@ -22,19 +25,19 @@ def images(op: str, x: object, name: str = "x") -> Tensor:
 def pair(op: str, name: str, value: object, least: int) -> Pair:
     """Rows and columns from one integer or two. TypeError for another type or length, ValueError below ``least``."""
     items: tuple[Any, ...] = tuple(value) if isinstance(value, tuple | list) else (value, value)
-    if len(items) != 2 or not all(isinstance(v, SupportsIndex) and not isinstance(v, bool) for v in items):
+    if len(items) != 2 or not all(map(_is_integer, items)):
         raise TypeError(f"{op}: {name} must be an integer or two of them, got {value!r}")
-    rows, columns = (int(v) for v in items)
-    if min(rows, columns) < least:
+    rows, columns = int(items[0]), int(items[1])
+    if rows < least or columns < least:
         raise ValueError(f"{op}: {name} must be at least {least}, got {value!r}")
     return rows, columns
 
 
 def integer(op: str, name: str, value: object, least: int) -> int:
     """An integer not below ``least``. TypeError for another type, ValueError below."""
-    if not isinstance(value, SupportsIndex) or isinstance(value, bool):
+    if not _is_integer(value):
         raise TypeError(f"{op}: {name} must be an integer, got {value!r}")
-    number = value.__index__()
+    number = int(value)  # type: ignore[call-overload]
     if number < least:
         raise ValueError(f"{op}: {name} must be at least {least}, got {number}")
     return number
@@ -42,8 +45,13 @@ def integer(op: str, name: str, value: object, least: int) -> int:
 
 def number(op: str, name: str, value: object, low: float, high: float) -> float:
     """A finite number in [low, high]. TypeError for another type, ValueError outside."""
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex | float):
+    if not isinstance(value, float | np.floating) and not _is_integer(value):
         raise TypeError(f"{op}: {name} must be a number, got {value!r}")
-    if not low <= float(value) <= high or abs(float(value)) == float("inf"):
+    number = float(value)  # type: ignore[arg-type]
+    if not low <= number <= high or math.isinf(number):
         raise ValueError(f"{op}: {name} must be between {low:g} and {high:g}, got {value!r}")
-    return float(value)
+    return number
+
+
+def _is_integer(value: object) -> bool:
+    return type(value) is int or (isinstance(value, int | np.integer) and not isinstance(value, bool))
