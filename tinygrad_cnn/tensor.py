@@ -242,14 +242,14 @@ class Tensor:
         """Numbers below ``low`` raised to it, above ``high`` lowered to it; no gradient passes where that happened."""
         bounds = (-math.inf if low is None else low, math.inf if high is None else high)
         inside = (self.data >= bounds[0]) & (self.data <= bounds[1])
-        return unary("clip", lambda a: np.clip(a, *bounds), self, lambda g, y: g * inside)
+        return unary("clip", lambda a: np.clip(a, *bounds), self, lambda g, y: g * inside, low=low, high=high)
 
     def astype(self, dtype: DTypeLike) -> "Tensor":
         """The numbers in another type; the gradient comes back in this one."""
         target = np.dtype(dtype)
         if target not in _FLOATS and self.requires_grad:
             raise TypeError(f"astype: a tensor that requires a gradient stays float32 or float64, got {target}")
-        _check_dtype(target)
+        check_dtype(target)
         return record("astype", self._data.astype(target), (self,), (lambda g, y: g,), dtype=target.name)
 
     # Comparisons: no gradient -----------------------------------------------------------------------------------------
@@ -394,6 +394,20 @@ class Tensor:
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self._data, dtype=dtype, copy=copy)
 
+    def __dlpack__(self, *, copy: bool | None = None, **request: Any) -> Any:
+        """The memory itself for another library; a copy where that could not be edited or walked safely.
+
+        Copied are memory that a graph still reads (PyTorch overlooks that it is read-only) and negative strides
+        (PyTorch aborts on them).
+        """
+        shared = self._data.flags.writeable and min(self._data.strides, default=0) >= 0
+        if copy is False and not shared:
+            raise BufferError("this tensor's memory is read by a graph or runs backwards: it can only be copied")
+        return (self._data if shared and not copy else self._data.copy()).__dlpack__(**request)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._data.__dlpack_device__()
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled and copied as numbers: the copy is a leaf, and the graph stays behind."""
         return _restored, (type(self), self._data, self._requires_grad)
@@ -443,11 +457,13 @@ def record(
     return out
 
 
-def unary(name: str, kernel: Callable[[NDArray[Any]], NDArray[Any]], x: Tensor, pullback: Pullback) -> Tensor:
+def unary(
+    name: str, kernel: Callable[[NDArray[Any]], NDArray[Any]], x: Tensor, pullback: Pullback, **params: Any
+) -> Tensor:
     """An elementwise op of one input."""
     x = as_float(x)
     with np.errstate(all="ignore"):
-        return record(name, kernel(x.data), (x,), (pullback,))
+        return record(name, kernel(x.data), (x,), (pullback,), **params)
 
 
 def binary(
@@ -572,12 +588,13 @@ def _new_array(data: "ArrayLike | Tensor", dtype: DTypeLike | None) -> NDArray[A
         raise ValueError("Tensor: the sequence is ragged: its parts differ in length") from None
     if dtype is None and array.dtype == np.float64 and not isinstance(source, np.ndarray | np.generic):
         dtype = np.float32
-    _check_dtype(array.dtype if dtype is None else np.dtype(dtype))
-    _check_dtype(array.dtype if array.dtype != np.float16 or dtype is None else np.dtype(dtype))
+    check_dtype(array.dtype if dtype is None else np.dtype(dtype))
+    check_dtype(array.dtype if array.dtype != np.float16 or dtype is None else np.dtype(dtype))
     return array if dtype is None else array.astype(dtype, copy=False)
 
 
-def _check_dtype(dtype: np.dtype[Any]) -> None:
+def check_dtype(dtype: np.dtype[Any]) -> None:
+    """TypeError unless tensors can be of this type."""
     if dtype not in _FLOATS and dtype.kind not in "iub":
         raise TypeError(f"Tensor: dtype {dtype} is not supported; use float32, float64, an integer type or bool")
 
