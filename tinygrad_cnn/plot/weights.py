@@ -1,0 +1,46 @@
+"""Learned filters."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..nn.layers import Conv2d
+from ..tensor import Tensor
+from .canvas import mosaic, new_figure, scale, show
+
+if TYPE_CHECKING:
+    from .canvas import Canvas
+
+_COLUMNS = 8
+
+
+def filters(weight: Tensor | Conv2d, *, figure: "Canvas | None" = None) -> "Canvas":
+    """The filters of a convolutional layer: bright taps add to the feature, dark ones speak against it.
+
+    Args:
+        weight: a `Conv2d`, or filters (F, C, KH, KW). With one channel, the F filters stand side by side; with more,
+            each row is one filter and each column the channel it reads (at most 16 of each).
+        figure: where to draw; a new figure by default.
+
+    >>> import tinygrad_cnn as tg
+    >>> picture = filters(tg.nn.Conv2d(1, 6, 5))
+    """
+    w = np.asarray(weight.weight if isinstance(weight, Conv2d) else weight)
+    if w.ndim != 4 or not w.size:
+        raise ValueError(f"filters: the weights must be (F, C, KH, KW) and not empty (weight.shape={w.shape})")
+    count, channels, rows, columns = w.shape
+    if channels == 1:
+        sheet = mosaic(w[:, 0], _COLUMNS)
+        title = f"{count} filters of {rows}×{columns}"
+    else:
+        shown = w[:16, :16]
+        sheet = mosaic(shown.reshape(-1, rows, columns), shown.shape[1])
+        title = f"{_some(count, 'filters')} (rows) of {rows}×{columns} for {_some(channels, 'maps')} (columns)"
+    canvas = new_figure(figure, 4.2, 3.3 * sheet.shape[0] / sheet.shape[1] + 0.4)
+    ax = canvas.subplots()
+    scale(ax, show(ax, sheet, title, signed=True), "weight")
+    return canvas
+
+
+def _some(count: int, what: str) -> str:
+    return f"{count} {what}" if count <= 16 else f"the first 16 of {count} {what}"
