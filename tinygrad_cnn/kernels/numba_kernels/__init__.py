@@ -1,0 +1,175 @@
+"""The compiled kernels (extra ``fast``): direct loops on several threads, without a copy of any window.
+
+Each function here checks in its arrays (batch innermost, contiguous), makes room for the result, and hands both to a
+compiled kernel of `convolution`, `pooling` or `normalization`, which `team.run` runs on all threads.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import threads
+from ..geometry import Pair, Sliding, Window, map_shape
+from ..interface import Array
+from ..memory import batch_innermost, empty
+from . import convolution, normalization, pooling
+from .team import run
+
+Layout = tuple[int, int, int, int, int]  # channels, rows, phases of the stride, columns of one phase, batch
+
+threads.share("numba")
+
+
+def correlate2d(x: Array, w: Array, bias: Array | None, how: Sliding) -> Array:
+    """Each row of maps, a few filters and places at a time: sums stay in registers over all taps."""
+    n, f = x.shape[0], w.shape[0]
+    rows, columns = map_shape(x.shape[2:], w.shape[2:], how)
+    y = empty((f, rows, columns, n), x.dtype)
+    bias = np.zeros(f, x.dtype) if bias is None else _plain(bias)
+    if not w.size:
+        y[...] = bias.reshape(-1, 1, 1, 1)
+    elif y.size:
+        image, layout = _spread(x, how)
+        run(convolution.correlate, y.size * w[0].size, image, layout, _plain(w), bias,
+            y.reshape(f, rows, columns * n), how.groups, _row_step(layout, how), how.dilation)  # fmt: skip
+    return y.transpose(3, 0, 1, 2)
+
+
+def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel_shape: Pair) -> Array:
+    """Dot products of the maps' gradients with the taps' pixels."""
+    f, rows, columns = g.shape[1:]
+    dw = empty((f, x.shape[1] // how.groups, *kernel_shape), x.dtype)
+    if not dw.size or not g.size:
+        dw.fill(0)
+    else:
+        image, layout = _spread(x, how)
+        maps = _inward(g).reshape(f, rows, columns * x.shape[0])
+        run(convolution.correlate_weight, g.size * dw[0].size, image, layout, maps, dw,
+            how.groups, _row_step(layout, how), how.dilation)  # fmt: skip
+    return dw
+
+
+def convolve2d_full(g: Array, w: Array, how: Sliding, image_shape: Pair) -> Array:
+    """Each place's gradient, times the filters, added to the pixels that it saw."""
+    n, f, rows, columns = g.shape
+    channels = w.shape[1] * how.groups
+    x = empty((channels, *image_shape, n), g.dtype)
+    if not w.size or not g.size:
+        x.fill(0)
+        return x.transpose(3, 0, 1, 2)
+    layout = _layout(channels, image_shape, n, how)
+    image = empty(layout, g.dtype) if _moves(how) else x
+    run(convolution.convolve_full, g.size * w[0].size, _inward(g).reshape(f, rows, columns * n), _plain(w),
+        image.reshape(-1), layout, how.groups, _row_step(layout, how), how.dilation)  # fmt: skip
+    if _moves(how):
+        run(convolution.gather, x.size, image, x, how.padding, how.stride[1])
+    return x.transpose(3, 0, 1, 2)
+
+
+def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArray[np.integer] | None]:
+    """The largest over the taps, and which tap it was."""
+    n, c, *_ = x.shape
+    rows, columns = map_shape(x.shape[2:], window.shape, window)
+    y = empty((c, rows, columns, n), x.dtype)
+    winners = empty(y.shape, np.uint8 if window.shape[0] * window.shape[1] <= 256 else np.int32)
+    run(pooling.maxpool, x.size, _inward(x), y, winners, *window)
+    return y.transpose(3, 0, 1, 2), winners.transpose(3, 0, 1, 2) if want_winners else None
+
+
+def maxpool_scatter(g: Array, winners: NDArray[np.integer], window: Window, image_shape: Pair) -> Array:
+    """For each tap, the gradients of the windows that it won."""
+    n, c, rows, columns = g.shape
+    x = empty((c, *image_shape, n), g.dtype)
+    covered = window.stride == window.shape and (rows * window.shape[0], columns * window.shape[1]) == image_shape
+    run(pooling.scatter, x.size, _inward(g), _inward(_small(winners)), x, *window,
+        window.tiles, covered and not any(window.padding))  # fmt: skip
+    return x.transpose(3, 0, 1, 2)
+
+
+def maxpool_gather(x: Array, winners: NDArray[np.integer], window: Window) -> Array:
+    """The pixel at each winner."""
+    n, c, rows, columns = winners.shape
+    y = empty((c, rows, columns, n), x.dtype)
+    run(pooling.gather, y.size, _inward(x), _inward(_small(winners)), y, *window)
+    return y.transpose(3, 0, 1, 2)
+
+
+def avgpool(x: Array, window: Window) -> Array:
+    """The sum over the taps, over their number."""
+    n, c, *_ = x.shape
+    y = empty((c, *map_shape(x.shape[2:], window.shape, window), n), x.dtype)
+    run(pooling.avgpool, x.size, _inward(x), y, *window)
+    return y.transpose(3, 0, 1, 2)
+
+
+def avgpool_spread(g: Array, window: Window, image_shape: Pair) -> Array:
+    """Each gradient, shared by its window."""
+    n, c = g.shape[:2]
+    x = empty((c, *image_shape, n), g.dtype)
+    run(pooling.spread, x.size, _inward(g), x, *window)
+    return x.transpose(3, 0, 1, 2)
+
+
+def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
+    """Each channel's mean, its spread about that, and the normalized values."""
+    images = _inward(x)
+    y = empty(images.shape, x.dtype)
+    mean, inv_std = np.empty_like(weight), np.empty_like(weight)
+    c = len(images)
+    run(normalization.batch_norm, x.size, images.reshape(c, -1), _plain(weight), _plain(bias), float(eps),
+        y.reshape(c, -1), mean, inv_std)  # fmt: skip
+    return y.transpose(3, 0, 1, 2), mean, inv_std
+
+
+def batch_norm_backward(
+    g: Array, x: Array, weight: Array, mean: Array, inv_std: Array
+) -> tuple[Array, Array, Array]:
+    """The rule of `batch_norm`, which moves with its own mean and spread."""
+    images = _inward(x)
+    dx = empty(images.shape, x.dtype)
+    dweight, dbias = np.empty_like(weight), np.empty_like(weight)
+    c = len(images)
+    run(normalization.batch_norm_backward, x.size, _inward(g).reshape(c, -1), images.reshape(c, -1),
+        _plain(weight), _plain(mean), _plain(inv_std), dx.reshape(c, -1), dweight, dbias)  # fmt: skip
+    return dx.transpose(3, 0, 1, 2), dweight, dbias
+
+
+def _plain(a: Array) -> Array:
+    """``a`` as one kind of array, contiguous and writable, since each kind would be compiled for anew."""
+    return a if a.flags.carray else np.array(a, order="C")
+
+
+def _inward(x: Array) -> Array:
+    """Images ``(N, C, H, W)`` as a plain ``(C, H, W, N)`` array."""
+    return _plain(batch_innermost(x))
+
+
+def _small(winners: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Winners of any set of kernels, as one of the two types that ours have."""
+    return winners if winners.dtype in (np.uint8, np.int32) else winners.astype(np.int32)
+
+
+def _moves(how: Sliding) -> bool:
+    """Whether an image must be laid out anew: it needs a border, or neighbouring places lie apart."""
+    return how.padding != (0, 0) or how.stride[1] != 1
+
+
+def _layout(channels: int, image: Pair, n: int, how: Sliding) -> Layout:
+    """The image's shape in memory, with its border, its columns dealt out by their phase in the stride."""
+    (ph, pw), phases = how.padding, how.stride[1]
+    return channels, image[0] + 2 * ph, phases, -(-(image[1] + 2 * pw) // phases), n
+
+
+def _spread(x: Array, how: Sliding) -> tuple[Array, Layout]:
+    """The images, flat, in that layout: as they lie when they may."""
+    n, channels, height, width = x.shape
+    layout = _layout(channels, (height, width), n, how)
+    image = _inward(x)
+    if _moves(how):
+        source, image = image, empty(layout, x.dtype)
+        run(convolution.spread, image.size, source, image, how.padding, how.stride[1])
+    return image.reshape(-1), layout
+
+
+def _row_step(layout: Layout, how: Sliding) -> int:
+    """From one row of the map to the next, in numbers of the image."""
+    return how.stride[0] * layout[2] * layout[3] * layout[4]

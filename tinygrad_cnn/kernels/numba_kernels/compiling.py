@@ -1,0 +1,18 @@
+"""How the kernels are compiled: cached on disk where that is possible, with only the harmless liberties taken."""
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+
+# The order of a sum is the compiler's to choose and a product may be fused into it: that is what vectors need.
+# Never plain `fastmath=True`: it assumes that there is no NaN and no infinity.
+_OPTIONS = {"nogil": True, "fastmath": {"reassoc", "contract"}, "error_model": "numpy"}
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """``function``, compiled at its first call; it runs without the interpreter's lock."""
+    try:
+        return njit(cache=True, **_OPTIONS)(function)
+    except RuntimeError:  # numba found no folder to write its cache to: compile anew in each process
+        return njit(**_OPTIONS)(function)

@@ -1,0 +1,256 @@
+"""The three convolution kernels over flat arrays; all of them walk one table of offsets, in three directions.
+
+An image lies batch innermost, so a row of places (columns times batch) is one long run of numbers, and tap (c, i, j)
+of every window of the row is the same run moved by ``offset[c, i, j]``:
+
+    y[f, t]            += w[f, k]  x[t + offset[k]]        read through the table: the feature maps
+    x'[t + offset[k]]  += w[f, k]  g[f, t]                 write through it: the gradient for the previous layer
+    w'[f, k]           += g[f, t]  x[t + offset[k]]        sum over places: the weight gradient
+
+No window is ever copied. Every output element is summed by one thread in one order, whatever the number of threads.
+"""
+
+import numpy as np
+
+from .compiling import compiled
+from .registers import DOT_COLUMNS, DOT_ROWS, MOST_ROWS, NARROW_BYTES, WIDE_BYTES, dot_tile, product_tile
+from .team import finish, take
+
+_wide_8, _wide_4, _wide_2, _wide_1 = (product_tile(rows, WIDE_BYTES) for rows in (MOST_ROWS, 4, 2, 1))
+_narrow_8, _narrow_4, _narrow_2, _narrow_1 = (product_tile(rows, NARROW_BYTES) for rows in (MOST_ROWS, 4, 2, 1))
+_dots = dot_tile(DOT_ROWS, DOT_COLUMNS)
+_CHUNK_BYTES = 8 * WIDE_BYTES  # places worked on together: long enough to keep the weights in the first cache
+_SHARES = 16  # channels' gradients are dealt out in so many shares
+
+
+@compiled
+def tap_offsets(channels, kh, kw, layout, dilation_h, dilation_w):
+    """``offset[c, i, j]``, flat, in an image laid out as (C, rows, phases, columns, N)."""
+    _, height, phases, columns, n = layout
+    offsets = np.empty(channels * kh * kw, np.intp)
+    k = 0
+    for c in range(channels):
+        for i in range(kh):
+            for j in range(kw):
+                row = c * height + i * dilation_h
+                column = j * dilation_w
+                offsets[k] = ((row * phases + column % phases) * columns + column // phases) * n
+                k += 1
+    return offsets
+
+
+@compiled
+def steps(count, step):
+    """``0, step, 2 step, ...``"""
+    offsets = np.empty(count, np.intp)
+    for i in range(count):
+        offsets[i] = i * step
+    return offsets
+
+
+@compiled
+def block_rows(rows):
+    """How many of the ``rows`` that are left the next tile takes."""
+    if rows >= MOST_ROWS:
+        return MOST_ROWS
+    if rows >= 4:
+        return 4
+    return 2 if rows >= 2 else 1
+
+
+@compiled
+def pack(w, start, row_step, column_step, rows, depth, packed, packed_at):
+    """Weights in the order in which tiles read them: for each block of rows, ``depth`` times its rows' numbers."""
+    row = 0
+    while row < rows:
+        block = block_rows(rows - row)
+        for k in range(depth):
+            for r in range(block):
+                packed[packed_at] = w[start + (row + r) * row_step + k * column_step]
+                packed_at += 1
+        row += block
+
+
+@compiled
+def add_products(out, out_at, out_offsets, first, last, w, w_at, x, x_at, x_offsets, depth, length):
+    """``out[r, t] += sum over k of w[k, r] x[k, t]`` for the rows from ``first`` to ``last`` and ``length`` places."""
+    wide, narrow = WIDE_BYTES // x.itemsize, NARROW_BYTES // x.itemsize
+    while first < last:
+        rows = block_rows(last - first)
+        t = 0
+        while t + wide <= length:
+            if rows == MOST_ROWS:
+                _wide_8(out, out_at + t, out_offsets, first, w, w_at, x, x_at + t, x_offsets, depth)
+            elif rows == 4:
+                _wide_4(out, out_at + t, out_offsets, first, w, w_at, x, x_at + t, x_offsets, depth)
+            elif rows == 2:
+                _wide_2(out, out_at + t, out_offsets, first, w, w_at, x, x_at + t, x_offsets, depth)
+            else:
+                _wide_1(out, out_at + t, out_offsets, first, w, w_at, x, x_at + t, x_offsets, depth)
+            t += wide
+        while t + narrow <= length:
+            if rows == MOST_ROWS:
+                _narrow_8(out, out_at + t, out_offsets, first, w, w_at, x, x_at + t, x_offsets, depth)
+            elif rows == 4:
+                _narrow_4(out, out_at + t, out_offsets, first, w, w_at, x, x_at + t, x_offsets, depth)
+            elif rows == 2:
+                _narrow_2(out, out_at + t, out_offsets, first, w, w_at, x, x_at + t, x_offsets, depth)
+            else:
+                _narrow_1(out, out_at + t, out_offsets, first, w, w_at, x, x_at + t, x_offsets, depth)
+            t += narrow
+        if t < length:
+            add_single_products(out, out_at, out_offsets, first, rows, w, w_at, x, x_at, x_offsets, depth, t, length)
+        w_at += rows * depth
+        first += rows
+
+
+@compiled
+def add_single_products(out, out_at, out_offsets, first, rows, w, w_at, x, x_at, x_offsets, depth, begin, end):
+    """The same for the few places that do not fill a tile."""
+    for r in range(rows):
+        for t in range(begin, end):
+            total = out[out_at + out_offsets[first + r] + t] * 0
+            for k in range(depth):
+                total += w[w_at + k * rows + r] * x[x_at + x_offsets[k] + t]
+            out[out_at + out_offsets[first + r] + t] += total
+
+
+@compiled
+def correlate(progress, x, layout, w, bias, y, groups, row_step, dilation):
+    """Feature maps: y (F, OH, OW N) from the flat image x and w (F, C / groups, KH, KW). A task: part of a row."""
+    filters, rows, length = y.shape
+    _, channels, kh, kw = w.shape
+    depth = channels * kh * kw
+    members = filters // groups
+    offsets = tap_offsets(channels, kh, kw, layout, dilation[0], dilation[1])
+    maps = steps(filters, rows * length)
+    flat_w, flat_y = w.reshape(w.size), y.reshape(y.size)
+    packed = np.empty(w.size, w.dtype)
+    for group in range(groups):
+        pack(flat_w, group * members * depth, depth, 1, members, depth, packed, group * members * depth)
+    chunk = _CHUNK_BYTES // x.itemsize
+    chunks = (length + chunk - 1) // chunk
+    tasks = groups * rows * chunks
+    task = take(progress)
+    while task < tasks:
+        group, row, begin = task // (rows * chunks), task // chunks % rows, task % chunks * chunk
+        places = min(chunk, length - begin)
+        first, last = group * members, (group + 1) * members
+        at = row * length + begin
+        for f in range(first, last):
+            flat_y[maps[f] + at : maps[f] + at + places] = bias[f]
+        image = group * channels * layout[1] * layout[2] * layout[3] * layout[4]
+        add_products(flat_y, at, maps, first, last, packed, first * depth,
+                     x, image + row * row_step + begin, offsets, depth, places)  # fmt: skip
+        finish(progress)
+        task = take(progress)
+    return tasks
+
+
+@compiled
+def convolve_full(progress, g, w, x, layout, groups, row_step, dilation):
+    """Images' gradient: the flat image x, from g (F, OH, OW N) and w (F, C / groups, KH, KW). A task: some channels."""
+    filters, rows, length = g.shape
+    _, channels, kh, kw = w.shape
+    members, taps = filters // groups, kh * kw
+    plane = layout[1] * layout[2] * layout[3] * layout[4]
+    offsets = tap_offsets(channels, kh, kw, layout, dilation[0], dilation[1])
+    maps = steps(members, rows * length)
+    shares = min(channels, _SHARES)
+    flat_g, flat_w = g.reshape(g.size), w.reshape(w.size)
+    packed = np.empty((channels // shares + 1) * taps * members, w.dtype)
+    chunk = _CHUNK_BYTES // 2 // x.itemsize
+    task = take(progress)
+    while task < groups * shares:
+        group, share = task // shares, task % shares
+        begin, end = channels * share // shares, channels * (share + 1) // shares
+        image = group * channels * plane
+        x[image + begin * plane : image + end * plane] = 0
+        pack(flat_w, (group * members * channels + begin) * taps, 1, channels * taps, (end - begin) * taps, members,
+             packed, 0)  # fmt: skip
+        for row in range(rows):
+            for t in range(0, length, chunk):
+                add_products(x, image + row * row_step + t, offsets, begin * taps, end * taps, packed, 0,
+                             flat_g, (group * members * rows + row) * length + t, maps, members,
+                             min(chunk, length - t))  # fmt: skip
+        finish(progress)
+        task = take(progress)
+    return groups * shares
+
+
+@compiled
+def correlate_weight(progress, x, layout, g, dw, groups, row_step, dilation):
+    """Filters' gradient dw (F, C / groups, KH, KW): every map's gradient times every tap. A task: a few taps."""
+    filters, rows, length = g.shape
+    _, channels, kh, kw = dw.shape
+    members, depth = filters // groups, channels * kh * kw
+    # Beyond the last map and the last tap, blocks repeat it and throw the result away.
+    map_blocks, tap_blocks = -(-members // DOT_ROWS), -(-depth // DOT_COLUMNS)
+    maps = padded(steps(members, rows * length), map_blocks * DOT_ROWS)
+    taps = padded(tap_offsets(channels, kh, kw, layout, dilation[0], dilation[1]), tap_blocks * DOT_COLUMNS)
+    flat_g, flat_dw = g.reshape(g.size), dw.reshape(dw.size)
+    dots = np.empty(DOT_ROWS * DOT_COLUMNS, x.dtype)
+    task = take(progress)
+    while task < groups * tap_blocks:
+        group, k = task // tap_blocks, task % tap_blocks * DOT_COLUMNS
+        image = group * channels * layout[1] * layout[2] * layout[3] * layout[4]
+        for block in range(map_blocks):
+            f = block * DOT_ROWS
+            _dots(dots, flat_g, group * members * rows * length, length, maps, f, x, image, row_step, taps, k,
+                  rows, length)  # fmt: skip
+            for r in range(min(DOT_ROWS, members - f)):
+                for j in range(min(DOT_COLUMNS, depth - k)):
+                    flat_dw[(group * members + f + r) * depth + k + j] = dots[r * DOT_COLUMNS + j]
+        finish(progress)
+        task = take(progress)
+    return groups * tap_blocks
+
+
+@compiled
+def padded(offsets, count):
+    """``offsets`` with its last one repeated, ``count`` in all."""
+    out = np.empty(count, np.intp)
+    for i in range(count):
+        out[i] = offsets[min(i, offsets.size - 1)]
+    return out
+
+
+@compiled
+def spread(progress, x, image, padding, stride):
+    """x (C, H, W, N) into image (C, rows, phases, columns, N): a border of zeros, and every stride-th column together.
+
+    So the places of a tap are neighbours in memory whatever the stride. A task: a row.
+    """
+    channels, height, width, n = x.shape
+    tasks = channels * image.shape[1]
+    task = take(progress)
+    while task < tasks:
+        c, row = task // image.shape[1], task % image.shape[1]
+        image[c, row] = 0
+        if padding[0] <= row < height + padding[0]:
+            for column in range(width):
+                target = image[c, row, (column + padding[1]) % stride, (column + padding[1]) // stride]
+                source = x[c, row - padding[0], column]
+                for i in range(n):
+                    target[i] = source[i]
+        finish(progress)
+        task = take(progress)
+    return tasks
+
+
+@compiled
+def gather(progress, image, x, padding, stride):
+    """The reverse of `spread`: x (C, H, W, N) out of the image, without its border."""
+    channels, height, width, n = x.shape
+    tasks = channels * height
+    task = take(progress)
+    while task < tasks:
+        c, row = task // height, task % height
+        for column in range(width):
+            source = image[c, row + padding[0], (column + padding[1]) % stride, (column + padding[1]) // stride]
+            target = x[c, row, column]
+            for i in range(n):
+                target[i] = source[i]
+        finish(progress)
+        task = take(progress)
+    return tasks
