@@ -1,0 +1,123 @@
+"""An ONNX file that `to_onnx` wrote, as a network again: the same ops, with parameters that can be trained."""
+
+import inspect
+import json
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from ..extras import require
+from ..files import CheckpointError, PathLike
+from ..nn import Buffer, Module, Parameter
+from ..tensor import Tensor
+from .onnx_export import BUFFERS
+from .onnx_read import READERS
+from .reading import regular_file
+
+
+def from_onnx(path: PathLike) -> "OnnxModule":
+    """Read back what `to_onnx` wrote.
+
+    Other programs' files are read as far as they use no other nodes and attributes than `to_onnx` does.
+
+    Raises CheckpointError when the file cannot be read, is damaged, or has a node that is not understood (the message
+    names it); ImportError without the extra ``onnx``.
+    """
+    onnx = require("onnx", "onnx")
+    with open(regular_file(path), "rb") as file:
+        content = file.read()
+    try:
+        proto = onnx.load_model_from_string(content)
+        onnx.checker.check_model(proto, full_check=True)
+        return OnnxModule(proto)
+    except Exception as error:  # protobuf's and the checker's errors have no family in common
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{path}: is not an ONNX file that can be read, or is damaged ({reason})") from None
+
+
+class OnnxModule(Module):
+    """A network read from an ONNX file: its nodes, computed one after another.
+
+    Parameters and buffers have the names that they had, so a state of the one fits the other. The nodes are those of
+    evaluation mode: dropout is gone, and batch normalisation keeps its running statistics, also in training.
+
+    Attributes:
+        image_shape: the shape of one image, without the batch.
+        metadata: the texts that the file carries.
+    """
+
+    def __init__(self, proto: Any) -> None:
+        helper = require("onnx", "onnx")
+        self.metadata = {entry.key: entry.value for entry in proto.metadata_props}
+        buffers = set(json.loads(self.metadata.pop(BUFFERS, "[]")))
+        (self._input,), (self._output,) = ([v.name for v in vs] for vs in (_inputs(proto.graph), proto.graph.output))
+        (shape,) = (v.type.tensor_type.shape.dim for v in _inputs(proto.graph))
+        self.image_shape = tuple(d.dim_value for d in shape[1:])
+        self._constants: dict[str, Tensor | NDArray[Any]] = {}
+        self._steps: list[_Step] = []
+        for tensor in proto.graph.initializer:
+            self._keep(tensor.name, helper.numpy_helper.to_array(tensor), tensor.name in buffers)
+        for node in proto.graph.node:
+            if node.op_type == "Constant":
+                (value,) = (helper.numpy_helper.to_array(a.t) for a in node.attribute)
+                self._constants[node.output[0]] = Tensor(value) if value.dtype.kind == "f" else value
+            else:
+                self._steps.append(_step(node))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, *image_shape) to the network's result."""
+        values: dict[str, Any] = {**dict(self._named_tensors()), **self._constants, self._input: x, "": None}
+        for step in self._steps:
+            values[step.result] = READERS[step.op](*(values[name] for name in step.inputs), **step.attributes)
+        return values[self._output]  # type: ignore[no-any-return]
+
+    def extra_repr(self) -> str:
+        """How many nodes there are, and for which images."""
+        return f"{len(self._steps)} nodes, image_shape={self.image_shape}"
+
+    def _keep(self, name: str, array: NDArray[Any], is_buffer: bool) -> None:
+        """Make an initializer what it was: a parameter or buffer under its dotted name. Integers are settings."""
+        if array.dtype.kind != "f":
+            self._constants[name] = array
+            return
+        *path, last = name.split(".")
+        module: Module = self
+        for part in path:
+            if not isinstance(vars(module).get(part), Module):
+                _add(module, part, Module())
+            module = getattr(module, part)
+        _add(module, last, Buffer(array) if is_buffer else Parameter(array))
+
+
+def _add(module: Module, name: str, value: Tensor | Module) -> None:
+    if hasattr(module, name):
+        raise ValueError(f"an initializer cannot be called {name}: a module has that already")
+    setattr(module, name, value)
+
+
+class _Step(NamedTuple):
+    """One node."""
+
+    op: str
+    inputs: list[str]
+    result: str
+    attributes: dict[str, Any]
+
+
+def _step(node: Any) -> _Step:
+    """The node, if it is understood. ValueError if not."""
+    if node.op_type not in READERS or node.domain or len(node.output) != 1:
+        raise ValueError(f"the node {node.op_type} is not supported")
+    value = require("onnx", "onnx").helper.get_attribute_value
+    attributes = {a.name: value(a) for a in node.attribute}
+    try:
+        inspect.signature(READERS[node.op_type]).bind(*node.input, **attributes)
+    except TypeError as error:
+        raise ValueError(f"the node {node.op_type} is not written as to_onnx writes it: {error}") from None
+    return _Step(node.op_type, list(node.input), node.output[0], attributes)
+
+
+def _inputs(graph: Any) -> list[Any]:
+    """The inputs that are not initializers: older files list those too."""
+    initial = {t.name for t in graph.initializer}
+    return [v for v in graph.input if v.name not in initial]

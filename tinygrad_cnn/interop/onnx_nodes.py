@@ -1,0 +1,234 @@
+"""Each op of a traced network in ONNX's words."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..extras import require
+from ..kernels.geometry import Sliding, plane
+from ..ops.convolution import smallest_image
+from ..tensor import normal_axes
+from .trace import Op, unused
+
+SAME = {
+    "abs": "Abs", "add": "Add", "divide": "Div", "exp": "Exp", "log": "Log", "matmul": "MatMul", "multiply": "Mul",
+    "negative": "Neg", "power": "Pow", "relu": "Relu", "sigmoid": "Sigmoid", "sqrt": "Sqrt", "subtract": "Sub",
+    "tanh": "Tanh",
+}  # fmt: skip
+"""Ops that ONNX has under another name and without settings."""
+
+_FIRST, _LAST = np.iinfo(np.int64).min, np.iinfo(np.int64).max  # Slice's words for "from the end" and "to the end"
+
+
+class Nodes:
+    """The ONNX nodes of one network, as they are added; ``taken`` are the names that its arrays have."""
+
+    def __init__(self, taken: set[str]) -> None:
+        self.onnx: Any = require("onnx", "onnx")
+        self.taken = taken
+        self.list: list[Any] = []
+
+    def add(self, op: str, inputs: list[str], result: str = "", **attributes: Any) -> str:
+        """Append a node; its result's name."""
+        result = result or unused(f"{op.lower()}_{len(self.list)}", self.taken)
+        self.list.append(self.onnx.helper.make_node(op, inputs, [result], name=result, **attributes))
+        return result
+
+    def constant(self, value: Any, dtype: Any = np.int64, result: str = "") -> str:
+        """Append a node that gives fixed numbers."""
+        array = np.array(value, dtype, order="C")
+        return self.add("Constant", [], result, value=self.onnx.numpy_helper.from_array(array))
+
+
+def translate(op: Op, nodes: Nodes) -> None:
+    """Append what computes the op. ValueError, naming the op, when ONNX has no words for it."""
+    if op.name in SAME:
+        nodes.add(SAME[op.name], [v.name for v in op.inputs], op.result.name)
+    elif op.name in _TRANSLATORS:
+        _TRANSLATORS[op.name](op, nodes)
+    else:
+        raise ValueError(f"to_onnx: the op {op.name} cannot be exported {_shapes(op)}")
+
+
+def _correlate2d(op: Op, nodes: Nodes) -> None:
+    nodes.add("Conv", [v.name for v in op.inputs], op.result.name, **_sliding(op))
+
+
+def _convolve2d_full(op: Op, nodes: Nodes) -> None:
+    x, w = op.inputs
+    how = Sliding(*(op.params[field] for field in Sliding._fields))
+    least = smallest_image(_plane(op, x.shape), _plane(op, w.shape), how)
+    extra = [n - m for n, m in zip(op.params["shape"], least, strict=True)]
+    nodes.add("ConvTranspose", [x.name, w.name], op.result.name, output_padding=extra, **_sliding(op))
+
+
+def _sliding(op: Op) -> dict[str, Any]:
+    how = Sliding(*(op.params[field] for field in Sliding._fields))
+    return {
+        "kernel_shape": _plane(op, op.inputs[1].shape), "strides": how.stride, "pads": how.padding * 2,
+        "dilations": how.dilation, "group": how.groups,
+    }  # fmt: skip
+
+
+def _maxpool(op: Op, nodes: Nodes) -> None:
+    nodes.add("MaxPool", [op.inputs[0].name], op.result.name, dilations=op.params["dilation"], **_window(op))
+
+
+def _avgpool(op: Op, nodes: Nodes) -> None:
+    nodes.add("AveragePool", [op.inputs[0].name], op.result.name, count_include_pad=1, **_window(op))
+
+
+def _window(op: Op) -> dict[str, Any]:
+    return {"kernel_shape": op.params["shape"], "strides": op.params["stride"], "pads": op.params["padding"] * 2}
+
+
+def _linear(op: Op, nodes: Nodes) -> None:
+    x, w, *b = (v.name for v in op.inputs)
+    if len(op.inputs[0].shape) == 2:
+        nodes.add("Gemm", [x, w, *b], op.result.name, transB=1)
+        return
+    product = [x, nodes.add("Transpose", [w], perm=(1, 0))]
+    if b:
+        nodes.add("Add", [nodes.add("MatMul", product), *b], op.result.name)
+    else:
+        nodes.add("MatMul", product, op.result.name)
+
+
+def _softmax(op: Op, nodes: Nodes) -> None:
+    word = {"softmax": "Softmax", "log_softmax": "LogSoftmax"}[op.name]
+    nodes.add(word, [op.inputs[0].name], op.result.name, axis=op.params["axis"])
+
+
+def _sum(op: Op, nodes: Nodes) -> None:
+    x = op.inputs[0]
+    axes = normal_axes("sum", op.params["axis"], len(x.shape))
+    if axes:
+        over = nodes.constant(list(axes))
+        nodes.add("ReduceSum", [x.name, over], op.result.name, keepdims=int(op.params["keepdims"]))
+    else:
+        nodes.add("Identity", [x.name], op.result.name)
+
+
+def _reshape(op: Op, nodes: Nodes) -> None:
+    """A length that depends on the batch is copied from the same axis of the input (0), or computed (-1)."""
+    x = op.inputs[0]
+    before = (*x.shape, *[None] * len(op.result.shape))
+    target = [
+        n if isinstance(n, int) else 0 if n == "batch" == before[i] else -1 for i, n in enumerate(op.result.shape)
+    ]
+    if target.count(-1) > 1:
+        raise ValueError(f"to_onnx: reshape spreads the batch over several axes {_shapes(op)}")
+    nodes.add("Reshape", [x.name, nodes.constant(target)], op.result.name)
+
+
+def _broadcast_to(op: Op, nodes: Nodes) -> None:
+    """Expand leaves an axis alone where its target is 1: so a batch stays one."""
+    x = op.inputs[0]
+    before = (None,) * (len(op.result.shape) - len(x.shape)) + x.shape
+    target = [n if isinstance(n, int) else 1 for n in op.result.shape]
+    if any(not isinstance(n, int) and n != m for n, m in zip(op.result.shape, before, strict=True)):
+        raise ValueError(f"to_onnx: broadcast_to makes an axis as long as the batch {_shapes(op)}")
+    nodes.add("Expand", [x.name, nodes.constant(target)], op.result.name)
+
+
+def _transpose(op: Op, nodes: Nodes) -> None:
+    x = op.inputs[0]
+    nodes.add("Transpose", [x.name], op.result.name, perm=normal_axes("transpose", op.params["axes"], len(x.shape)))
+
+
+def _astype(op: Op, nodes: Nodes) -> None:
+    kind = nodes.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(op.params["dtype"]))
+    nodes.add("Cast", [op.inputs[0].name], op.result.name, to=kind)
+
+
+def _pad(op: Op, nodes: Nodes) -> None:
+    before, after = zip(*op.params["widths"], strict=True)
+    border = [nodes.constant([*before, *after]), nodes.constant(op.params["value"], op.result.dtype)]
+    nodes.add("Pad", [op.inputs[0].name, *border], op.result.name)
+
+
+def _concatenate(op: Op, nodes: Nodes) -> None:
+    nodes.add("Concat", [v.name for v in op.inputs], op.result.name, axis=op.params["axis"])
+
+
+def _clip(op: Op, nodes: Nodes) -> None:
+    ends = (op.params["low"], op.params["high"])
+    bounds = ("" if end is None else nodes.constant(end, op.result.dtype) for end in ends)
+    nodes.add("Clip", [op.inputs[0].name, *bounds], op.result.name)
+
+
+def _getitem(op: Op, nodes: Nodes) -> None:
+    """Slices first, then integers from the last axis on, then new axes: an index in three steps."""
+    parts = _index_parts(op)
+    axes = [p for p in parts if p is not None]
+    slices = {axis: p for axis, p in enumerate(axes) if isinstance(p, slice) and p != slice(None)}
+    steps: list[tuple[str, list[str], dict[str, int]]] = []
+    if slices:
+        starts, stops, strides = zip(*(_ends(p) for p in slices.values()), strict=True)
+        steps.append(("Slice", [nodes.constant(numbers) for numbers in (starts, stops, list(slices), strides)], {}))
+    for axis in reversed(range(len(axes))):
+        if not isinstance(axes[axis], slice):
+            steps.append(("Gather", [nodes.constant(axes[axis])], {"axis": axis}))
+    new = [axis for axis, p in enumerate(p for p in parts if p is None or isinstance(p, slice)) if p is None]
+    if new:
+        steps.append(("Unsqueeze", [nodes.constant(new)], {}))
+    name = op.inputs[0].name
+    for k, (word, settings, attributes) in enumerate(steps or [("Identity", [], {})], 1):
+        name = nodes.add(word, [name, *settings], op.result.name if k == len(steps) or not steps else "", **attributes)
+
+
+def _index_parts(op: Op) -> list[Any]:
+    """The index with one part for every axis, None for a new one. ValueError for anything but basic indexing."""
+    index = op.params["index"]
+    parts = list(index) if isinstance(index, tuple) else [index]
+    if any(isinstance(p, bool) or not (p is None or p is Ellipsis or isinstance(p, int | np.integer | slice))
+           for p in parts):  # fmt: skip
+        raise ValueError(
+            "to_onnx: getitem can be exported with integers and slices only, not with arrays, as max and min use "
+            f"{_shapes(op)}"
+        )
+    rest = [slice(None)] * (len(op.inputs[0].shape) - sum(p is not None and p is not Ellipsis for p in parts))
+    hole = next((i for i, p in enumerate(parts) if p is Ellipsis), None)
+    return [*parts, *rest] if hole is None else [*parts[:hole], *rest, *parts[hole + 1 :]]
+
+
+def _ends(s: slice) -> tuple[int, int, int]:
+    """Start, stop and step as Slice wants them: its negative numbers and its clipping are Python's."""
+    step = 1 if s.step is None else int(s.step)
+    first, last = (0, _LAST) if step > 0 else (_LAST, _FIRST)
+    return first if s.start is None else int(s.start), last if s.stop is None else int(s.stop), step
+
+
+def _plane(op: Op, shape: tuple[Any, ...]) -> tuple[int, int]:
+    """Rows and columns, which must not depend on the batch."""
+    if not all(isinstance(n, int) for n in shape[-2:]):
+        raise ValueError(f"to_onnx: {op.name}: rows and columns change with the batch {_shapes(op)}")
+    return plane(shape)
+
+
+def _shapes(op: Op) -> str:
+    def written(shape: tuple[Any, ...]) -> str:
+        return "(" + ", ".join("?" if n is None else str(n) for n in shape) + ("," if len(shape) == 1 else "") + ")"
+
+    return f"(inputs of shape {', '.join(written(v.shape) for v in op.inputs)})"
+
+
+_TRANSLATORS: dict[str, Callable[[Op, Nodes], None]] = {
+    "astype": _astype,
+    "avgpool": _avgpool,
+    "broadcast_to": _broadcast_to,
+    "clip": _clip,
+    "concatenate": _concatenate,
+    "convolve2d_full": _convolve2d_full,
+    "correlate2d": _correlate2d,
+    "getitem": _getitem,
+    "linear": _linear,
+    "log_softmax": _softmax,
+    "maxpool": _maxpool,
+    "pad": _pad,
+    "reshape": _reshape,
+    "softmax": _softmax,
+    "sum": _sum,
+    "transpose": _transpose,
+}
