@@ -8,9 +8,10 @@ import itertools
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ContextDecorator
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -100,25 +101,25 @@ class detect_anomaly(_Switch):
 class Hold:
     """While it lives, a leaf's array is read-only: a rule that has yet to run will read it."""
 
-    __slots__ = ("array",)
-    _counts: ClassVar[dict[int, int]] = {}
-    _lock = threading.RLock()  # a collection inside __init__ may call __del__
+    __slots__ = ("__weakref__", "array")
 
     def __init__(self, array: np.ndarray[Any, Any]) -> None:
         self.array = array
-        with self._lock:
-            count = self._counts.get(id(array), 0)
-            if count or array.flags.writeable:  # what its owner made read-only stays so
-                self._counts[id(array)] = count + 1
-                array.setflags(write=False)
+        array.setflags(write=False)
 
     def __del__(self) -> None:
-        with self._lock:
-            count = self._counts.pop(id(self.array), 0) - 1
-            if count > 0:
-                self._counts[id(self.array)] = count
-            elif count == 0:
-                self.array.setflags(write=True)
+        self.array.setflags(write=True)
+
+
+def held(leaf: "Tensor") -> Hold | None:
+    """The hold on the leaf's array that all graphs share; None if the array was read-only without one."""
+    hold = None if leaf.hold is None else leaf.hold()
+    if hold is None or hold.array is not leaf.data:
+        if not leaf.data.flags.writeable:
+            return None
+        hold = Hold(leaf.data)
+        leaf.hold = weakref.ref(hold)
+    return hold
 
 
 class Node:
@@ -140,7 +141,7 @@ class Node:
         self.params = params
         self.serial = next(Node._serials)  # an op's inputs exist before it: this order is topological
         self.versions = [t.version for t in inputs]
-        self.holds = [Hold(t.data) for t in inputs if t.node is None]
+        self.holds = [held(t) for t in inputs if t.node is None]
         self.line = caller() if state.anomaly else ""
 
     def release(self) -> None:

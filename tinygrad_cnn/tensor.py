@@ -6,13 +6,14 @@ it can be differentiated again. Where an input was broadcast, the graph sums its
 """
 
 import math
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Self, SupportsIndex, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .graph import GraphError, Node, backpropagate, caller, enable_grad, no_grad, refuse_anomaly, state
+from .graph import GraphError, Hold, Node, backpropagate, caller, enable_grad, no_grad, refuse_anomaly, state
 
 Pullback = Callable[["Tensor", "Tensor"], "Tensor"]
 Axis = int | tuple[int, ...] | None
@@ -38,20 +39,21 @@ class Tensor:
     Tensor([2., 4., 6.])
     """
 
-    __slots__ = ("__weakref__", "_data", "_requires_grad", "grad", "node", "version")
+    __slots__ = ("__weakref__", "_data", "_requires_grad", "grad", "hold", "node", "version")
     __array_ufunc__ = None  # so that `ndarray * Tensor` asks Tensor, instead of making an array of objects
 
     _data: NDArray[Any]
     _requires_grad: bool
     grad: "Tensor | None"
     node: Node | None
+    hold: "weakref.ref[Hold] | None"  # what makes a leaf's array read-only, while a graph remembers it
     version: int  # how often the data was replaced or edited through this tensor
 
     def __init__(
         self, data: "ArrayLike | Tensor", *, requires_grad: bool = False, dtype: DTypeLike | None = None
     ) -> None:
         self._data = _new_array(data, dtype)
-        self.grad, self.node, self.version = None, None, 0
+        self.grad, self.node, self.hold, self.version = None, None, None, 0
         self._requires_grad = False
         self.requires_grad = requires_grad
 
@@ -187,13 +189,15 @@ class Tensor:
 
     def __truediv__(self, other: "Operand") -> "Tensor":
         """``a / b``; by NumPy's rules x/0 is an infinity and 0/0 NaN, without a warning."""
-        return binary(
-            "divide", np.divide, self, other, lambda a, b: (lambda g, y: g / b, lambda g, y: -g * y / b)
-        )
+        with np.errstate(all="ignore"):
+            return binary(
+                "divide", np.divide, self, other, lambda a, b: (lambda g, y: g / b, lambda g, y: -g * y / b)
+            )
 
     def __pow__(self, other: "Operand") -> "Tensor":
         """``a ** b``. dy/da = b a^(b-1), which is 0 where b = 0; dy/db = y log a, which is 0 where a = 0 and b > 0."""
-        return binary("power", np.power, self, other, _power_rules)
+        with np.errstate(all="ignore"):
+            return binary("power", np.power, self, other, _power_rules)
 
     def __radd__(self, other: "Operand") -> "Tensor":
         return self + other
@@ -430,7 +434,7 @@ Operand = Tensor | float | int | NDArray[Any]
 def wrap(array: NDArray[Any]) -> Tensor:
     """The array as a tensor outside the graph, not copied."""
     t = Tensor.__new__(Tensor)
-    t._data, t._requires_grad, t.grad, t.node, t.version = array, False, None, None, 0
+    t._data, t._requires_grad, t.grad, t.node, t.hold, t.version = array, False, None, None, None, 0
     return t
 
 
@@ -450,7 +454,7 @@ def record(
     out = wrap(np.asarray(data))
     if state.anomaly:
         refuse_anomaly(out._data, name, caller(), [t._data for t in inputs])
-    if state.recording and any(t._requires_grad for t in inputs):
+    if state.recording and any([t._requires_grad for t in inputs]):
         out.node = Node(name, inputs, pullbacks, params)
         out._requires_grad = True
         out._data.setflags(write=False)  # a rule may read it
@@ -460,7 +464,7 @@ def record(
 def unary(
     name: str, kernel: Callable[[NDArray[Any]], NDArray[Any]], x: Tensor, pullback: Pullback, **params: Any
 ) -> Tensor:
-    """An elementwise op of one input."""
+    """An elementwise op of one input; where it has no finite answer it gives infinity or NaN, without a warning."""
     x = as_float(x)
     with np.errstate(all="ignore"):
         return record(name, kernel(x.data), (x,), (pullback,), **params)
@@ -479,8 +483,7 @@ def binary(
     b = _operand(name, b, a)
     a, b = same_float(a, b)
     try:
-        with np.errstate(all="ignore"):
-            data = kernel(a.data, b.data)
+        data = kernel(a._data, b._data)
     except ValueError:
         raise ValueError(f"{name}: shapes {a.shape} and {b.shape} do not broadcast") from None
     return record(name, data, (a, b), rules(a, b))
@@ -677,6 +680,6 @@ def _is_basic(index: Any) -> bool:
 
 def _restored(kind: type[Tensor], data: NDArray[Any], requires_grad: bool) -> Tensor:
     t = kind.__new__(kind)
-    t._data, t.grad, t.node, t.version = data, None, None, 0
+    t._data, t.grad, t.node, t.hold, t.version = data, None, None, None, 0
     t._requires_grad = requires_grad
     return t

@@ -8,6 +8,8 @@ and the taps along *rows* need no copy: KH neighbouring rows of B are, as they l
 ``KH C KW`` taps by ``OW N`` places. So each row of a feature map is one matrix product with the filters.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
@@ -16,18 +18,19 @@ from .geometry import Pair, Sliding, Window, map_shape, plane
 from .interface import Array
 from .memory import batch_innermost, empty, empty_images, empty_like, keep_where, zeros
 
+_SHORT_ROW = 128  # places in a row below which one product for all rows beats one for each
+
 
 def correlate2d(x: Array, w: Array, bias: Array | None, how: Sliding) -> Array:
     """Each row of maps is a matrix product: filters ``(F, KH C KW)`` with windows ``(KH C KW, OW N)``."""
-    n, (f, _, *kernel) = x.shape[0], w.shape
+    n, f = x.shape[0], w.shape[0]
     rows, columns = map_shape(plane(x.shape), plane(w.shape), how)
     y = empty((f, rows, columns, n), x.dtype)
     if not y.size or not w.size:
         y.fill(0)
     else:
-        windows = row_windows(spread_columns(x, kernel[1], columns, how), kernel[0], rows, how)
-        out = y.reshape(how.groups, f // how.groups, rows, columns * n).transpose(0, 2, 1, 3)
-        np.matmul(filter_matrix(w, how.groups), windows, out=out)
+        windows = windows_of(x, plane(w.shape), (rows, columns), how)
+        np.matmul(filter_matrix(w, how.groups), windows, out=as_rows(y, how.groups, windows.shape[1]))
     if bias is not None:
         y += bias.reshape(-1, 1, 1, 1)
     return y.transpose(3, 0, 1, 2)
@@ -35,13 +38,12 @@ def correlate2d(x: Array, w: Array, bias: Array | None, how: Sliding) -> Array:
 
 def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel_shape: Pair) -> Array:
     """The same windows, each weighted by its place's gradient and summed over places, images and rows."""
-    n, channels = x.shape[:2]
-    f, rows, columns = g.shape[1:]
+    channels, (f, rows, columns) = x.shape[1], g.shape[1:]
     shape = (f, channels // how.groups, *kernel_shape)
     if not x.size or not g.size:
         return np.zeros(shape, x.dtype)
-    windows = row_windows(spread_columns(x, kernel_shape[1], columns, how), kernel_shape[0], rows, how)
-    maps = batch_innermost(g).reshape(how.groups, f // how.groups, rows, columns * n).transpose(0, 2, 1, 3)
+    windows = windows_of(x, kernel_shape, (rows, columns), how)
+    maps = as_rows(batch_innermost(g), how.groups, windows.shape[1])
     dw: Array = np.matmul(maps, windows.transpose(0, 1, 3, 2)).sum(axis=1)
     return dw.reshape(f, kernel_shape[0], shape[1], kernel_shape[1]).transpose(0, 2, 1, 3)
 
@@ -79,6 +81,7 @@ def fold_columns(dx: Array, spread: Array, how: Sliding) -> None:
         images[:, :, :, on_image] += spread[:, :, :, j, on_map]
 
 
+@lru_cache(maxsize=256)
 def overlap(places: int, length: int, stride: int, offset: int) -> tuple[slice, slice]:
     """The places ``q`` whose pixel ``q stride + offset`` lies on the image, and those pixels."""
     first = max(0, -(offset // stride))
@@ -95,6 +98,31 @@ def row_windows(spread: Array, taps: int, rows: int, how: Sliding) -> Array:
     shape = (groups, rows, taps, channels * kw * columns * n)
     strides = (group, row * how.stride[0], row * how.dilation[0], spread.itemsize)
     return as_strided(spread, shape, strides).reshape(groups, rows, taps * channels * kw, columns * n)
+
+
+def short_row_windows(x: Array, kernel: Pair, map_: Pair, how: Sliding) -> Array:
+    """Every window copied out, ``(G, 1, KH C KW, OH OW N)``: one product, where one a row would be mostly overhead."""
+    (ph, pw), (sh, sw), (dh, dw) = how.padding, how.stride, how.dilation
+    images = batch_innermost(x)
+    if ph or pw:
+        images = np.pad(images, ((0, 0), (ph, ph), (pw, pw), (0, 0)))
+    channels, n = images.shape[0] // how.groups, images.shape[3]
+    channel, row, column, image = images.strides
+    shape = (how.groups, kernel[0], channels, kernel[1], *map_, n)
+    strides = (channel * channels, row * dh, channel, column * dw, row * sh, column * sw, image)
+    return as_strided(images, shape, strides).reshape(how.groups, 1, kernel[0] * channels * kernel[1], -1)
+
+
+def windows_of(x: Array, kernel: Pair, map_: Pair, how: Sliding) -> Array:
+    """Windows as matrices, ``(G, products, KH C KW, places)``: a product for each row of the map, or one for all."""
+    if map_[1] * x.shape[0] < _SHORT_ROW:
+        return short_row_windows(x, kernel, map_, how)
+    return row_windows(spread_columns(x, kernel[1], map_[1], how), kernel[0], map_[0], how)
+
+
+def as_rows(maps: Array, groups: int, rows: int) -> Array:
+    """Maps ``(F, OH, OW, N)`` as the products' results, ``(G, rows, F / G, places in a row)``: a view."""
+    return maps.reshape(groups, maps.shape[0] // groups, rows, -1).transpose(0, 2, 1, 3)
 
 
 def filter_matrix(w: Array, groups: int) -> Array:
@@ -117,9 +145,13 @@ def taps_gradient(g: Array, w: Array, how: Sliding, height: int) -> Array:
     maps = g.reshape(n, groups, f // groups, rows, columns).transpose(1, 3, 2, 4, 0)
     apart[:, border : border + rows * s : s, :, 0] = maps
     windows = row_windows(apart[:, ph:], kh, height, Sliding(dilation=how.dilation))
-    turned = w[:, :, ::-1].reshape(groups, f // groups, c, kh, kw).transpose(0, 2, 4, 3, 1)
-    spread = empty((groups, height, c * kw, columns * n), g.dtype)
-    np.matmul(turned.reshape(groups, 1, c * kw, kh * (f // groups)), windows, out=spread)
+    turned = w[:, :, ::-1].reshape(groups, f // groups, c, kh, kw).transpose(0, 3, 1, 2, 4)
+    turned = turned.reshape(groups, 1, kh * (f // groups), c * kw).transpose(0, 1, 3, 2)
+    if columns * n < _SHORT_ROW:
+        together = windows.transpose(0, 2, 1, 3).reshape(groups, 1, windows.shape[2], -1)
+        spread = np.matmul(turned, together).reshape(groups, c, kw, height, columns, n)
+        return spread.transpose(0, 3, 1, 2, 4, 5)
+    spread = np.matmul(turned, windows, out=empty((groups, height, c * kw, columns * n), g.dtype))
     return spread.reshape(groups, height, c, kw, columns, n)
 
 
@@ -227,6 +259,7 @@ def batch_norm_backward(
 Index = tuple[slice, slice, slice, slice]
 
 
+@lru_cache(maxsize=256)
 def taps(window: Window, map_: Pair, image: Pair) -> list[tuple[int, Index, Index]]:
     """For each tap of a window: its number, and the slices of map and image over which it meets a pixel."""
     (kh, kw), everything = window.shape, slice(None)

@@ -24,6 +24,8 @@ def images(op: str, x: object, name: str = "x") -> Tensor:
 
 def pair(op: str, name: str, value: object, least: int) -> Pair:
     """Rows and columns from one integer or two. TypeError for another type or length, ValueError below ``least``."""
+    if type(value) is int and value >= least:
+        return value, value
     items: tuple[Any, ...] = tuple(value) if isinstance(value, tuple | list) else (value, value)
     if len(items) != 2 or not all(map(_is_integer, items)):
         raise TypeError(f"{op}: {name} must be an integer or two of them, got {value!r}")
