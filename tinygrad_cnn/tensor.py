@@ -151,11 +151,13 @@ class Tensor:
         seed = self._seed(gradient)
         given: set[int] = {id(seed.data)}
         for leaf, g in backpropagate(self, seed, None, retain=retain_graph or create_graph, record=create_graph):
+            shared = g.data.base is not None or id(g.data) in given
             if leaf.grad is not None:
                 with enable_grad() if create_graph else no_grad():
                     g = leaf.grad + g
-            elif not create_graph and (g.data.base is not None or id(g.data) in given):
-                g = wrap(g.data.copy())  # each leaf owns its gradient: editing one must not edit another
+            elif shared:  # each leaf owns its gradient: editing one must not edit another
+                with enable_grad():
+                    g = g * 1 if create_graph else wrap(g.data.copy())
             given.add(id(g.data))
             if not create_graph:
                 g.data.setflags(write=True)
@@ -171,10 +173,10 @@ class Tensor:
                     "number, with sum() or mean(), first"
                 )
             return wrap(np.ones_like(self._data))
-        seed = Tensor(gradient, dtype=self.dtype) if not isinstance(gradient, Tensor) else gradient
+        seed = as_tensor("backward", gradient)
         if seed.shape != self.shape:
             raise GraphError(f"backward: the gradient has shape {seed.shape}, this tensor {self.shape}")
-        return seed
+        return seed if seed.dtype == self.dtype else seed.astype(self.dtype)
 
     # Arithmetic -------------------------------------------------------------------------------------------------------
 
@@ -245,16 +247,17 @@ class Tensor:
     def clip(self, low: float | None = None, high: float | None = None) -> "Tensor":
         """Numbers below ``low`` raised to it, above ``high`` lowered to it; no gradient passes where that happened."""
         bounds = (-math.inf if low is None else low, math.inf if high is None else high)
+        if not bounds[0] <= bounds[1]:
+            raise ValueError(f"clip: low must not be above high, got {low} and {high}")
         inside = (self.data >= bounds[0]) & (self.data <= bounds[1])
         return unary("clip", lambda a: np.clip(a, *bounds), self, lambda g, y: g * inside, low=low, high=high)
 
     def astype(self, dtype: DTypeLike) -> "Tensor":
         """The numbers in another type; the gradient comes back in this one."""
         target = np.dtype(dtype)
-        if target not in _FLOATS and self.requires_grad:
-            raise TypeError(f"astype: a tensor that requires a gradient stays float32 or float64, got {target}")
-        check_dtype(target)
-        return record("astype", self._data.astype(target), (self,), (lambda g, y: g,), dtype=target.name)
+        if dtype is None or (target not in _FLOATS and self.requires_grad):
+            raise TypeError(f"astype: a tensor that requires a gradient stays float32 or float64, got {dtype}")
+        return record("astype", _cast("astype", self._data, target), (self,), (lambda g, y: g,), dtype=target.name)
 
     # Comparisons: no gradient -----------------------------------------------------------------------------------------
 
@@ -307,6 +310,10 @@ class Tensor:
 
     def argmax(self, axis: int | None = None) -> "Tensor":
         """Where the largest stands, the first of equals (integers, no gradient)."""
+        if axis is not None:
+            (axis,) = normal_axes("argmax", axis, self.ndim)
+        if not (self.size if axis is None else self.shape[axis]):
+            raise ValueError(f"argmax: no numbers to compare over axis {axis} of shape {self.shape}")
         return wrap(np.asarray(self._data.argmax(axis)))
 
     # Shapes -----------------------------------------------------------------------------------------------------------
@@ -316,24 +323,22 @@ class Tensor:
         target = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
         try:
             data = self._data.reshape(target)  # type: ignore[arg-type]
-        except ValueError:
-            raise ValueError(f"reshape: {self.size} numbers of shape {self.shape} do not fit {target}") from None
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"reshape: {self.size} numbers of shape {self.shape} do not fit {target}") from None
         before = self.shape
         return record("reshape", data, (self,), (lambda g, y: g.reshape(before),), shape=data.shape)
 
     def flatten(self, start_dim: int = 0) -> "Tensor":
         """The axes from ``start_dim`` on as one."""
-        lead = self.shape[:start_dim]
-        return self.reshape(*lead, math.prod(self.shape[start_dim:]))
+        (start,) = normal_axes("flatten", start_dim, max(self.ndim, 1))
+        return self.reshape(*self.shape[:start], math.prod(self.shape[start:]))
 
     def transpose(self, *axes: int) -> "Tensor":
         """The axes in another order (NumPy's meaning: all of them are named); reversed when none is given."""
-        order = axes or tuple(reversed(range(self.ndim)))
-        if sorted(i % self.ndim if -self.ndim <= i < self.ndim else -1 for i in order) != list(range(self.ndim)):
-            raise ValueError(
-                f"transpose: axes {order} must name each of the {self.ndim} axes once; swapaxes(a, b) swaps two"
-            )
-        back = tuple(int(i) for i in np.argsort([i % self.ndim for i in order]))
+        order = normal_axes("transpose", axes or tuple(reversed(range(self.ndim))), self.ndim)
+        if len(order) != self.ndim:
+            raise ValueError(f"transpose: axes {axes} must name all {self.ndim} axes; swapaxes(a, b) swaps two")
+        back = tuple(int(i) for i in np.argsort(order))
         return record(
             "transpose", self._data.transpose(order), (self,), (lambda g, y: g.transpose(*back),), axes=order
         )
@@ -346,7 +351,8 @@ class Tensor:
     def swapaxes(self, a: int, b: int) -> "Tensor":
         """Two axes exchanged."""
         order = list(range(self.ndim))
-        order[a], order[b] = order[b], order[a]
+        (a,), (b,) = (normal_axes("swapaxes", axis, self.ndim) for axis in (a, b))
+        order[a], order[b] = b, a
         return self.transpose(*order)
 
     def broadcast_to(self, shape: tuple[int, ...]) -> "Tensor":
@@ -361,10 +367,10 @@ class Tensor:
 
     def __getitem__(self, index: Any) -> "Tensor":
         """NumPy's indexing, basic and advanced; an element that is read twice receives both gradients."""
-        where = _plain_index(index)
         try:
+            where = _plain_index(index)
             data = np.asarray(self._data[where])
-        except IndexError as error:
+        except (IndexError, TypeError, ValueError) as error:
             raise IndexError(f"indexing: {error} (shape {self.shape})") from None
         shape = self.shape
         return record("getitem", data, (self,), (lambda g, y: put(g, where, shape),), index=where)
@@ -548,6 +554,8 @@ def grad(
     (27.0, 18.0)
     """
     wanted = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    if not all(isinstance(t, Tensor) for t in (output, *wanted)):
+        raise TypeError("grad: the output and the inputs must be tensors")
     seed = output._seed(None)
     found = {id(t): g for t, g in backpropagate(output, seed, wanted, retain=create_graph, record=create_graph)}
     for k, t in enumerate(wanted):
@@ -591,9 +599,19 @@ def _new_array(data: "ArrayLike | Tensor", dtype: DTypeLike | None) -> NDArray[A
         raise ValueError("Tensor: the sequence is ragged: its parts differ in length") from None
     if dtype is None and array.dtype == np.float64 and not isinstance(source, np.ndarray | np.generic):
         dtype = np.float32
-    check_dtype(array.dtype if dtype is None else np.dtype(dtype))
-    check_dtype(array.dtype if array.dtype != np.float16 or dtype is None else np.dtype(dtype))
-    return array if dtype is None else array.astype(dtype, copy=False)
+    if dtype is None or array.dtype != np.float16:
+        check_dtype(array.dtype)
+    return array if dtype is None or array.dtype == dtype else _cast("Tensor", array, np.dtype(dtype))
+
+
+def _cast(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A copy in another type. ValueError where that is an integer type too small for the numbers."""
+    check_dtype(dtype)
+    if dtype.kind in "iu" and array.size:
+        least, most = array.min(), array.max()
+        if not (np.iinfo(dtype).min <= least and most < np.iinfo(dtype).max + 1):
+            raise ValueError(f"{name}: {dtype} cannot hold the numbers from {least} to {most}")
+    return array.astype(dtype)
 
 
 def check_dtype(dtype: np.dtype[Any]) -> None:
@@ -610,9 +628,14 @@ def _operand(name: str, x: Operand, like: Tensor) -> Tensor:
     """The other operand as a tensor; a bare number takes the tensor's float type."""
     if isinstance(x, Tensor):
         return x
-    if not isinstance(x, np.ndarray) or x.ndim == 0:
-        return wrap(np.asarray(x, dtype=as_float(like).dtype if like.dtype not in _FLOATS else like.dtype))
-    return as_tensor(name, x)
+    if isinstance(x, np.ndarray) and x.ndim:
+        return as_tensor(name, x)
+    if not isinstance(x, int | float):
+        x = as_tensor(name, x).item()  # refuses what is not a real number
+    try:
+        return wrap(np.asarray(x, dtype=like.dtype if like.dtype in _FLOATS else as_float(like).dtype))
+    except OverflowError:
+        raise ValueError(f"{name}: an integer of {x.bit_length()} bits is too large for a tensor") from None
 
 
 def same_float(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -646,7 +669,7 @@ def _extreme(name: str, arg: Callable[..., NDArray[np.intp]], x: Tensor, axis: A
         raise ValueError(f"{name}: no numbers to compare over axis {axis} of shape {x.shape}")
     rest = tuple(i for i in range(x.ndim) if i not in axes)
     moved = x.transpose(*rest, *axes) if x.ndim else x
-    rows = moved.reshape(math.prod(x.shape[i] for i in rest), -1)
+    rows = moved.reshape(math.prod(x.shape[i] for i in rest), math.prod(x.shape[i] for i in axes))
     best = rows[np.arange(len(rows)), arg(rows.data, axis=1)]
     return best.reshape(tuple(1 if i in axes else x.shape[i] for i in range(x.ndim) if keepdims or i not in axes))
 
@@ -663,11 +686,12 @@ def _compare(kernel: Callable[..., Any], a: Tensor, b: object) -> Tensor:
 
 
 def _plain_index(index: Any) -> Any:
-    """The index with its tensors as arrays."""
-    if isinstance(index, Tensor):
-        return index.data
-    if isinstance(index, tuple | list) and any(isinstance(i, Tensor) for i in index):
-        return type(index)(_plain_index(i) for i in index)
+    """The index with its tensors and lists as arrays of its own: a rule reads it later."""
+    if isinstance(index, tuple):
+        return tuple(_plain_index(i) for i in index)
+    if isinstance(index, Tensor | list | np.ndarray):
+        array = np.array(index)
+        return array if array.size else array.astype(array.dtype if array.dtype == bool else int)
     return index
 
 
