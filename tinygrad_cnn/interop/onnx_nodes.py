@@ -49,6 +49,8 @@ def translate(op: Op, nodes: Nodes) -> None:
         _TRANSLATORS[op.name](op, nodes)
     else:
         raise ValueError(f"to_onnx: the op {op.name} cannot be exported {_shapes(op)}")
+    if op.changed:
+        raise ValueError(f"to_onnx: {op.name}: {op.changed[0]} changes with the batch {_shapes(op)}")
 
 
 def _correlate2d(op: Op, nodes: Nodes) -> None:
@@ -59,7 +61,7 @@ def _convolve2d_full(op: Op, nodes: Nodes) -> None:
     x, w = op.inputs
     how = Sliding(*(op.params[field] for field in Sliding._fields))
     least = smallest_image(_plane(op, x.shape), _plane(op, w.shape), how)
-    extra = [n - m for n, m in zip(op.params["shape"], least, strict=True)]
+    extra = [n - m for n, m in zip(_plane(op, op.result.shape), least, strict=True)]
     nodes.add("ConvTranspose", [x.name, w.name], op.result.name, output_padding=extra, **_sliding(op))
 
 

@@ -28,10 +28,14 @@ class Value(NamedTuple):
 
 
 class Op(NamedTuple):
-    """One op of the traced network: `Node.name`, `Node.params`, and the arrays that it reads and makes."""
+    """One op of the traced network: `Node.name`, `Node.params`, and the arrays that it reads and makes.
+
+    ``changed`` names the parameters, other than the result's shape, that depend on the batch.
+    """
 
     name: str
     params: dict[str, Any]
+    changed: list[str]
     inputs: tuple[Value, ...]
     result: Value
 
@@ -112,10 +116,8 @@ class _Comparison:
         inputs = tuple(self.read(_name(a), x, y) for x, y in zip(_inputs(a), _inputs(b), strict=True))
         own, other = a.node.params, b.node.params
         changed = [key for key in own if key != "shape" and repr(own[key]) != repr(other[key])]
-        if changed:
-            raise ValueError(f"{self.caller}: {_name(a)}: {changed[0]} changes with the batch")
         result = self.value("output" if a is self.first.output else f"{_name(a)}_{k}", a, b)
-        return Op(_name(a), own, inputs, result)
+        return Op(_name(a), own, changed, inputs, result)
 
     def read(self, op: str, a: Tensor, b: Tensor) -> Value:
         """An input of an op: made by an earlier one, or of the network's state, or a constant."""
