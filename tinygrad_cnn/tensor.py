@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .graph import GraphError, Hold, Node, backpropagate, caller, enable_grad, no_grad, refuse_anomaly, state
+from .notebook import tensor_html
 
 Pullback = Callable[["Tensor", "Tensor"], "Tensor"]
 Axis = int | tuple[int, ...] | None
@@ -432,6 +433,11 @@ class Tensor:
         kind = "" if self.dtype in (np.float32, np.int64, np.bool_) else f", dtype={self.dtype}"
         made = f", op={self.node.name}" if self.node else ", requires_grad=True" if self._requires_grad else ""
         return f"{type(self).__name__}({numbers}{kind}{made})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        made = f" made by {self.node.name}" if self.node else " requires_grad" if self._requires_grad else ""
+        return tensor_html(type(self).__name__, f"{self.shape} {self.dtype}{made}", self._data)
 
 
 Operand = Tensor | float | int | NDArray[Any]

@@ -1,11 +1,13 @@
 """Module: a part of a network that knows its parameters."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..notebook import module_html
 from ..tensor import Tensor
 
 
@@ -172,6 +174,15 @@ class Module:
         lines = [f"({name}): {module!r}".replace("\n", "\n  ") for name, module in self.children()]
         inside = "\n  ".join(["", self.extra_repr(), *lines] if self.extra_repr() else ["", *lines])
         return f"{type(self).__name__}({inside}\n)" if lines else f"{type(self).__name__}({self.extra_repr()})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the layers with their parameters."""
+        own: Counter[str] = Counter()
+        for name, p in self.named_parameters():
+            own[name.rpartition(".")[0]] += p.size
+        layers = [(name, m) for name, m in self.named_modules() if own[name] or not any(m.children())]
+        rows = [(n, f"{type(m).__name__}({m.extra_repr()})", own[n]) for n, m in layers]
+        return module_html(type(self).__name__, rows)
 
 
 class Sequential(Module):
