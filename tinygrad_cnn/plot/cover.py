@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..evaluation import evaluation_mode
 from ..graph import no_grad
 from ..nn.module import Module
 from ..ops.checks import integer
 from ..tensor import wrap
 from .canvas import Image, new_axes, scale, show
-from .layers import as_batch, evaluating
+from .layers import as_batch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +63,7 @@ def occluded_fall(model: Module, image: Image, label: int, size: int) -> NDArray
 
 
 def _outputs(model: Module, images: Image, label: int) -> NDArray[np.float64]:
-    with evaluating(model), no_grad():
+    with evaluation_mode(model), no_grad():
         outputs = np.asarray(model(wrap(images)), np.float64)
     if outputs.ndim != 2 or not 0 <= label < outputs.shape[1]:
         raise ValueError(f"occlusion: no output for class {label} (outputs.shape={outputs.shape})")

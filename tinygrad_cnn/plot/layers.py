@@ -1,13 +1,14 @@
 """What each layer makes of an image, and the gradient that comes back to it."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..evaluation import evaluation_mode
 from ..graph import backpropagate, enable_grad
+from ..models import Cost
 from ..nn.module import Module
 from ..ops import cross_entropy
 from ..tensor import Tensor
@@ -17,11 +18,10 @@ from .canvas import TITLE, Image, mosaic, new_figure, scale, show
 if TYPE_CHECKING:
     from .canvas import Canvas
 
-Cost = Callable[[Tensor, ArrayLike], Tensor]
-
 _COLUMNS = 8
 _PASSED_OVER = {"pad", "astype", "multiply"}  # steps inside a layer; what the layer makes comes after them
-_RAW = {"correlate2d", "convolve2d_full", "add", "batch_norm"}  # what the activation function is still to be applied to
+_RAW = {"correlate2d", "convolve2d_full", "add", "batch_norm"}  # an activation function comes after it
+_KEEPING = {"maxpool", "avgpool", "dropout", "concatenate", "getitem"}
 
 
 class Maps(NamedTuple):
@@ -29,6 +29,8 @@ class Maps(NamedTuple):
 
     name: str
     """The op that made it, ``image`` for the first."""
+    symbol: str
+    """z, a raw activation, or a, an activation; pooling keeps which."""
     values: Image
     """(C, H, W)."""
     gradient: Image
@@ -69,7 +71,7 @@ def gradients(
 def maps_of(model: Module, image: ArrayLike, label: int = 0, *, cost: Cost = cross_entropy) -> list[Maps]:
     """Every stack of maps that the model makes of one image, with its gradient; the image itself comes first."""
     x = Tensor(as_batch("feature_maps", image), requires_grad=True)
-    with evaluating(model), enable_grad():
+    with evaluation_mode(model), enable_grad():
         c = cost(model(x), np.array([label]))
     made = [
         t for t in walk(c).results
@@ -77,23 +79,12 @@ def maps_of(model: Module, image: ArrayLike, label: int = 0, *, cost: Cost = cro
     ]  # fmt: skip
     seed = Tensor(np.ones((), c.dtype))
     found = {id(t): g.data for t, g in backpropagate(c, seed, [x, *made], retain=True, record=False)}
-    names = ["image", *(t.node.name for t in made if t.node is not None)]
-    return [
-        Maps(name, t.data[0], found.get(id(t), np.zeros_like(t.data))[0])
-        for name, t in zip(names, [x, *made], strict=True)
-    ]
-
-
-@contextmanager
-def evaluating(model: Module) -> Iterator[None]:
-    """Inside it the model is in evaluation mode; afterwards each of its modules is in the mode it was in."""
-    before = [(m, m.training) for m in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for m, training in before:
-            m.training = training
+    stacks = [Maps("image", "a", x.data[0], found[id(x)][0])]
+    for t in made:
+        name = "" if t.node is None else t.node.name
+        symbol = "z" if name in _RAW else stacks[-1].symbol if name in _KEEPING else "a"
+        stacks.append(Maps(name, symbol, t.data[0], found.get(id(t), np.zeros_like(t.data))[0]))
+    return stacks
 
 
 def as_batch(what: str, image: ArrayLike) -> Image:
@@ -117,7 +108,7 @@ def _stacks(
         count, height, width = m.values.shape
         size = f"{height}×{width}" if count == 1 else f"{count} maps of {height}×{width}"
         drawn = show(ax, sheet, f"{k}. {m.name}: {size}" if k else f"{m.name}: {size}", signed=bool(prefix))
-        scale(ax, drawn, prefix + ("z" if m.name in _RAW else "a"))
+        scale(ax, drawn, prefix + m.symbol)
         ax.set_anchor("W")
     return canvas
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .canvas import TEXT, TITLE, new_axes, new_figure, show
 
@@ -14,62 +14,42 @@ if TYPE_CHECKING:
     from .canvas import Canvas
 
 
-def confusion(
-    labels: ArrayLike, predictions: ArrayLike, *, classes: Sequence[str] | None = None, ax: "Axes | None" = None
-) -> "Axes":
+def confusion(counts: ArrayLike, *, classes: Sequence[str] | None = None, ax: "Axes | None" = None) -> "Axes":
     """How often each class (row) was taken for each (column); the darker, the larger the share of its row.
 
     The shading is of the square root of the share, so that single mistakes can be seen beside thousands of hits.
 
     Args:
-        labels, predictions: integers (N,), what the images show and what the network said.
+        counts: (K, K) integers, as `evaluate` counts them.
         classes: the classes' names; their numbers by default.
         ax: where to draw; a new figure by default.
 
-    >>> picture = confusion([0, 0, 1, 1], [0, 1, 1, 1])
+    Raises ValueError for another shape or a negative count, TypeError for what are not integers.
+
+    >>> picture = confusion([[9, 1], [0, 7]])
     """
-    counts = counted(labels, predictions, len(classes) if classes else 0)
-    names = list(classes) if classes else [str(k) for k in range(len(counts))]
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    n = np.asarray(counts)
+    if n.dtype.kind not in "iu":
+        raise TypeError(f"confusion: counts must be integers, got {n.dtype}")
+    if n.ndim != 2 or n.shape[0] != n.shape[1] or not n.size or n.min() < 0:
+        raise ValueError(f"confusion: counts must be (K, K) and not negative (counts.shape={n.shape})")
+    names = [str(k) for k in range(len(n))] if classes is None else list(classes)
+    if len(names) != len(n):
+        raise ValueError(f"confusion: {len(names)} names for {len(n)} classes")
+    share = n / np.maximum(n.sum(1, keepdims=True), 1)
     ax = new_axes(ax, 4.2, 4.2)
     ax.imshow(np.sqrt(share), cmap="Greys", vmin=0, vmax=1.15, interpolation="nearest")
-    for (r, c), n in np.ndenumerate(counts):
-        if n:
-            colour = "white" if share[r, c] > 0.35 else "black"
-            ax.text(c, r, f"{n}", ha="center", va="center", fontsize=TEXT, color=colour)
+    for r, c in np.argwhere(n):
+        ax.text(c, r, f"{n[r, c]}", ha="center", va="center", fontsize=TEXT,
+                color="white" if share[r, c] > 0.35 else "black")  # fmt: skip
     ax.set_xticks(range(len(names)), names, fontsize=TEXT)
     ax.set_yticks(range(len(names)), names, fontsize=TEXT)
     ax.tick_params(length=0)
-    right = int(np.trace(counts))
-    total = int(counts.sum())
-    ax.set_title(f"{right:,} of {total:,} right ({right / max(total, 1):.2%})", fontsize=TITLE, loc="left")
+    right, total = int(np.trace(n)), int(n.sum())
+    ax.set_title(f"{right:,} of {total:,} images right ({right / max(total, 1):.2%})", fontsize=TITLE, loc="left")
     ax.set_xlabel("taken for", fontsize=TEXT)
     ax.set_ylabel("is", fontsize=TEXT)
     return ax
-
-
-def counted(labels: ArrayLike, predictions: ArrayLike, classes: int = 0) -> NDArray[np.int64]:
-    """The confusion matrix: (K, K) counts, a row for each label, K at least ``classes``.
-
-    Raises ValueError for different lengths or a negative number, TypeError for what are not integers.
-
-    >>> counted([0, 0, 1], [0, 1, 1]).tolist()
-    [[1, 1], [0, 1]]
-    """
-    is_, taken = np.asarray(labels), np.asarray(predictions)
-    if is_.dtype.kind not in "iu" or taken.dtype.kind not in "iu":
-        raise TypeError(f"confusion: labels and predictions must be integers, got {is_.dtype} and {taken.dtype}")
-    if is_.ndim != 1 or is_.shape != taken.shape or not is_.size:
-        raise ValueError(
-            f"confusion: one label and one prediction for each image "
-            f"(labels.shape={is_.shape}, predictions.shape={taken.shape})"
-        )
-    if min(is_.min(), taken.min()) < 0:
-        raise ValueError("confusion: a class must not be negative")
-    size = max(classes, int(is_.max()) + 1, int(taken.max()) + 1)
-    counts = np.zeros((size, size), np.int64)
-    np.add.at(counts, (is_, taken), 1)
-    return counts
 
 
 def errors(
@@ -84,10 +64,10 @@ def errors(
         figure: where to draw; a new figure by default.
     """
     pixels, is_, taken = np.asarray(images), np.asarray(labels), np.asarray(predictions)
-    counted(is_, taken)
-    if pixels.ndim != 4 or len(pixels) != len(is_):
+    if pixels.ndim != 4 or is_.shape != pixels.shape[:1] or taken.shape != is_.shape:
         raise ValueError(
-            f"errors: images (N, C, H, W), one for each label (images.shape={pixels.shape}, labels.shape={is_.shape})"
+            "errors: images (N, C, H, W) with a label and a prediction each "
+            f"(images.shape={pixels.shape}, labels.shape={is_.shape}, predictions.shape={taken.shape})"
         )
     wrong = np.flatnonzero(is_ != taken)
     shown = wrong[:limit]

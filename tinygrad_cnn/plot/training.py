@@ -1,9 +1,11 @@
 """Training curves: the cost and the accuracy, epoch by epoch."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
+from ..records import EpochRecord
 from .canvas import TEXT, TITLE, new_figure
 
 if TYPE_CHECKING:
@@ -14,22 +16,22 @@ if TYPE_CHECKING:
 _LOOKS = (("#0072b2", "-", "o"), ("#d55e00", "--", "s"), ("#000000", ":", "^"))  # colours of Okabe and Ito (2008)
 
 
-def curves(history: Sequence[Mapping[str, Any]], *, figure: "Canvas | None" = None) -> "Canvas":
+def curves(history: Sequence[EpochRecord | Mapping[str, Any]], *, figure: "Canvas | None" = None) -> "Canvas":
     """The cost and the accuracy after each epoch.
 
-    A falling training cost with a rising test cost is overfitting; a flat training cost is a network that is stuck.
+    A falling training cost with a rising validation cost is overfitting; a flat one is a network that is stuck.
 
     Args:
-        history: one record an epoch. Every key that ends in ``loss`` is a line of the upper picture (nats for
-            cross-entropy), every one that ends in ``accuracy`` (0 to 1) a line of the lower; ``epoch`` counts
-            from 1 where a record does not say.
+        history: the epochs of a run (`fit`), or a mapping for each. Every key that ends in ``loss`` is a line of the
+            upper picture (in nats for `cross_entropy`), every one that ends in ``accuracy`` (0 to 1) of the lower.
         figure: where to draw; a new figure by default.
 
     Raises ValueError when there is nothing to draw.
 
-    >>> picture = curves([{"epoch": 1, "train_loss": 2.3, "test_accuracy": 0.2}])
+    >>> picture = curves([{"epoch": 1, "loss": 2.3, "accuracy": 0.2}, {"epoch": 2, "loss": 0.4, "accuracy": 0.9}])
     """
-    keys = [k for k in dict.fromkeys(k for record in history for k in record) if any(_known(r.get(k)) for r in history)]
+    records = [asdict(record) if isinstance(record, EpochRecord) else record for record in history]
+    keys = [k for k in dict.fromkeys(k for record in records for k in record) if any(_known(r.get(k)) for r in records)]
     panels = [
         (ending, label, lines)
         for ending, label in (("loss", "cost"), ("accuracy", "accuracy, %"))
@@ -41,7 +43,7 @@ def curves(history: Sequence[Mapping[str, Any]], *, figure: "Canvas | None" = No
     canvas = new_figure(figure, 4.2, 1.9 * len(panels) + 0.3)
     axes = canvas.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for ax, (ending, label, lines) in zip(axes, panels, strict=True):
-        _panel(ax, history, 100 if ending == "accuracy" else 1, lines, looks)
+        _panel(ax, records, 100 if ending == "accuracy" else 1, lines, looks)
         ax.set_ylabel(label, fontsize=TEXT)
     axes[0].set_title("Training, epoch by epoch", fontsize=TITLE, loc="left")
     axes[-1].set_xlabel("epoch", fontsize=TEXT)
@@ -68,8 +70,8 @@ def _panel(
 
 
 def _data(key: str, ending: str) -> str:
-    """``train_loss`` is of the data ``train``."""
-    return key.removesuffix(ending).strip("_").replace("_", " ") or ending
+    """``validation_loss`` is of the images held out for validation, a bare ``loss`` of those learnt from."""
+    return key.removesuffix(ending).strip("_").replace("_", " ") or "training"
 
 
 def _known(value: object) -> bool:
