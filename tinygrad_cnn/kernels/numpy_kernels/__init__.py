@@ -1,0 +1,65 @@
+"""The default kernels: matrix products over windows, with no Python loop over images, places or channels.
+
+Two ways to lay out the windows: `rows` for long rows (many images or wide ones), where a product for each row of the
+map saves most of the copying; `patches` for short ones, where one product for all rows saves most of the calls.
+"""
+
+from ..geometry import Pair, Sliding, map_shape, plane
+from ..interface import Array
+from ..memory import batch_innermost, empty, zeros
+from . import patches, rows
+from .normalization import batch_norm, batch_norm_backward
+from .pooling import avgpool, avgpool_spread, maxpool, maxpool_gather, maxpool_scatter
+
+__all__ = [
+    "avgpool",
+    "avgpool_spread",
+    "batch_norm",
+    "batch_norm_backward",
+    "convolve2d_full",
+    "correlate2d",
+    "correlate2d_weight",
+    "maxpool",
+    "maxpool_gather",
+    "maxpool_scatter",
+]
+
+_SHORT_ROW = 128  # numbers in a row of the map, over all images, below which `patches` is the quicker
+
+
+def correlate2d(x: Array, w: Array, bias: Array | None, how: Sliding) -> Array:
+    """Feature maps: each a matrix product of filters with windows."""
+    shape = (w.shape[0], *map_shape(plane(x.shape), plane(w.shape), how), x.shape[0])
+    if not x.size or not w.size:
+        y = zeros(shape, x.dtype)
+    else:
+        y = empty(shape, x.dtype)
+        (patches if is_short(y) else rows).correlate2d(y, x, w, how)
+    if bias is not None:
+        y += bias.reshape(-1, 1, 1, 1)
+    return y.transpose(3, 0, 1, 2)
+
+
+def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel_shape: Pair) -> Array:
+    """The filters' gradient: the maps' gradient times the windows."""
+    if not x.size or not g.size:
+        return zeros((g.shape[1], x.shape[1] // how.groups, *kernel_shape), x.dtype)
+    maps = batch_innermost(g)
+    if is_short(maps):
+        return patches.correlate2d_weight(x, maps, how, kernel_shape)
+    return rows.correlate2d_weight(x, maps, how, kernel_shape)
+
+
+def convolve2d_full(g: Array, w: Array, how: Sliding, image_shape: Pair) -> Array:
+    """The images' gradient: the filters times the maps' gradient, added where their taps had read."""
+    dx = zeros((w.shape[1] * how.groups, *image_shape, g.shape[0]), g.dtype)
+    if g.size and w.size:
+        maps = batch_innermost(g)
+        (patches if is_short(maps) else rows).convolve2d_full(dx, maps, w, how)
+    return dx.transpose(3, 0, 1, 2)
+
+
+def is_short(maps: Array) -> bool:
+    """Whether the rows of maps ``(F, OH, OW, N)`` are short."""
+    _, _, columns, n = maps.shape
+    return columns * n < _SHORT_ROW

@@ -1,0 +1,52 @@
+"""Sliding in one product: every window copied out as a column ("im2col"), the filters as they are.
+
+Source of the method: K. Chellapilla, S. Puri, P. Simard, "High Performance Convolutional Neural Networks for Document
+Processing" (2006).
+"""
+
+import numpy as np
+
+from ..geometry import Pair, Sliding
+from ..interface import Array
+from ..memory import batch_innermost, empty, zeros
+from .taps import as_window, taps
+
+
+def correlate2d(y: Array, x: Array, w: Array, how: Sliding) -> None:
+    """Fill maps y ``(F, OH, OW, N)``: filters ``(F, C KH KW)`` with patches ``(C KH KW, OH OW N)``."""
+    columns = patches(x, (w.shape[2], w.shape[3]), (y.shape[1], y.shape[2]), how)
+    np.matmul(by_group(w, how.groups), columns, out=by_group(y, how.groups))
+
+
+def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel: Pair) -> Array:
+    """The maps' gradient ``(F, OH OW N)`` with the patches."""
+    columns = patches(x, kernel, (g.shape[1], g.shape[2]), how)
+    dw: Array = np.matmul(by_group(g, how.groups), columns.transpose(0, 2, 1))
+    return dw.reshape(g.shape[0], x.shape[1] // how.groups, *kernel)
+
+
+def convolve2d_full(dx: Array, g: Array, w: Array, how: Sliding) -> None:
+    """The patches' gradient, added to images dx ``(C, H, W, N)`` tap by tap."""
+    _, rows, columns, n = g.shape
+    kernel = (w.shape[2], w.shape[3])
+    products = np.matmul(by_group(w, how.groups).transpose(0, 2, 1), by_group(g, how.groups))
+    gradient = products.reshape(dx.shape[0], kernel[0] * kernel[1], rows, columns, n)
+    images = dx.transpose(3, 0, 1, 2)
+    for k, on_map, on_image in taps(as_window(kernel, how), (rows, columns), (dx.shape[1], dx.shape[2])):
+        images[on_image] += gradient[:, k].transpose(3, 0, 1, 2)[on_map]
+
+
+def patches(x: Array, kernel: Pair, map_: Pair, how: Sliding) -> Array:
+    """``P[c k, p q n]``: tap k of channel c at each place of each image, ``(G, C KH KW / G, OH OW N)``."""
+    n, channels, height, width = x.shape
+    inside = how.padding == (0, 0)
+    copied = (empty if inside else zeros)((channels, kernel[0] * kernel[1], *map_, n), x.dtype)
+    images = batch_innermost(x).transpose(3, 0, 1, 2)
+    for k, on_map, on_image in taps(as_window(kernel, how), map_, (height, width)):
+        copied[:, k].transpose(3, 0, 1, 2)[on_map] = images[on_image]
+    return copied.reshape(how.groups, channels // how.groups * kernel[0] * kernel[1], -1)
+
+
+def by_group(a: Array, groups: int) -> Array:
+    """The leading axis split into groups, the others joined."""
+    return a.reshape(groups, a.shape[0] // groups, -1)

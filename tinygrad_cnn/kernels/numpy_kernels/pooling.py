@@ -1,0 +1,83 @@
+"""Pooling by slices: one pass over the batch for each tap of the window."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..geometry import Pair, Window, map_shape, plane
+from ..interface import Array
+from ..memory import empty_images, empty_like, keep_where, zeros
+from .taps import taps
+
+
+def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArray[np.integer] | None]:
+    """The largest over the taps, one slice of the whole batch a tap; a NaN passes through `numpy.maximum`."""
+    n, c = x.shape[:2]
+    rows, columns = map_shape(plane(x.shape), window.shape, window)
+    y = empty_images(n, c, rows, columns, x.dtype)
+    y.fill(-np.inf)
+    for _, on_map, on_image in taps(window, (rows, columns), plane(x.shape)):
+        np.maximum(y[on_map], x[on_image], out=y[on_map])
+    return y, find_winners(x, y, window) if want_winners else None
+
+
+def find_winners(x: Array, y: Array, window: Window) -> NDArray[np.integer]:
+    """How many taps missed before the first that equals the maximum, or is the NaN that made it one.
+
+    From the last tap back: a hit makes the count 0, a miss one more than that of the taps behind it.
+    """
+    n, c, rows, columns = y.shape
+    found = taps(window, (rows, columns), plane(x.shape))
+    winners = empty_images(n, c, rows, columns, np.min_scalar_type(len(found)))
+    winners.fill(0)
+    with_nan = bool(np.isnan(y).any())
+    for _, on_map, on_image in reversed(found):
+        pixel, count = x[on_image], winners[on_map]
+        missed = pixel != y[on_map]
+        if with_nan:
+            missed &= pixel == pixel
+        winners += 1
+        np.multiply(count, missed, out=count)
+    return winners
+
+
+def maxpool_scatter(g: Array, winners: NDArray[np.integer], window: Window, image_shape: Pair) -> Array:
+    """For each tap, the gradients of the windows that it won; added up where windows overlap."""
+    n, c, rows, columns = g.shape
+    dx = zeros((c, *image_shape, n), g.dtype).transpose(3, 0, 1, 2)
+    for k, on_map, on_image in taps(window, (rows, columns), image_shape):
+        gk, won, pixel = g[on_map], winners[on_map] == k, dx[on_image]
+        if window.tiles:
+            keep_where(gk, won, pixel)
+        else:
+            pixel += keep_where(gk, won, empty_like(gk))
+    return dx
+
+
+def maxpool_gather(x: Array, winners: NDArray[np.integer], window: Window) -> Array:
+    """For each tap, its pixel where it won."""
+    n, c, rows, columns = winners.shape
+    y = empty_images(n, c, rows, columns, x.dtype)
+    for k, on_map, on_image in taps(window, (rows, columns), plane(x.shape)):
+        np.copyto(y[on_map], x[on_image], where=winners[on_map] == k)
+    return y
+
+
+def avgpool(x: Array, window: Window) -> Array:
+    """The sum of one slice a tap, over the number of taps."""
+    n, c = x.shape[:2]
+    rows, columns = map_shape(plane(x.shape), window.shape, window)
+    y = zeros((c, rows, columns, n), x.dtype).transpose(3, 0, 1, 2)
+    for _, on_map, on_image in taps(window, (rows, columns), plane(x.shape)):
+        y[on_map] += x[on_image]
+    y *= x.dtype.type(1 / (window.shape[0] * window.shape[1]))
+    return y
+
+
+def avgpool_spread(g: Array, window: Window, image_shape: Pair) -> Array:
+    """The same slices, added to."""
+    n, c, rows, columns = g.shape
+    dx = zeros((c, *image_shape, n), g.dtype).transpose(3, 0, 1, 2)
+    share = g * g.dtype.type(1 / (window.shape[0] * window.shape[1]))
+    for _, on_map, on_image in taps(window, (rows, columns), image_shape):
+        dx[on_image] += share[on_map]
+    return dx

@@ -1,0 +1,101 @@
+"""Sliding a row at a time: the taps along rows need no copy.
+
+Images lie batch innermost, ``(C, H, W, N)`` in memory. Spread out the taps of a window along *columns* only,
+
+    B[y, c, j, q N + n] = x[n, c, y, q s + j d]        shape (H, C, KW, OW N),
+
+and KH neighbouring rows of B are, as they lie in memory, one matrix of ``KH C KW`` taps by ``OW N`` places. So each row
+of a feature map is one matrix product with the filters, and B is KW times the image instead of KH KW times.
+"""
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from ..geometry import Pair, Sliding
+from ..interface import Array
+from ..memory import batch_innermost, empty, zeros
+from .taps import overlap
+
+
+def correlate2d(y: Array, x: Array, w: Array, how: Sliding) -> None:
+    """Fill maps y ``(F, OH, OW, N)``: filters ``(F, KH C KW)`` with windows ``(KH C KW, OW N)``, for each row."""
+    windows = row_windows(spread_columns(x, w.shape[3], y.shape[2], how), w.shape[2], y.shape[1], how)
+    np.matmul(filter_matrix(w, how.groups), windows, out=as_rows(y, how.groups))
+
+
+def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel: Pair) -> Array:
+    """The same windows, each weighted by its place's gradient, and summed over places, images and rows."""
+    f, rows, columns = g.shape[:3]
+    windows = row_windows(spread_columns(x, kernel[1], columns, how), kernel[0], rows, how)
+    dw: Array = np.matmul(as_rows(g, how.groups), windows.transpose(0, 1, 3, 2)).sum(axis=1)
+    return dw.reshape(f, kernel[0], x.shape[1] // how.groups, kernel[1]).transpose(0, 2, 1, 3)
+
+
+def convolve2d_full(dx: Array, g: Array, w: Array, how: Sliding) -> None:
+    """Every row of images dx ``(C, H, W, N)`` collects the KH rows of maps that saw it, then folds the KW taps back."""
+    fold_columns(dx, taps_gradient(g, w, how, dx.shape[1]), how)
+
+
+def spread_columns(x: Array, taps: int, columns: int, how: Sliding) -> Array:
+    """``B[group, y, c, j, q, n] = x[n, c, y, q s + j d]`` over rows with their padding, zeros beyond the border."""
+    n, channels, height, width = x.shape
+    (ph, pw), (_, s), (_, d) = how.padding, how.stride, how.dilation
+    shape = (how.groups, height + 2 * ph, channels // how.groups, taps, columns, n)
+    spread = (zeros if ph or pw else empty)(shape, x.dtype)
+    inner = spread[:, ph : ph + height]
+    images = batch_innermost(x).reshape(how.groups, -1, height, width, n).transpose(0, 2, 1, 3, 4)
+    for j in range(taps):
+        on_map, on_image = overlap(columns, width, s, j * d - pw)
+        inner[:, :, :, j, on_map] = images[:, :, :, on_image]
+    return spread
+
+
+def fold_columns(dx: Array, spread: Array, how: Sliding) -> None:
+    """The transpose of `spread_columns`: adds each tap back where it was read."""
+    channels, height, width, n = dx.shape
+    groups, _, _, taps, columns, _ = spread.shape
+    images = dx.reshape(groups, channels // groups, height, width, n).transpose(0, 2, 1, 3, 4)
+    for j in range(taps):
+        on_map, on_image = overlap(columns, width, how.stride[1], j * how.dilation[1] - how.padding[1])
+        images[:, :, :, on_image] += spread[:, :, :, j, on_map]
+
+
+def row_windows(spread: Array, taps: int, rows: int, how: Sliding) -> Array:
+    """KH rows of ``B`` for each row of the map, ``(G, OH, KH C KW, OW N)``: a view, unless rows are dilated."""
+    groups, _, channels, kw, columns, n = spread.shape
+    group, row, *_ = spread.strides
+    shape = (groups, rows, taps, channels * kw * columns * n)
+    strides = (group, row * how.stride[0], row * how.dilation[0], spread.itemsize)
+    return as_strided(spread, shape, strides).reshape(groups, rows, taps * channels * kw, columns * n)
+
+
+def as_rows(maps: Array, groups: int) -> Array:
+    """Maps ``(F, OH, OW, N)`` as the products' results, ``(G, OH, F / G, OW N)``: a view."""
+    f, rows, columns, n = maps.shape
+    return maps.reshape(groups, f // groups, rows, columns * n).transpose(0, 2, 1, 3)
+
+
+def filter_matrix(w: Array, groups: int) -> Array:
+    """Filters as rows of taps in the windows' order, ``(G, 1, F / G, KH C KW)``."""
+    f = w.shape[0]
+    return w.transpose(0, 2, 1, 3).reshape(groups, 1, f // groups, -1)
+
+
+def taps_gradient(g: Array, w: Array, how: Sliding, height: int) -> Array:
+    """The gradient of ``B``, ``(G, H, C, KW, OW, N)``: rows of maps, set apart, under the filters turned upside down.
+
+    Row r of B was seen by row p of the map as its tap i when ``r + pad = p s + i d``. With the map's rows set s apart
+    and a border of zeros, those are KH rows, d apart: windows once more.
+    """
+    f, rows, columns, n = g.shape
+    _, c, kh, kw = w.shape
+    groups, (s, _), (d, _), (ph, _) = how.groups, how.stride, how.dilation, how.padding
+    border = d * (kh - 1)
+    apart = zeros((groups, max(height + ph, rows * s) + border, f // groups, 1, columns, n), g.dtype)
+    maps = g.reshape(groups, f // groups, rows, columns, n).transpose(0, 2, 1, 3, 4)
+    apart[:, border : border + rows * s : s, :, 0] = maps
+    windows = row_windows(apart[:, ph:], kh, height, Sliding(dilation=how.dilation))
+    turned = w[:, :, ::-1].reshape(groups, f // groups, c, kh, kw).transpose(0, 3, 1, 2, 4)
+    turned = turned.reshape(groups, 1, kh * (f // groups), c * kw).transpose(0, 1, 3, 2)
+    spread = np.matmul(turned, windows, out=empty((groups, height, c * kw, columns * n), g.dtype))
+    return spread.reshape(groups, height, c, kw, columns, n)

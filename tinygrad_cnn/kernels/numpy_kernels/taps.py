@@ -1,0 +1,36 @@
+"""Taps: the pixels that one place of a window reads at all of its stands, as slices of the whole batch."""
+
+from functools import lru_cache
+
+from ..geometry import Pair, Sliding, Window
+
+Index = tuple[slice, slice, slice, slice]
+
+
+@lru_cache(maxsize=256)
+def taps(window: Window, map_: Pair, image: Pair) -> list[tuple[int, Index, Index]]:
+    """For each tap of a window: its number, and the slices of map and image over which it meets a pixel."""
+    (kh, kw), everything = window.shape, slice(None)
+    found = []
+    for k in range(kh * kw):
+        (on_rows, rows), (on_columns, columns) = (
+            overlap(map_[a], image[a], window.stride[a], tap * window.dilation[a] - window.padding[a])
+            for a, tap in enumerate(divmod(k, kw))
+        )
+        found.append((k, (everything, everything, on_rows, on_columns), (everything, everything, rows, columns)))
+    return found
+
+
+@lru_cache(maxsize=256)
+def overlap(places: int, length: int, stride: int, offset: int) -> tuple[slice, slice]:
+    """The places ``q`` whose pixel ``q stride + offset`` lies on the image, and those pixels."""
+    first = max(0, -(offset // stride))
+    last = min(places, (length - 1 - offset) // stride + 1)
+    last = max(first, last)
+    begin = first * stride + offset
+    return slice(first, last), slice(begin, begin + (last - first) * stride, stride) if last > first else slice(0, 0)
+
+
+def as_window(kernel: Pair, how: Sliding) -> Window:
+    """A filter's movement as a pooling window's."""
+    return Window(kernel, how.stride, how.padding, how.dilation)
