@@ -1,12 +1,14 @@
 """The questions that ops ask about their arguments, and one form of answer."""
 
-import math
+import sys
 from typing import Any
 
 import numpy as np
 
 from ..kernels.geometry import Pair
 from ..tensor import Tensor, as_float, as_tensor
+
+_MOST = 2**31  # more pixels, places or steps than any array or training has
 
 
 def shapes(**tensors: Tensor) -> str:
@@ -24,14 +26,14 @@ def images(op: str, x: object, name: str = "x") -> Tensor:
 
 def pair(op: str, name: str, value: object, least: int) -> Pair:
     """Rows and columns from one integer or two. TypeError for another type or length, ValueError below ``least``."""
-    if type(value) is int and value >= least:
+    if type(value) is int and least <= value < _MOST:
         return value, value
     items: tuple[Any, ...] = tuple(value) if isinstance(value, tuple | list) else (value, value)
     if len(items) != 2 or not all(map(_is_integer, items)):
         raise TypeError(f"{op}: {name} must be an integer or two of them, got {value!r}")
     rows, columns = int(items[0]), int(items[1])
-    if rows < least or columns < least:
-        raise ValueError(f"{op}: {name} must be at least {least}, got {value!r}")
+    _bounded(op, name, min(rows, columns), least)
+    _bounded(op, name, max(rows, columns), least)
     return rows, columns
 
 
@@ -40,8 +42,7 @@ def integer(op: str, name: str, value: object, least: int) -> int:
     if not _is_integer(value):
         raise TypeError(f"{op}: {name} must be an integer, got {value!r}")
     number = int(value)  # type: ignore[call-overload]
-    if number < least:
-        raise ValueError(f"{op}: {name} must be at least {least}, got {number}")
+    _bounded(op, name, number, least)
     return number
 
 
@@ -49,10 +50,21 @@ def number(op: str, name: str, value: object, low: float, high: float) -> float:
     """A finite number in [low, high]. TypeError for another type, ValueError outside."""
     if not isinstance(value, float | np.floating) and not _is_integer(value):
         raise TypeError(f"{op}: {name} must be a number, got {value!r}")
-    number = float(value)  # type: ignore[arg-type]
-    if not low <= number <= high or math.isinf(number):
-        raise ValueError(f"{op}: {name} must be between {low:g} and {high:g}, got {value!r}")
-    return number
+    if not low <= value <= min(high, sys.float_info.max):  # type: ignore[operator]
+        raise ValueError(f"{op}: {name} must be finite and between {low:g} and {high:g}, got {value!r}")
+    return float(value)  # type: ignore[arg-type]
+
+
+def generator(op: str, rng: object) -> np.random.Generator:
+    """``rng``, or a fresh generator for None. TypeError for another type."""
+    if rng is not None and not isinstance(rng, np.random.Generator):
+        raise TypeError(f"{op}: rng must be a numpy.random.Generator, got {rng!r}")
+    return np.random.default_rng() if rng is None else rng
+
+
+def _bounded(op: str, name: str, value: int, least: int) -> None:
+    if not least <= value < _MOST:
+        raise ValueError(f"{op}: {name} must be {f'at least {least}' if value < least else 'below 2**31'}, got {value}")
 
 
 def _is_integer(value: object) -> bool:

@@ -61,7 +61,7 @@ def correlate2d(
     how = _sliding(name, stride, padding, dilation, groups)
     if x.ndim != 4 or w.ndim != 4:
         if bias is not None:
-            raise ValueError(f"{name}: bias goes with images (N, C, H, W); add it to a lone map yourself")
+            raise ValueError(f"{name}: a bias needs images (N, C, H, W) {checks.shapes(x=x, w=w)}")
         lone = correlate2d(*_lift(name, x, w), mode=mode, **how._asdict())
         return lone.reshape(plane(lone.shape))
     x, how = _bordered(name, x, w, mode, how, turned=False)
@@ -99,7 +99,9 @@ def correlate2d_weight(
     x, g = same_float(checks.images(name, x), checks.images(name, g, "g"))
     how = _sliding(name, stride, padding, dilation, groups)
     shape = checks.pair(name, "shape", shape, 1)
-    _check_maps(name, g, map_shape(plane(x.shape), shape, how), how, x=x)
+    if x.shape[0] != g.shape[0] or x.shape[1] % how.groups:
+        raise ValueError(f"{name}: x and g must be one batch, in {how.groups} groups {checks.shapes(x=x, g=g)}")
+    _check_maps(name, "g", g, map_shape(plane(x.shape), shape, how), how)
     return record(
         name, current().correlate2d_weight(x.data, g.data, how, shape), (x, g),
         (
@@ -156,9 +158,12 @@ def convolve2d_full(
     if shape is None:
         shape = smallest_image(plane(x.shape), plane(w.shape), how)
     shape = checks.pair(name, "shape", shape, 1)
-    if w.shape[0] != x.shape[1]:
-        raise ValueError(f"{name}: x has {x.shape[1]} maps, w has {w.shape[0]} filters {checks.shapes(x=x, w=w)}")
-    _check_maps(name, x, map_shape(shape, plane(w.shape), how), how, w=w)
+    if w.shape[0] != x.shape[1] or 0 in plane(w.shape):
+        raise ValueError(
+            f"{name}: x has {x.shape[1]} maps, w has {w.shape[0]} filters of {w.shape[2]}x{w.shape[3]} "
+            f"{checks.shapes(x=x, w=w)}"
+        )
+    _check_maps(name, "x", x, map_shape(shape, plane(w.shape), how), how)
     return record(
         name, current().convolve2d_full(x.data, w.data, how, shape), (x, w),
         (
@@ -266,10 +271,10 @@ def _check_bias(op: str, bias: Tensor, w: Tensor) -> Tensor:
     return b if b.dtype == w.dtype else b.astype(w.dtype)
 
 
-def _check_maps(op: str, g: Tensor, expected: Pair, how: Sliding, **other: Tensor) -> None:
+def _check_maps(op: str, name: str, g: Tensor, expected: Pair, how: Sliding) -> None:
     """The maps must have the shape that windows over the image make, and channels that the groups divide."""
     if plane(g.shape) != expected or g.shape[1] % how.groups:
         raise ValueError(
-            f"{op}: maps of {expected[0]}x{expected[1]} in a multiple of {how.groups} groups expected, "
-            f"got {g.shape[2]}x{g.shape[3]} {checks.shapes(g=g, **other)}"
+            f"{op}: {name} must have maps of {expected[0]}x{expected[1]}, a multiple of {how.groups} of them "
+            f"{checks.shapes(**{name: g})}"
         )

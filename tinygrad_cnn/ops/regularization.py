@@ -1,5 +1,6 @@
 """Ops that steady the training: dropout and batch normalisation."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -29,14 +30,14 @@ def dropout(
     x, p = as_float(as_tensor("dropout", x)), checks.number("dropout", "p", p, 0, 1)
     if not training or p == 0:
         return x
-    kept = (rng or np.random.default_rng()).random(x.shape, np.float32) >= p
-    scale = kept * x.dtype.type(1 / (1 - p) if p < 1 else 0)
-    return masked(x, scale, p)
+    return masked(x, checks.generator("dropout", rng).random(x.shape, np.float32) >= p, p)
 
 
-def masked(x: Tensor, scale: NDArray[Any], p: float) -> Tensor:
-    """``x`` times a fixed mask; its rule is itself."""
-    return record("dropout", x.data * scale, (x,), (lambda g, y: masked(g, scale, p),), p=p)
+def masked(x: Tensor, kept: NDArray[np.bool_], p: float) -> Tensor:
+    """``x / (1 - p)`` where it is kept, an exact 0 elsewhere, whatever x is there; its rule is itself."""
+    data = np.where(kept, x.data, 0)
+    data *= 1 / (1 - p) if p < 1 else 0
+    return record("dropout", data, (x,), (lambda g, y: masked(g, kept, p),), p=p)
 
 
 def batch_norm(
@@ -69,15 +70,22 @@ def batch_norm(
     Source: S. Ioffe and C. Szegedy, "Batch Normalization" (2015).
     """
     name = "batch_norm"
-    x = checks.images(name, x)
+    x, eps = checks.images(name, x), checks.number(name, "eps", eps, 0, math.inf)
+    momentum = checks.number(name, "momentum", momentum, 0, 1)
+    weight, bias = as_tensor(name, weight), as_tensor(name, bias)
     for t in (running_mean, running_var, weight, bias):
+        if not isinstance(t, Tensor | None):
+            raise TypeError(f"{name}: running statistics must be tensors, to be edited, got {type(t).__name__}")
         if t is not None and t.shape != x.shape[1:2]:
             raise ValueError(f"{name}: one number for each of {x.shape[1]} channels expected, got {t.shape}")
+    weight, bias = _of_type(weight, x), _of_type(bias, x)
+    if (running_mean is None) != (running_var is None):
+        raise ValueError(f"{name}: running_mean and running_var go together")
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError(f"{name}: running_mean and running_var are needed unless training")
-        scale = weight / (running_var + eps).sqrt()
-        shift = bias - running_mean * scale
+        scale = weight / (_of_type(running_var, x) + eps).sqrt()
+        shift = bias - _of_type(running_mean, x) * scale
         return x * scale.reshape(-1, 1, 1) + shift.reshape(-1, 1, 1)
     m = x.shape[0] * x.shape[2] * x.shape[3]
     if m < 2:
@@ -89,7 +97,7 @@ def batch_norm(
     rule = _BatchNormRule(x, weight, mean, inv_std, eps)
     return record(
         name, y, (x, weight, bias),
-        (lambda g, y: rule(g)[0], lambda g, y: rule(g)[1], lambda g, y: rule(g)[2]),
+        (lambda g, y: rule(g, 0), lambda g, y: rule(g, 1), lambda g, y: rule(g, 2)),
         eps=eps,
     )  # fmt: skip
 
@@ -99,12 +107,14 @@ class _BatchNormRule:
 
     def __init__(self, x: Tensor, weight: Tensor, mean: NDArray[Any], inv_std: NDArray[Any], eps: float) -> None:
         self.x, self.weight, self.mean, self.inv_std, self.eps = x, weight, mean, inv_std, eps
-        self.last: tuple[Tensor, tuple[Tensor, Tensor, Tensor]] | None = None
+        self.g: Tensor | None = None
+        self.parts: dict[int, Tensor] = {}
 
-    def __call__(self, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        if self.last is None or self.last[0] is not g:
-            self.last = (g, self.written_out(g) if state.recording else self.compiled(g))
-        return self.last[1]
+    def __call__(self, g: Tensor, k: int) -> Tensor:
+        """Input k's gradient, handed out once: its receiver may edit it."""
+        if self.g is not g or k not in self.parts:
+            self.g, self.parts = g, dict(enumerate(self.written_out(g) if state.recording else self.compiled(g)))
+        return self.parts.pop(k)
 
     def compiled(self, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """By the kernel."""
@@ -124,6 +134,10 @@ class _BatchNormRule:
         mean_g, mean_gx = (t.reshape(-1, 1, 1) * (1 / m) for t in (dbias, dweight))
         dx = self.weight.reshape(-1, 1, 1) * inv_std * (g - mean_g - normal * mean_gx)
         return dx, dweight, dbias
+
+
+def _of_type(t: Tensor, x: Tensor) -> Tensor:
+    return t if t.dtype == x.dtype else t.astype(x.dtype)
 
 
 def _follow(running: Tensor, batch: NDArray[Any], momentum: float) -> None:

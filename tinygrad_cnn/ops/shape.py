@@ -6,6 +6,7 @@ import numpy as np
 
 from ..tensor import Tensor, as_float, as_tensor, normal_axes, record, same_float
 from . import checks
+from .activation import gate
 
 Sides = tuple[tuple[int, int], ...]
 
@@ -32,6 +33,8 @@ def pad(x: Tensor, widths: int | Sequence[tuple[int, int]], *, value: float = 0.
         raise ValueError(f"pad: widths must be one (before, after) for each axis, got {widths!r} {checks.shapes(x=x)}")
     sides = tuple(checks.pair("pad", "each of widths", w, 0) for w in widths)
     inner = tuple(slice(before, before + n) for (before, _), n in zip(sides, x.shape, strict=True))
+    if as_tensor("pad", np.asarray(value)).ndim:
+        raise ValueError(f"pad: value must be one number, got {value!r}")
     data = np.pad(x.data, sides, constant_values=value)
     return record("pad", data, (x,), (lambda g, y: g[inner],), widths=sides, value=value)
 
@@ -51,7 +54,7 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     for k in range(1, len(parts)):  # the widest type among them, as elsewhere
         parts[0], _ = same_float(parts[0], parts[k])
     parts = [same_float(t, parts[0])[0] for t in parts]
-    (along,) = normal_axes(name, axis, parts[0].ndim)
+    (along,) = normal_axes(name, checks.integer(name, "axis", axis, -parts[0].ndim), parts[0].ndim)
     try:
         data = np.concatenate([t.data for t in parts], axis=along)
     except ValueError:
@@ -73,13 +76,10 @@ def where(condition: object, a: Tensor | float, b: Tensor | float) -> Tensor:
     >>> where(np.array([True, False]), Tensor([1.0, 2.0]), 0.0)
     Tensor([1., 0.])
     """
-    chosen = np.asarray(condition, dtype=bool)
+    chosen = as_tensor("where", condition).data.astype(bool)
     a_, b_ = same_float(as_tensor("where", a), as_tensor("where", b))
     try:
         data = np.where(chosen, a_.data, b_.data)
     except ValueError:
         raise ValueError(f"where: {chosen.shape} does not broadcast with {checks.shapes(a=a_, b=b_)}") from None
-    zero = Tensor(0.0, dtype=data.dtype)
-    return record(
-        "where", data, (a_, b_), (lambda g, y: where(chosen, g, zero), lambda g, y: where(chosen, zero, g))
-    )
+    return record("where", data, (a_, b_), (lambda g, y: gate(g, chosen), lambda g, y: gate(g, ~chosen)))
