@@ -1,0 +1,99 @@
+"""Weights files and checkpoints: a network that comes back as it was, or an error; never another network.
+
+Both are archives (`files.write_archive`). A weights file holds a model's parameters and buffers, and, for the named
+networks, which one it is. A checkpoint holds in addition all that a training run needs to go on in the same bits; it
+can be loaded as weights too.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from . import models
+from .files import Arrays, CheckpointError, PathLike, read_archive, write_archive
+from .nn import Module, StateError
+
+__all__ = ["CheckpointError", "load", "save"]
+
+WEIGHTS, AVERAGE, BEST = "weights", "average", "best"  # the sections of a file that hold a model
+
+
+def save(model: Module, path: PathLike) -> None:
+    """Write a model's parameters and buffers, and a named network's name and settings, as ``.npz``, atomically.
+
+    Raises OSError when the file cannot be written; what was there before is then still there.
+    """
+    write_archive(path, prefixed(WEIGHTS, model.state_dict()), {"model": described(model)})
+
+
+def load(path: PathLike, into: Module | None = None) -> Module:
+    """The model that a weights file or checkpoint holds, in evaluation mode.
+
+    Args:
+        path: what `save` or a checkpointing `fit` wrote. Of a checkpoint, the weights that the run would end with if
+            it ended there count: the best epoch's, else the running average, else the last ones.
+        into: a model of your own to load the numbers into; a named network is made anew when None.
+
+    Raises `CheckpointError`, naming everything that is wrong, when the file is not one of these, is damaged, or does
+    not fit the model.
+
+    >>> import tempfile, tinygrad_cnn as tg
+    >>> model = models.build("nielsen", (1, 8, 8), rng=np.random.default_rng(0))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(model, folder + "/weights.npz")
+    ...     twin = load(folder + "/weights.npz")
+    >>> bool((twin[0].weight.data == model[0].weight.data).all())
+    True
+    """
+    arrays, metadata = read_archive(path)
+    try:
+        model = _rebuilt(metadata.get("model")) if into is None else into
+        load_weights(model, section(BEST, arrays) or section(AVERAGE, arrays) or section(WEIGHTS, arrays))
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    return model.eval()
+
+
+def about(path: PathLike) -> dict[str, Any]:
+    """What `fit` was told to keep in a checkpoint as ``about``. Raises `CheckpointError` as `load` does."""
+    kept = read_archive(path)[1].get("about")
+    if not isinstance(kept, dict):
+        raise CheckpointError(f"{path}: holds weights only, not a run")
+    return kept
+
+
+def load_weights(model: Module, arrays: Arrays) -> None:
+    """Copy arrays into a model. Raises `StateError`, naming them all, for wrong names, shapes or types."""
+    own = model.state_dict()
+    wrong = [
+        f"{k} has dtype {a.dtype}, {own[k].dtype} is needed"
+        for k, a in arrays.items()
+        if k in own and a.dtype != own[k].dtype
+    ]
+    if wrong:
+        raise StateError(f"{type(model).__name__}: " + "; ".join(wrong))
+    model.load_state_dict(arrays)
+
+
+def described(model: Module) -> dict[str, Any]:
+    """What a file says about the model that its weights are for."""
+    return model.settings() if isinstance(model, models.Network) else {"class": type(model).__name__}
+
+
+def prefixed(name: str, arrays: Mapping[str, Any]) -> Arrays:
+    """The arrays as one section of a file."""
+    return {f"{name}/{k}": np.asarray(a) for k, a in arrays.items()}
+
+
+def section(name: str, arrays: Arrays) -> Arrays:
+    """One section of a file's arrays, under their own names."""
+    return {k.removeprefix(name + "/"): a for k, a in arrays.items() if k.startswith(name + "/")}
+
+
+def _rebuilt(settings: object) -> models.Network:
+    if not isinstance(settings, dict) or "name" not in settings:
+        kind = settings.get("class") if isinstance(settings, dict) else "unknown"
+        raise CheckpointError(f"holds the weights of a model of class {kind}; make one and load(path, into=model)")
+    name, shape, classes = (settings[k] for k in ("name", "image_shape", "num_classes"))
+    return models.build(str(name), tuple(shape), classes, rng=np.random.default_rng(0))

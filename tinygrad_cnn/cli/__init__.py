@@ -1,0 +1,66 @@
+"""The command line, ``tinygrad-cnn``.
+
+Each module of this package whose name has no leading underscore is a command, and has two functions:
+
+- ``add_parser(subparsers)`` adds its parser with ``subparsers.add_parser(NAME, help=..., description=...)``;
+- ``run(args) -> int`` does the work and returns the exit status. It prints results to standard output and everything
+  else to standard error, imports what is heavy or optional when it runs, and raises ValueError, OSError or ImportError
+  for what a user did wrong: `main` turns these into one line and exit status 2.
+"""
+
+import argparse
+import importlib
+import os
+import pkgutil
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from ..training import DivergenceError
+
+_ORDER = ("train", "evaluate", "predict", "summary")  # the first in the help; others follow by name
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status.
+
+    0: done; 1: training diverged; 2: a wrong flag or file; 130: interrupted.
+    """
+    parser = _parser()
+    try:
+        args = parser.parse_args(arguments)
+        status = int(importlib.import_module(f".{args.command}", __name__).run(args))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever read the output has left: nothing to say, and no one to say it to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except DivergenceError as error:
+        return _complain(parser, error, 1)
+    except (ValueError, OSError, ImportError, MemoryError) as error:
+        return _complain(parser, error, 2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="tinygrad-cnn", description="Convolutional networks on NumPy and SciPy.")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    found = [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")]
+    for name in sorted(found, key=lambda n: (_ORDER.index(n) if n in _ORDER else len(_ORDER), n)):
+        importlib.import_module(f".{name}", __name__).add_parser(subparsers)
+    return parser
+
+
+def _complain(parser: argparse.ArgumentParser, error: BaseException, status: int) -> int:
+    message = " ".join(str(error).split()) or type(error).__name__
+    print(f"{parser.prog}: error: {message}", file=sys.stderr)
+    return status

@@ -1,0 +1,71 @@
+"""Flags that several commands share."""
+
+import argparse
+import math
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .. import data, kernels
+from ..kernels import threads
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+else:
+    Subparsers = object
+
+DATASETS = ("digits", "mnist", "fashion-mnist")
+
+
+def add_data_flags(parser: argparse.ArgumentParser) -> None:
+    """``--dataset`` and ``--data-dir``."""
+    parser.add_argument("--dataset", choices=DATASETS, help="default: digits, which come with the program")
+    parser.add_argument("--data-dir", metavar="DIR", help="folder with the four IDX files, plain or .gz")
+
+
+def add_compute_flags(parser: argparse.ArgumentParser) -> None:
+    """``--threads`` and ``--kernels``."""
+    parser.add_argument("--threads", type=positive(int), metavar="N", help="default: what the machine has")
+    parser.add_argument("--kernels", choices=("auto", "numpy", "scipy", "numba"), help="default: numba if installed")
+
+
+def load_data(dataset: str, data_dir: str | None) -> tuple[data.Dataset, data.Dataset]:
+    """(train, test) of a data set by its name on the command line."""
+    if dataset == "digits":
+        if data_dir is not None:
+            raise ValueError("--data-dir goes with --dataset mnist or fashion-mnist; the digits come with the program")
+        return data.digits()
+    return data.mnist(data_dir) if dataset == "mnist" else data.fashion_mnist(data_dir)
+
+
+def apply_compute_flags(kernel_set: str | None, num_threads: int | None) -> None:
+    """Choose the kernels and the number of threads for this process."""
+    kernels.set_kernels(kernel_set or "auto")
+    if num_threads is not None:
+        threads.set_num_threads(num_threads)
+
+
+def say(message: str) -> None:
+    """A line on standard error."""
+    print(f"tinygrad-cnn: {message}", file=sys.stderr)
+
+
+def finite(text: str) -> float:
+    """An argparse type: a finite number."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be finite, got {text}")
+    return value
+
+
+def positive(kind: type[int] | type[float]) -> Callable[[str], float | int]:
+    """An argparse type: a finite number above 0."""
+
+    def parse(text: str) -> float:
+        value = kind(text)
+        if not 0 < value < math.inf:
+            raise argparse.ArgumentTypeError(f"must be above 0 and finite, got {text}")
+        return value
+
+    parse.__name__ = kind.__name__  # argparse's "invalid int value"
+    return parse

@@ -1,0 +1,190 @@
+"""Train a named network on a data set, and say how well it does on the test images."""
+
+import argparse
+import json
+import math
+import shlex
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import checkpoint, models
+from ..data import Dataset, expand_shifted
+from ..evaluation import Evaluation, evaluate
+from ..kernels import get_kernels
+from ..kernels.threads import get_num_threads
+from ..models import OPTIMIZERS, RECIPES, Network
+from ..progress import STYLES, meter
+from ..training import Run, fit
+from ._interrupt import Interrupt
+from ._options import (
+    Subparsers,
+    add_compute_flags,
+    add_data_flags,
+    apply_compute_flags,
+    finite,
+    load_data,
+    positive,
+    say,
+)
+
+_DEFAULT_MODEL = {"digits": "digits"}  # the others: fast
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """See the package."""
+    parser = subparsers.add_parser("train", help="train a named network", description=__doc__)
+    add_data_flags(parser)
+    parser.add_argument("--model", choices=RECIPES, help="the network and its settings (default: digits, else fast)")
+    parser.add_argument("--epochs", type=positive(int), metavar="N", help="how often each image is seen")
+    parser.add_argument("--batch-size", type=positive(int), metavar="N", help="images an update sees")
+    parser.add_argument("--lr", type=positive(float), metavar="RATE", help="learning rate, the highest of a schedule")
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, help="the recipe's other optimizer settings then go")
+    parser.add_argument("--validation", type=finite, metavar="SHARE", help="share of the training images held out")
+    parser.add_argument("--patience", type=positive(int), metavar="N", help="stop after N epochs without a new best")
+    parser.add_argument("--seed", type=seed, metavar="N", help="of first weights, order and chance (default: 0)")
+    add_compute_flags(parser)
+    parser.add_argument("--save", metavar="FILE", help="write the weights here, as .npz")
+    parser.add_argument("--checkpoint", metavar="FILE", help="save the run here every minute, and when interrupted")
+    parser.add_argument(
+        "--resume", nargs="?", const=True, metavar="FILE", help="go on with a checkpoint; its settings stay"
+    )
+    parser.add_argument("--progress", choices=STYLES, default="auto", help="on standard error (default: auto)")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """See the package."""
+    options = _options(args)
+    apply_compute_flags(options["kernels"], args.threads)
+    _refuse_bad_targets(args)
+    train, test = load_data(options["dataset"], options["data_dir"])
+    training, model = _prepared(options, train, args)
+    with Interrupt() as interrupt, meter(args.progress, training.settings.epochs) as show:
+        with closing(iter(training)) as records:
+            for record in records:
+                show(record)
+                if interrupt.status:
+                    break
+    if interrupt.status:
+        say(f"interrupted after step {training.step}; " + _how_to_resume(training.path))
+        return interrupt.status
+    scored = evaluate(model, test, cost=RECIPES[options["model"]].cost)
+    if args.save is not None:
+        checkpoint.save(model, args.save)
+    result = _result(training, model, test, scored, options)
+    print(json.dumps(result) if args.json else _sentences(result))
+    return 0
+
+
+def seed(text: str) -> int:
+    """An argparse type: an integer from 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be 0 or more, got {text}")
+    return value
+
+
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    """What decides the run's bits, by name: the flags over the recipe, or what the checkpoint to resume says."""
+    given = {k: getattr(args, k) for k in ("dataset", "data_dir", "model", "epochs", "batch_size", "lr", "optimizer",
+                                           "validation", "patience", "seed", "kernels")}  # fmt: skip
+    if args.resume is not None:
+        args.checkpoint = args.checkpoint or (args.resume if args.resume is not True else None)
+        if args.checkpoint is None:
+            raise ValueError("--resume needs the file to go on from: --checkpoint FILE --resume, or --resume FILE")
+        source = args.checkpoint if args.resume is True else args.resume
+        if Path(source).exists():
+            return _resumed(given, checkpoint.about(source))
+        say(f"{source} is not there yet: starting from the beginning")
+    dataset = given["dataset"] or "digits"
+    name = given["model"] or _DEFAULT_MODEL.get(dataset, "fast")
+    recipe = RECIPES[name]
+    defaults = {
+        "dataset": dataset, "model": name, "epochs": recipe.epochs, "batch_size": recipe.batch_size, "lr": recipe.lr,
+        "optimizer": recipe.optimizer, "validation": recipe.validation, "seed": 0, "kernels": "auto",
+    }  # fmt: skip
+    return {k: defaults.get(k) if v is None else v for k, v in given.items()}
+
+
+def _resumed(given: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
+    movable = ("data_dir", "kernels")
+    different = [
+        f"--{k.replace('_', '-')} was {kept.get(k)}, not {v}"
+        for k, v in given.items()
+        if v is not None and k not in movable and kept.get(k) != v
+    ]
+    if different:
+        raise ValueError("--resume goes on with the settings of the checkpoint: " + "; ".join(different))
+    return kept | {k: given[k] for k in movable if given[k] is not None}
+
+
+def _refuse_bad_targets(args: argparse.Namespace) -> None:
+    """Better now than after an hour of training."""
+    for flag, path in (("--save", args.save), ("--checkpoint", args.checkpoint)):
+        if path is not None and not Path(path).absolute().parent.is_dir():
+            raise ValueError(f"{flag} {path}: there is no folder {Path(path).absolute().parent}")
+        if path is not None and Path(path).is_dir():
+            raise ValueError(f"{flag} {path}: is a folder")
+    if args.save is not None and not args.save.endswith(".npz"):
+        raise ValueError(f"--save {args.save}: the name must end in .npz")
+
+
+def _prepared(options: dict[str, Any], train: Dataset, args: argparse.Namespace) -> tuple[Run, Network]:
+    """The run, not started, or put where its checkpoint was; and the model."""
+    recipe = RECIPES[options["model"]]
+    for_model, for_order, for_split = np.random.default_rng(options["seed"]).spawn(3)
+    validation = None
+    if options["validation"]:
+        train, validation = train.split(float(options["validation"]), for_split)
+    if recipe.shifted:
+        train = expand_shifted(train)
+    model = models.build(options["model"], train.image_shape, train.num_classes, rng=for_model)
+    optimizer = recipe.make_optimizer(model, options["optimizer"], options["lr"])
+    total = options["epochs"] * math.ceil(len(train) / options["batch_size"])
+    training = fit(
+        model, train, epochs=options["epochs"], batch_size=options["batch_size"], optimizer=optimizer,
+        schedule=recipe.schedule and recipe.schedule(optimizer, total), cost=recipe.cost, validation=validation,
+        augment=recipe.augment, rng=for_order, ema=recipe.ema, patience=options["patience"],
+        checkpoint=args.checkpoint, resume=args.resume is not None, about=options,
+    )  # fmt: skip
+    return training, model
+
+
+def _result(
+    training: Run, model: Network, test: Dataset, scored: Evaluation, options: dict[str, Any]
+) -> dict[str, Any]:
+    """What ``--json`` prints."""
+    return {
+        "test_accuracy": scored.accuracy,
+        "test_loss": scored.loss,
+        "test_images": len(test),
+        "epochs": training.epoch,
+        "steps": training.step,
+        "parameters": sum(p.size for p in model.parameters()),
+        "train_seconds": training.seconds,
+        "images_per_second": training.images / training.seconds,
+        "kernels": get_kernels(),
+        "threads": get_num_threads(),
+    } | {k: options[k] for k in ("seed", "dataset", "model", "batch_size", "lr", "optimizer")} | {
+        "history": [asdict(record) for record in training.history],
+    }  # fmt: skip
+
+
+def _sentences(result: dict[str, Any]) -> str:
+    return (
+        f"test accuracy {result['test_accuracy']:.2%} on {result['test_images']:,} images, "
+        f"loss {result['test_loss']:.4f}\n"
+        f"{result['model']}: {result['parameters']:,} parameters, {result['epochs']} epochs in "
+        f"{result['train_seconds']:.1f} s, {result['images_per_second']:,.0f} images/s "
+        f"({result['kernels']} kernels, {result['threads']} threads, seed {result['seed']})"
+    )
+
+
+def _how_to_resume(path: Path | None) -> str:
+    if path is None:
+        return "nothing was saved (--checkpoint FILE saves it next time)"
+    return f"go on with: tinygrad-cnn train --checkpoint {shlex.quote(str(path))} --resume"

@@ -1,0 +1,90 @@
+"""How well a model does: loss, accuracy, and where it errs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .data import Dataset
+from .graph import no_grad
+from .models import Cost
+from .nn import Module
+from .ops import checks, cross_entropy
+from .tensor import wrap
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` counts.
+
+    Attributes:
+        loss: the mean cost over all images.
+        accuracy: the share of images that are recognised, 0 to 1.
+        per_class_accuracy: the same for each class (K,); NaN for a class without images.
+        confusion: ``confusion[i, j]`` images of class i were taken for class j (K, K).
+        predictions: the class that each image was taken for (N,).
+        misclassified: the rows of the images that were taken for another class, in order.
+    """
+
+    loss: float
+    accuracy: float
+    per_class_accuracy: NDArray[np.float64]
+    confusion: NDArray[np.int64]
+    predictions: NDArray[np.int64]
+    misclassified: NDArray[np.int64]
+
+
+def evaluate(model: Module, dataset: Dataset, *, cost: Cost = cross_entropy, batch_size: int = 500) -> Evaluation:
+    """Run a model over a data set, in evaluation mode and without a graph; its mode is restored afterwards.
+
+    Args:
+        model: images (N, C, H, W) in, scores (N, K) out; the largest score is the answer.
+        dataset: at least one image.
+        cost: of scores and labels, a mean over the batch.
+        batch_size: how many images at a time; the result does not depend on it but for rounding.
+
+    Raises ValueError for an empty data set or a model that gives fewer scores than there are classes.
+    """
+    size = checks.integer("evaluate", "batch_size", batch_size, 1)
+    if not len(dataset):
+        raise ValueError("evaluate: the data set is empty")
+    losses, answers = 0.0, []
+    with no_grad(), evaluation_mode(model):
+        for start in range(0, len(dataset), size):
+            images, labels = dataset.take(slice(start, start + size))
+            scores = model(wrap(images))
+            if scores.ndim != 2 or scores.shape[1] < dataset.num_classes:
+                raise ValueError(
+                    f"evaluate: {dataset.num_classes} classes need scores of shape (N, {dataset.num_classes}), "
+                    f"the model gives {scores.shape}"
+                )
+            losses += float(cost(scores, labels).item()) * len(labels)
+            answers.append(scores.data.argmax(axis=1))
+    return _counted(dataset.labels, np.concatenate(answers), scores.shape[1], losses / len(dataset))
+
+
+@contextmanager
+def evaluation_mode(model: Module) -> Iterator[None]:
+    """Every layer in evaluation mode inside, and in its own mode again afterwards."""
+    before = [(m, m.training) for m in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for m, training in before:
+            m.training = training
+
+
+def _counted(
+    labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: int, loss: float
+) -> Evaluation:
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (labels, predictions), 1)
+    right, totals = confusion.diagonal(), confusion.sum(axis=1)
+    per_class = np.full(classes, np.nan)
+    np.divide(right, totals, out=per_class, where=totals > 0)
+    wrong: NDArray[Any] = np.flatnonzero(labels != predictions)
+    return Evaluation(loss, float(right.sum() / len(labels)), per_class, confusion, predictions, wrong)

@@ -1,0 +1,75 @@
+"""What a recipe says: how to draw the network, and the settings to train it with."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import optim
+from ..data import Augmentation
+from ..nn import Module
+from ..ops import cross_entropy, quadratic_cost
+from ..tensor import Tensor
+from .network import Drawing
+
+Cost = Callable[[Tensor, NDArray[Any]], Tensor]
+"""A cost of a network's scores (N, K) and the labels (N,)."""
+
+OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
+    "sgd": optim.SGD,
+    "adam": optim.Adam,
+    "adamw": optim.AdamW,
+}
+
+
+def quadratic_cost_of_labels(a: Tensor, labels: NDArray[Any]) -> Tensor:
+    """`quadratic_cost` against the labels as rows of zeros with a single one: the article's and its primer's."""
+    wanted = np.zeros(a.shape, a.dtype)
+    wanted[np.arange(len(labels)), labels] = 1
+    return quadratic_cost(a, wanted)
+
+
+def one_cycle(optimizer: optim.Optimizer, total_steps: int) -> optim.Schedule:
+    """`OneCycle` with the optimizer's rate as its summit."""
+    return optim.OneCycle(optimizer, optimizer.lr, total_steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A network and the settings it is trained with; each can be overridden on the command line.
+
+    Attributes:
+        draw: puts the layers on a `Draft`.
+        source: where the network and its settings come from.
+        epochs, batch_size: how long, and how many images an update sees.
+        optimizer: a key of `OPTIMIZERS`.
+        lr: the learning rate; the highest one where a schedule changes it.
+        options: the optimizer's other arguments.
+        schedule: makes the schedule from the optimizer and the number of steps; None keeps the rate.
+        cost: what is made small.
+        augment: a random change of every batch; None for none.
+        shifted: train on five times the images, shifted by a pixel each way (`expand_shifted`).
+        validation: the share of the training images held out; the epoch that does best on them counts.
+        ema: the decay of the running average of the weights that is used in the end; None for the last weights.
+    """
+
+    draw: Drawing
+    source: str
+    epochs: int
+    batch_size: int
+    optimizer: str
+    lr: float
+    options: Mapping[str, Any] = field(default_factory=dict)
+    schedule: Callable[[optim.Optimizer, int], optim.Schedule] | None = None
+    cost: Cost = cross_entropy
+    augment: Augmentation | None = None
+    shifted: bool = False
+    validation: float = 0.0
+    ema: float | None = None
+
+    def make_optimizer(self, model: Module, name: str | None = None, lr: float | None = None) -> optim.Optimizer:
+        """The recipe's optimizer for a model, or another by name with its own defaults; ``lr`` overrides the rate."""
+        options = self.options if name in (None, self.optimizer) else {}
+        return OPTIMIZERS[name or self.optimizer](model.parameters(), self.lr if lr is None else lr, **options)

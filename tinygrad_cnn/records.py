@@ -1,0 +1,53 @@
+"""What `fit` reports: one record for each update and one for each pass over the data."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One update.
+
+    Attributes:
+        step: updates made so far.
+        epoch: which pass over the data this is, from 1.
+        batch, batches: which batch of this epoch it was, from 1, and how many there are.
+        images: how many images the batch had.
+        loss, accuracy: the cost and the share of recognised images in this batch, before the update.
+        lr: the learning rate of the update.
+        seconds: time from the first batch to the end of this update, over all interruptions.
+    """
+
+    step: int
+    epoch: int
+    batch: int
+    batches: int
+    images: int
+    loss: float
+    accuracy: float
+    lr: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One pass over the data.
+
+    Attributes:
+        epoch, step: how many of each are done.
+        loss, accuracy: means over the epoch's images, as they were while learning.
+        validation_loss, validation_accuracy: on the images held out; None without them.
+        best: whether no epoch before did as well on them; always True without them.
+        seconds: time from the first batch to the epoch's last update, over all interruptions.
+    """
+
+    epoch: int
+    step: int
+    loss: float
+    accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    best: bool
+    seconds: float
+
+
+Record = StepRecord | EpochRecord

@@ -1,0 +1,318 @@
+"""Training: `fit` yields records of what happened and prints nothing.
+
+A run can be interrupted at any moment and resumed to the same bits: every step follows from the state that a
+checkpoint holds. That is the weights, the optimizer, the schedule, dropout's generators, and a few integers from which
+the order of the images and their augmentation follow (`data.batches`).
+"""
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .checkpoint import described, load_weights
+from .data import Augmentation, Dataset, batches
+from .evaluation import Evaluation, evaluate
+from .files import Arrays, CheckpointError, PathLike, read_archive, write_archive
+from .graph import AnomalyError, detect_anomaly
+from .models import Cost
+from .nn import Module
+from .ops import checks, cross_entropy
+from .optim import Optimizer, Schedule, clip_grad_norm
+from .records import EpochRecord, Record, StepRecord
+from .resuming import Generators, generators, pack, restore_generators, unpack
+from .tensor import wrap
+
+
+class DivergenceError(ValueError):
+    """A cost, a gradient or a weight became infinite or NaN. The last checkpoint is from before."""
+
+
+def fit(
+    model: Module,
+    train: Dataset,
+    *,
+    epochs: int,
+    batch_size: int,
+    optimizer: Optimizer,
+    schedule: Schedule | None = None,
+    cost: Cost = cross_entropy,
+    validation: Dataset | None = None,
+    augment: Augmentation | None = None,
+    rng: np.random.Generator | None = None,
+    clip: float | None = None,
+    ema: float | None = None,
+    patience: int | None = None,
+    checkpoint: PathLike | None = None,
+    save_every: float = 60.0,
+    resume: bool = False,
+    about: Mapping[str, Any] | None = None,
+) -> "Run":
+    """Train a model; iterate over what is returned to make it happen.
+
+    When the loop is over the model holds the weights to use: with ``validation`` those of the epoch that recognised
+    most of it (the lower loss among equals), else with ``ema`` the running average, else the last ones.
+
+    Args:
+        model: images (N, C, H, W) in, scores (N, K) out.
+        train: the images to learn from.
+        epochs: how often each of them is seen.
+        batch_size: how many images an update sees; the last batch of an epoch may be smaller.
+        optimizer: over the model's parameters.
+        schedule: of that optimizer; goes on by one with each update.
+        cost: of scores and labels, a mean over the batch.
+        validation: images held out, evaluated after each epoch.
+        augment: a random change of every batch.
+        rng: decides the order of the images and the augmentation; drawn from once.
+        clip: the largest norm of all gradients together; longer ones are scaled down to it.
+        ema: the decay d of a running average ``a = d a + (1 - d) w`` of all weights, taken after each update, with d
+            at most (1 + t) / (10 + t) at update t so that the first values are forgotten soon.
+        patience: stop when so many epochs in a row were not the best on ``validation``.
+        checkpoint: a file to save to whenever ``save_every`` seconds have passed, at the end, and when the loop is
+            left early. The file before it is kept as ``.previous``.
+        save_every: how many seconds of training may be lost.
+        resume: go on from ``checkpoint`` if it is there; everything else must be as it was then.
+        about: facts for JSON that the checkpoint shall carry along (`checkpoint.about` reads them).
+
+    Raises:
+        ValueError, TypeError: arguments that do not make sense.
+        CheckpointError: the checkpoint is damaged, or of another run; the message says what differs.
+        DivergenceError: while iterating, when a cost, a gradient or a weight is no longer finite. It names the step
+            and the op that first made it.
+
+    >>> import tinygrad_cnn as tg
+    >>> from tinygrad_cnn import models
+    >>> train, test = tg.data.digits()
+    >>> model = models.build("digits", train.image_shape, rng=np.random.default_rng(0))
+    >>> adam = tg.optim.Adam(model.parameters(), 0.005)
+    >>> run = fit(model, train, epochs=2, batch_size=32, optimizer=adam, rng=np.random.default_rng(0))
+    >>> [record.epoch for record in run if isinstance(record, EpochRecord)]
+    [1, 2]
+    """
+    settings = Settings(epochs, batch_size, clip, ema, patience)
+    if schedule is not None and schedule.optimizer is not optimizer:
+        raise ValueError("fit: the schedule is of another optimizer")
+    if patience is not None and validation is None:
+        raise ValueError("fit: patience needs validation images to judge by")
+    if resume and checkpoint is None:
+        raise ValueError("fit: resume=True needs the checkpoint to go on from")
+    run = Run(model, train, settings, optimizer, schedule, cost, validation, augment, rng)
+    if checkpoint is not None:
+        run.keep(checkpoint, checks.number("fit", "save_every", save_every, 0, math.inf), about or {})
+        if resume and Path(checkpoint).exists():
+            run.restore()
+    return run
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The numbers that a run is told; see `fit`."""
+
+    epochs: int
+    batch_size: int
+    clip: float | None = None
+    ema: float | None = None
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        checks.integer("fit", "epochs", self.epochs, 1)
+        checks.integer("fit", "batch_size", self.batch_size, 1)
+        if self.clip is not None:
+            checks.number("fit", "clip", self.clip, 0, math.inf)
+        if self.ema is not None:
+            checks.number("fit", "ema", self.ema, 0, 1)
+        if self.patience is not None:
+            checks.integer("fit", "patience", self.patience, 1)
+
+
+class Run:
+    """One training, as `fit` returns it: iterate over it, once, for its records.
+
+    Attributes:
+        history: the records of all epochs so far, those before an interruption included.
+        step, images: updates made and images seen so far.
+        seconds: time from the first batch to the last update.
+    """
+
+    def __init__(
+        self, model: Module, train: Dataset, settings: Settings, optimizer: Optimizer, schedule: Schedule | None,
+        cost: Cost, validation: Dataset | None, augment: Augmentation | None, rng: np.random.Generator | None,
+    ) -> None:  # fmt: skip
+        self.model, self.settings, self.cost, self.validation = model, settings, cost, validation
+        self.optimizer, self.schedule = optimizer, schedule
+        self.stream = batches(
+            train, settings.batch_size, rng=rng, augment=augment, prefetch=augment is not None
+        )
+        self.history: list[EpochRecord] = []
+        self.step = self.images = 0
+        self.seconds = 0.0
+        self.average: Arrays | None = None if settings.ema is None else model.state_dict()
+        self.best: Arrays | None = None
+        self.started: float | None = None  # when the clock would have shown 0
+        self.sums = [0.0, 0, 0]  # of this epoch: cost times images, recognised images, images
+        self.path: Path | None = None
+
+    # Going on ---------------------------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Record]:
+        """Train, and yield each record as it comes."""
+        if self.started is not None:
+            raise ValueError("fit: this run was started before; to go on, fit again with its checkpoint and resume")
+        self.started = time.perf_counter() - self.seconds
+        self._saved = time.perf_counter()
+        self.model.train()
+        try:
+            while not self.finished:
+                for images, labels in self.stream:
+                    record = self._step(images, labels)
+                    self._save_if_due()
+                    yield record
+                yield self._end_epoch()
+        except GeneratorExit:  # the loop was left between two steps
+            self.save()
+            raise
+        self.save()
+        load_weights(self.model, self.chosen())
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return len(self.history)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or the patience is at an end."""
+        if self.epoch == self.settings.epochs:
+            return True
+        patience = self.settings.patience or self.settings.epochs
+        return self.epoch >= patience and not any(r.best for r in self.history[-patience:])
+
+    def chosen(self) -> Arrays:
+        """The weights to use if training ended here: see `fit`."""
+        return self.best or self.average or self.model.state_dict()
+
+    def _step(self, images: NDArray[np.float32], labels: NDArray[np.int64]) -> StepRecord:
+        chance = generators(self.model)
+        lr = self.optimizer.lr
+        with np.errstate(all="ignore"):  # what is not finite is found below, and named
+            scores = self.model(wrap(images))
+            cost = self.cost(scores, labels)
+            self.optimizer.zero_grad()
+            cost.backward()
+            loss = float(cost.item())
+            if fault := self._not_finite(loss):
+                raise self._divergence(fault, images, labels, chance)
+            self._update()
+        self.step += 1
+        self.images += len(labels)
+        right = int((scores.data.argmax(axis=1) == labels).sum())
+        self.sums = [a + b for a, b in zip(self.sums, (loss * len(labels), right, len(labels)), strict=True)]
+        self.seconds = time.perf_counter() - (self.started or 0.0)
+        return StepRecord(
+            self.step, self.epoch + 1, self.stream.state_dict()["position"], len(self.stream), len(labels),
+            loss, right / len(labels), lr, self.seconds,
+        )  # fmt: skip
+
+    def _update(self) -> None:
+        if self.settings.clip is not None:
+            clip_grad_norm(self.optimizer.params, self.settings.clip)
+        self.optimizer.step()
+        if self.schedule is not None:
+            self.schedule.step()
+        if self.average is not None and self.settings.ema is not None:
+            decay = min(self.settings.ema, (1 + self.step) / (10 + self.step))
+            for name, now in self.model.state_dict().items():
+                a = self.average[name]
+                a[...] = a + (1 - decay) * (now - a) if a.dtype.kind == "f" else now
+
+    def _end_epoch(self) -> EpochRecord:
+        loss, right, images = self.sums
+        scored = None if self.validation is None else self._validate(self.validation)
+        record = EpochRecord(
+            self.epoch + 1, self.step, loss / images, right / images,
+            scored and scored.loss, scored and scored.accuracy, self._is_best(scored), self.seconds,
+        )  # fmt: skip
+        if scored is not None and record.best:
+            self.best = {k: a.copy() for k, a in (self.average or self.model.state_dict()).items()}
+        self.history.append(record)
+        self.sums = [0.0, 0, 0]
+        return record
+
+    def _validate(self, validation: Dataset) -> Evaluation:
+        last = self.model.state_dict()
+        load_weights(self.model, self.average or last)
+        scored = evaluate(self.model, validation, cost=self.cost)
+        load_weights(self.model, last)
+        return scored
+
+    def _is_best(self, scored: Evaluation | None) -> bool:
+        """More recognised than in any epoch before, or as many with a lower loss."""
+        if scored is None:
+            return True
+        before = [(r.validation_accuracy or 0.0, -(r.validation_loss or 0.0)) for r in self.history]
+        return all((scored.accuracy, -scored.loss) > rank for rank in before)
+
+    # When numbers are no longer finite --------------------------------------------------------------------------------
+
+    def _not_finite(self, loss: float) -> str | None:
+        """What is not finite, if anything: the cost, or the first such gradient."""
+        if not math.isfinite(loss):
+            return f"the cost is {loss}"
+        for name, p in self.model.named_parameters():
+            if p.grad is not None and not math.isfinite(float(p.grad.data.sum())):
+                return f"the gradient of {name} is not finite"
+        return None
+
+    def _divergence(
+        self, fault: str, images: NDArray[np.float32], labels: NDArray[np.int64], chance: Generators
+    ) -> DivergenceError:
+        """The error to raise: the step is run again, watched, to find the op that made the first NaN or infinity."""
+        origin = "no single op made it"
+        bad = [name for name, p in self.model.named_parameters() if not np.isfinite(p.data).all()]
+        restore_generators(self.model, chance)
+        try:
+            with detect_anomaly():
+                self.cost(self.model(wrap(images)), labels).backward()
+        except AnomalyError as error:
+            origin = str(error)
+        if bad:
+            origin = f"the update of step {self.step} left {', '.join(bad)} not finite; {origin}"
+        return DivergenceError(f"fit: step {self.step + 1}: {fault}: {origin}")
+
+    # Checkpoints ------------------------------------------------------------------------------------------------------
+
+    def keep(self, path: PathLike, save_every: float, about: Mapping[str, Any]) -> None:
+        """From now on save to a file; see `fit`."""
+        self.path, self._save_every, self._about = Path(path), save_every, dict(about)
+
+    def save(self) -> None:
+        """Save the run as it stands between two steps, if it has a checkpoint.
+
+        Raises DivergenceError, and keeps the file as it is, when a weight is not finite; OSError when it cannot write.
+        """
+        if self.path is None:
+            return
+        for name, p in self.model.named_parameters():
+            if not np.isfinite(p.data).all():
+                raise DivergenceError(f"fit: step {self.step}: the update left {name} not finite")
+        arrays, state = pack(self)
+        about = {"model": described(self.model), "run": state, "about": self._about}
+        write_archive(self.path, arrays, about, keep_previous=True)
+        self._saved = time.perf_counter()
+
+    def restore(self) -> None:
+        """Go where the checkpoint was saved. Raises CheckpointError when it is damaged or of another run."""
+        arrays, metadata = read_archive(self.path or "")
+        try:
+            unpack(self, arrays, metadata)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+            raise CheckpointError(f"{self.path}: {error}") from error
+
+    def _save_if_due(self) -> None:
+        if self.path is not None and time.perf_counter() - self._saved >= self._save_every:
+            self.save()
