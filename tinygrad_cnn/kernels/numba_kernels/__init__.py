@@ -120,9 +120,7 @@ def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
     return y.transpose(3, 0, 1, 2), mean, inv_std
 
 
-def batch_norm_backward(
-    g: Array, x: Array, weight: Array, mean: Array, inv_std: Array
-) -> tuple[Array, Array, Array]:
+def batch_norm_backward(g: Array, x: Array, weight: Array, mean: Array, inv_std: Array) -> tuple[Array, Array, Array]:
     """The rule of `batch_norm`, which moves with its own mean and spread."""
     images = _inward(x)
     dx = empty(images.shape, x.dtype)

@@ -7,7 +7,7 @@ from numba import njit
 
 # The order of a sum is the compiler's to choose and a product may be fused into it: that is what vectors need.
 # Never plain `fastmath=True`: it assumes that there is no NaN and no infinity.
-_OPTIONS = {"nogil": True, "fastmath": {"reassoc", "contract"}, "error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"reassoc", "contract"}, "error_model": "numpy"}
 
 
 def compiled(function: Callable[..., Any]) -> Any:

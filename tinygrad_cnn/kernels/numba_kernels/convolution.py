@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"
 """The three convolution kernels over flat arrays; all of them walk one table of offsets, in three directions.
 
 An image lies batch innermost, so a row of places (columns times batch) is one long run of numbers, and tap (c, i, j)

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"
 """Batch normalization: a channel is one contiguous run, so both directions are two or three passes over it."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"
 """Pooling over images that lie batch innermost: for each tap of a window, one pass over the batch."""
 
 from .compiling import compiled

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"
 """Two blocks of arithmetic that live in vector registers, written as the processor's instructions.
 
 A compiler keeps a sum in a register only while it can see that nobody else looks at it, and it rarely sees that for
@@ -41,12 +42,10 @@ def product_tile(rows: int, row_bytes: int) -> Tile:
     """
 
     @intrinsic
-    def tile(  # type: ignore[no-untyped-def]
-        typing_context, out, out_at, out_offsets, first, w, w_at, x, x_at, x_offsets, depth
-    ):
+    def tile(typing_context, out, out_at, out_offsets, first, w, w_at, x, x_at, x_offsets, depth):
         arguments = (out, out_at, out_offsets, first, w, w_at, x, x_at, x_offsets, depth)
 
-        def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, values):
             emit = _Emitter(context, builder, signature.args[0].dtype, min(row_bytes, VECTOR_BYTES))
             out, out_offsets, w, x, x_offsets = (emit.pointer(signature.args[i], values[i]) for i in (0, 2, 4, 6, 8))
             out_at, first, w_at, x_at, depth = (values[i] for i in (1, 3, 5, 7, 9))
@@ -69,7 +68,7 @@ def product_tile(rows: int, row_bytes: int) -> Tile:
 
         return types.void(*arguments), generate
 
-    return tile  # type: ignore[no-any-return]
+    return tile
 
 
 def dot_tile(rows: int, columns: int) -> Tile:
@@ -80,12 +79,12 @@ def dot_tile(rows: int, columns: int) -> Tile:
     """
 
     @intrinsic
-    def tile(  # type: ignore[no-untyped-def]
+    def tile(
         typing_context, out, a, a_at, a_step, a_offsets, a_first, b, b_at, b_step, b_offsets, b_first, lines, length
     ):
         arguments = (out, a, a_at, a_step, a_offsets, a_first, b, b_at, b_step, b_offsets, b_first, lines, length)
 
-        def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, values):
             emit = _Emitter(context, builder, signature.args[0].dtype, VECTOR_BYTES)
             out, a, a_offsets, b, b_offsets = (emit.pointer(signature.args[i], values[i]) for i in (0, 1, 4, 6, 9))
             a_at, a_step, a_first, b_at, b_step, b_first, lines, length = (
@@ -116,7 +115,7 @@ def dot_tile(rows: int, columns: int) -> Tile:
 
         return types.void(*arguments), generate
 
-    return tile  # type: ignore[no-any-return]
+    return tile
 
 
 class _Emitter:
@@ -196,9 +195,7 @@ class _Emitter:
         kind = ir.FunctionType(self.vector, [vector_pointer, ir.IntType(32), mask_type, self.vector])
         masked_load = cgutils.get_or_insert_function(self.builder.module, kind, name)
         alignment = ir.Constant(ir.IntType(32), self.itemsize)
-        return self.builder.call(
-            masked_load, [self._as_vector(place), alignment, mask, ir.Constant(self.vector, None)]
-        )
+        return self.builder.call(masked_load, [self._as_vector(place), alignment, mask, ir.Constant(self.vector, None)])
 
     def _as_vector(self, place: Any) -> Any:
         return self.builder.bitcast(place, self.vector.as_pointer())

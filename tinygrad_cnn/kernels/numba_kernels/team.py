@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"
 """Threads that help with one kernel call: they take its tasks one by one, and nobody waits for one that comes late.
 
 A kernel is compiled once, as ``kernel(progress, ...)``: it takes the next task until none is left. The caller runs it;
@@ -75,7 +76,6 @@ class _Team:
                 kernel(progress, *arguments)
                 del job, kernel, progress, arguments  # or they would live until the next call
 
-
     def _get_up(self, bed: threading.Lock) -> None:
         """Leave the list of sleepers; whoever has taken the bed from it already is about to release it."""
         try:
@@ -101,8 +101,8 @@ def _atomic(instruction: str) -> Any:
     """``a[i]`` read, or read and then increased by one, such that other threads see it."""
 
     @intrinsic
-    def look(typing_context, a, i):  # type: ignore[no-untyped-def]
-        def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
+    def look(typing_context, a, i):
+        def generate(context, builder, signature, values):
             data = context.make_array(signature.args[0])(context, builder, values[0]).data
             place = builder.gep(data, [values[1]])
             if instruction == "load":
@@ -118,30 +118,30 @@ _read, _count = _atomic("load"), _atomic("add")
 
 
 @compiled
-def take(progress):  # type: ignore[no-untyped-def]
+def take(progress):
     """The number of the next task that nobody has begun."""
     return _count(progress, 0)
 
 
 @compiled
-def finish(progress):  # type: ignore[no-untyped-def]
+def finish(progress):
     """Note that a task is done."""
     _count(progress, 1)
 
 
 @compiled
-def all_done(progress, tasks):  # type: ignore[no-untyped-def]
+def all_done(progress, tasks):
     """Whether every task is finished, after a moment's wait."""
-    for _ in range(_PATIENCE):
+    for _ in range(_PATIENCE):  # noqa: SIM110 - a generator would not compile
         if _read(progress, 1) >= tasks:
             return True
     return False
 
 
 @compiled
-def rung(bell, heard, patience):  # type: ignore[no-untyped-def]
+def rung(bell, heard, patience):
     """Whether the bell has rung since ``heard``, after a moment's wait."""
-    for _ in range(patience):
+    for _ in range(patience):  # noqa: SIM110 - a generator would not compile
         if _read(bell, 0) != heard:
             return True
     return False
