@@ -18,6 +18,7 @@ from tinygrad_cnn.models import RECIPES, build
 onnx = pytest.importorskip("onnx")
 RNG = np.random.default_rng(6)
 IMAGE = (4, 9, 8)
+PICTURE = RNG.random((9, 8), np.float32)
 
 
 class Function(nn.Module):
@@ -100,7 +101,7 @@ FUNCTIONS: dict[str, nn.Module] = {
     "correlate2d, full": Function(lambda x, w: tg.correlate2d(x, w, mode="full"), 2, 4, 3, 2),
     "one map at a time": Function(lambda x, w: tg.correlate2d(x[0, 0], w), 2, 2),
     "linear of a stack": nn.Linear(8, 3),
-    "a constant": Function(lambda x, c=RNG.random((9, 8)).astype(np.float32): c - x * np.float64(2)),
+    "a constant": Function(lambda x: PICTURE - x * np.float64(2)),
     "a skip connection": Function(lambda x, w: x + tg.relu(tg.correlate2d(x, w, padding=1)), 4, 4, 3, 3),
 }  # fmt: skip
 
@@ -237,7 +238,9 @@ def test_what_comes_back_has_the_state_and_can_be_trained(tmp_path):
 
 
 def test_written_again_it_is_the_same_file(tmp_path):
-    network = nn.Sequential(nn.Conv2d(4, 6, 3, padding=1), trained_then(6), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(96, 3))
+    network = nn.Sequential(
+        nn.Conv2d(4, 6, 3, padding=1), trained_then(6), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(96, 3)
+    )
     to_onnx(network, tmp_path / "a.onnx", IMAGE)
     again = from_onnx(tmp_path / "a.onnx")
     to_onnx(again, tmp_path / "b.onnx", again.image_shape, metadata=again.metadata)
