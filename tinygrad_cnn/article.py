@@ -10,7 +10,7 @@ from .nn.init import normal
 from .nn.module import Module
 from .ops import correlate2d, maxpool, sigmoid
 from .ops.checks import integer, pair
-from .tensor import Tensor
+from .tensor import Tensor, as_tensor
 
 Rng = np.random.Generator | None
 
@@ -54,4 +54,4 @@ class FullyConnectedLayer(Module):
 
     def forward(self, a_prev: Tensor) -> Tensor:
         """Any shape of num_inputs numbers to a column (num_neurons, 1)."""
-        return sigmoid(self.w @ a_prev.reshape(-1, 1) + self.b)
+        return sigmoid(self.w @ as_tensor("FullyConnectedLayer", a_prev).reshape(-1, 1) + self.b)

@@ -4,6 +4,8 @@ An op's result keeps a `Node`: the op's inputs and one *pullback* for each of th
 returns dC/d(input): it is the op's backward rule. `backpropagate` calls the pullbacks from the last op to the first.
 """
 
+import functools
+import inspect
 import itertools
 import os
 import sys
@@ -11,7 +13,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ContextDecorator
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     Pullback = Callable[[Tensor, Tensor], Tensor]
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -52,6 +55,24 @@ class _Switch(ContextDecorator):
 
     def _recreate_cm(self) -> Self:  # each call of a decorated function gets a switch of its own
         return type(self)()
+
+    def __call__(self, function: _Function) -> _Function:
+        """The function with the switch set while it runs; a generator's caller, between two items, is left alone."""
+        if not inspect.isgeneratorfunction(function):
+            return super().__call__(function)
+
+        @functools.wraps(function)
+        def items(*args: Any, **kwargs: Any) -> Any:
+            inner = function(*args, **kwargs)
+            while True:
+                with self._recreate_cm():
+                    try:
+                        item = next(inner)
+                    except StopIteration as end:
+                        return end.value
+                yield item
+
+        return items  # type: ignore[return-value]
 
     def __enter__(self) -> Self:
         self._before.append(getattr(state, self.field))
@@ -210,8 +231,12 @@ def _pull_back(
     for k, (x, pullback) in enumerate(zip(node.inputs, node.pullbacks or (), strict=True)):
         if not x.requires_grad or id(x) not in receiving:
             continue
-        gx = fitted(pullback(g, y), x)
-        if state.anomaly:
+        watched, state.anomaly = state.anomaly, False  # the rule is to be named, not an op that it is made of
+        try:
+            gx = fitted(pullback(g, y), x)
+        finally:
+            state.anomaly = watched
+        if watched:
             refuse_anomaly(gx.data, f"the rule of {node.name} for its input {k}", node.line, [g.data])
         pending[id(x)] = pending[id(x)] + gx if id(x) in pending else gx
 

@@ -25,17 +25,13 @@ class Optimizer:
 
     def __init__(self, params: Iterable[Tensor], lr: float) -> None:
         name = type(self).__name__
-        if isinstance(params, Tensor):
-            raise TypeError(f"{name}: params must be a collection of tensors, such as model.parameters()")
-        self.params = list(params)
+        self.params = _listed(name, params)
         self.lr = checks.number(name, "lr", lr, 0, math.inf)
         self.steps = 0
         self.state: list[dict[str, Array]] = [{} for _ in self.params]
         if not self.params:
             raise ValueError(f"{name}: there are no parameters to change")
         for k, p in enumerate(self.params):
-            if not isinstance(p, Tensor):
-                raise TypeError(f"{name}: parameter {k} must be a Tensor, got {type(p).__name__}")
             if not p.is_leaf:
                 raise ValueError(f"{name}: parameter {k}, shape {p.shape}, is an op's result, not a leaf")
         if len({id(p) for p in self.params}) < len(self.params):
@@ -45,6 +41,12 @@ class Optimizer:
         """Change every parameter that has a gradient. ValueError if none has: `backward` was not called."""
         if all(p.grad is None for p in self.params):
             raise ValueError(f"{type(self).__name__}.step: no parameter has a gradient; call backward() first")
+        for k, p in enumerate(self.params):
+            if p.grad is not None and (not isinstance(p.grad, Tensor) or p.grad.shape != p.shape):
+                raise ValueError(
+                    f"{type(self).__name__}.step: the gradient of parameter {k} must be a tensor of its shape "
+                    f"{p.shape}, got {np.shape(p.grad.data)}"
+                )
         self.steps += 1
         for p, state in zip(self.params, self.state, strict=True):
             if p.grad is not None:
@@ -66,12 +68,19 @@ class Optimizer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a `state_dict`. ValueError when it does not fit the parameters."""
-        kept = state["state"]
+        name = f"{type(self).__name__}.load_state_dict"
+        if not isinstance(state, dict) or not state.keys() >= {"lr", "steps", "state"}:
+            raise ValueError(f"{name}: expected lr, steps and state, got {state!r:.60}")
+        lr = checks.number(name, "lr", state["lr"], 0, math.inf)
+        steps = checks.integer(name, "steps", state["steps"], 0)
+        try:
+            kept = [{k: np.array(a) for k, a in s.items()} for s in state["state"]]
+        except (AttributeError, TypeError, ValueError):
+            kept = []
         shapes = [{a.shape for a in s.values()} <= {p.shape} for s, p in zip(kept, self.params, strict=False)]
         if len(kept) != len(self.params) or not all(shapes):
-            raise ValueError(f"{type(self).__name__}.load_state_dict: the state is of other parameters")
-        self.lr, self.steps = float(state["lr"]), int(state["steps"])
-        self.state = [{k: np.array(a) for k, a in s.items()} for s in kept]
+            raise ValueError(f"{name}: the state is of other parameters")
+        self.lr, self.steps, self.state = lr, steps, kept
 
 
 class SGD(Optimizer):
@@ -122,6 +131,8 @@ class Adam(Optimizer):
     ) -> None:  # fmt: skip
         super().__init__(params, lr)
         name = type(self).__name__
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise TypeError(f"{name}: betas must be two numbers, got {betas!r}")
         first, second = (checks.number(name, "betas", b, 0, 1) for b in betas)
         if max(first, second) == 1:
             raise ValueError(f"{name}: betas must be below 1, got {betas!r}")
@@ -189,7 +200,9 @@ class Schedule:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a `state_dict`."""
-        self.steps = int(state["steps"])
+        if not isinstance(state, dict) or "steps" not in state:
+            raise ValueError(f"{type(self).__name__}.load_state_dict: expected steps, got {state!r:.60}")
+        self.steps = checks.integer(type(self).__name__, "steps", state["steps"], 0)
         self._apply()
 
 
@@ -215,10 +228,11 @@ class OneCycle(Schedule):
 
     def rate(self, k: int) -> float:
         """See the class."""
+        last = self.total_steps - 1
         peak = self.warmup * self.total_steps - 1
         if k < peak:
             return _half_cosine(self.start, self.max_lr, k / peak)
-        return _half_cosine(self.max_lr, self.end, min(1.0, (k - peak) / max(1.0, self.total_steps - 1 - peak)))
+        return _half_cosine(self.max_lr, self.end, (k - peak) / (last - peak) if k < last else float(k > peak))
 
 
 class CosineDecay(Schedule):
@@ -255,20 +269,33 @@ class StepDecay(Schedule):
 def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
     """Scale all gradients down so that their common Euclidean norm is at most ``max_norm``.
 
-    Returns the norm before. Raises ValueError if no parameter has a gradient.
+    Returns the norm before. Raises ValueError if no parameter has a gradient, or the norm is infinite or NaN.
 
     Source: R. Pascanu et al., "On the difficulty of training recurrent neural networks" (2013).
     """
     limit = checks.number("clip_grad_norm", "max_norm", max_norm, 0, math.inf)
-    gradients = [p.grad for p in params if p.grad is not None]
+    gradients = [p.grad for p in _listed("clip_grad_norm", params) if p.grad is not None]
     if not gradients:
         raise ValueError("clip_grad_norm: no parameter has a gradient; call backward() first")
     norm = math.sqrt(sum(float(np.sum(np.square(g.data, dtype=np.float64))) for g in gradients))
+    if not math.isfinite(norm):
+        raise ValueError(f"clip_grad_norm: the gradients' norm is {norm}; detect_anomaly() finds where that began")
     if norm > limit:
         for g in gradients:
             array = g.writable()
             array *= limit / norm
     return norm
+
+
+def _listed(name: str, params: Iterable[Tensor]) -> list[Tensor]:
+    """The parameters as a list. TypeError for a lone tensor or anything that is not a tensor among them."""
+    if isinstance(params, Tensor) or not isinstance(params, Iterable):
+        raise TypeError(f"{name}: params must be a collection of tensors, such as model.parameters()")
+    listed = list(params)
+    for k, p in enumerate(listed):
+        if not isinstance(p, Tensor):
+            raise TypeError(f"{name}: parameter {k} must be a Tensor, got {type(p).__name__}")
+    return listed
 
 
 def _half_cosine(start: float, end: float, share: float) -> float:

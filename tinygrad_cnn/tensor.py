@@ -641,7 +641,7 @@ def _operand(name: str, x: Operand, like: Tensor) -> Tensor:
     try:
         return wrap(np.asarray(x, dtype=like.dtype if like.dtype in _FLOATS else as_float(like).dtype))
     except OverflowError:
-        raise ValueError(f"{name}: an integer of {x.bit_length()} bits is too large for a tensor") from None
+        raise ValueError(f"{name}: the integer is too large for a tensor") from None
 
 
 def same_float(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from ..ops.checks import generator
 from ..tensor import Tensor
 from .module import Parameter
 
@@ -14,12 +15,12 @@ def uniform(shape: tuple[int, ...], fan_in: int, rng: np.random.Generator | None
     It is K. He et al., "Delving Deep into Rectifiers" (2015), with PyTorch's slope √5.
     """
     bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
-    return Parameter((rng or np.random.default_rng()).uniform(-bound, bound, shape).astype(np.float32))
+    return Parameter(generator("init", rng).uniform(-bound, bound, shape).astype(np.float32))
 
 
 def normal(shape: tuple[int, ...], std: float, rng: np.random.Generator | None) -> Parameter:
     """From a normal distribution of mean 0; ``std=1`` is the article's ``randn``, 1/√fan_in Nielsen's."""
-    return Parameter(((rng or np.random.default_rng()).standard_normal(shape) * std).astype(np.float32))
+    return Parameter((generator("init", rng).standard_normal(shape) * std).astype(np.float32))
 
 
 def fill_normal(parameter: Tensor, std: float, rng: np.random.Generator) -> None:

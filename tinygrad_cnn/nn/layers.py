@@ -8,7 +8,7 @@ from .. import ops
 from ..kernels.geometry import Pair, Sliding, plane
 from ..ops import checks
 from ..ops.convolution import smallest_image
-from ..tensor import Tensor
+from ..tensor import Tensor, as_tensor, normal_axes
 from .init import uniform
 from .module import Buffer, Module, Parameter
 
@@ -104,7 +104,8 @@ class ConvTranspose2d(Module):
 
     def extra_repr(self) -> str:
         """The settings."""
-        return _settings(self, self.padding)
+        extra = f", output_padding={self.output_padding}" if self.output_padding != (0, 0) else ""
+        return _settings(self, self.padding) + extra
 
 
 class MaxPool2d(Module):
@@ -155,6 +156,7 @@ class Linear(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in_features) to (..., out_features)."""
+        x = as_tensor("Linear", x)
         if x.ndim and x.shape[-1] != self.in_features:
             flattened = math.prod(x.shape[1:])
             hint = (
@@ -182,7 +184,10 @@ class Flatten(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The same numbers in row-major order."""
-        first, last = (i % x.ndim if x.ndim else 0 for i in (self.start_dim, self.end_dim))
+        x = as_tensor("Flatten", x)
+        (first,), (last,) = (normal_axes("Flatten", i, max(x.ndim, 1)) for i in (self.start_dim, self.end_dim))
+        if first > last:
+            raise ValueError(f"Flatten: axis {self.start_dim} comes after axis {self.end_dim} {checks.shapes(x=x)}")
         return x.reshape(*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :])
 
 
@@ -226,7 +231,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
         self.p = checks.number("Dropout", "p", p, 0, 1)
-        self.rng = rng or np.random.default_rng()
+        self.rng = checks.generator("Dropout", rng)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""

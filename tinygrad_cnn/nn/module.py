@@ -1,5 +1,6 @@
 """Module: a part of a network that knows its parameters."""
 
+import reprlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
@@ -58,7 +59,7 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         before = self.__dict__.get(name)
-        if isinstance(before, Parameter | Buffer) and not isinstance(value, Tensor) and value is not None:
+        if isinstance(before, Parameter | Buffer) and not isinstance(value, Parameter | Buffer | None):
             raise TypeError(
                 f"{type(self).__name__}.{name} is a {type(before).__name__}; edit its numbers with "
                 f"{name}.data[...] = ..., or assign a new {type(before).__name__} (got {type(value).__name__})"
@@ -78,12 +79,8 @@ class Module:
             stack.extend(reversed([(f"{name}.{k}" if name else k, m) for k, m in module.children()]))
 
     def children(self) -> Iterator[tuple[str, "Module"]]:
-        """The modules assigned to this one (also inside lists and tuples), with their names."""
-        for name, value in vars(self).items():
-            if isinstance(value, Module):
-                yield name, value
-            elif isinstance(value, list | tuple):
-                yield from ((f"{name}.{i}", m) for i, m in enumerate(value) if isinstance(m, Module))
+        """The modules assigned to this one, also inside lists, tuples and dicts, with their names."""
+        return ((name, value) for name, value in _spread(vars(self)) if isinstance(value, Module))
 
     def modules(self) -> Iterator["Module"]:
         """This module and every one below it, each once."""
@@ -104,7 +101,7 @@ class Module:
     def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:
         seen: set[int] = set()
         for prefix, module in self.named_modules():
-            for name, value in vars(module).items():
+            for name, value in _spread(vars(module)):
                 if isinstance(value, Parameter | Buffer) and id(value) not in seen:
                     seen.add(id(value))
                     yield f"{prefix}.{name}" if prefix else name, value
@@ -123,11 +120,20 @@ class Module:
         Raises StateError, and changes nothing, if a name is missing or unexpected or a shape or type does not fit;
         the message names all of them.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"load_state_dict: expected arrays by name, got {type(state).__name__}")
         own = dict(self._named_tensors())
         wrong = [f"missing: {k}" for k in own if k not in state] if strict else []
         wrong += [f"unexpected: {k}" for k in state if k not in own] if strict else []
-        arrays = {k: np.asarray(v) for k, v in state.items() if k in own}
-        for k, a in arrays.items():
+        arrays: dict[str, NDArray[Any]] = {}
+        for k, v in state.items():
+            if k not in own:
+                continue
+            try:
+                arrays[k] = a = np.asarray(v)
+            except (TypeError, ValueError):
+                wrong.append(f"{k} is no array")
+                continue
             if a.shape != own[k].shape:
                 wrong.append(f"{k} has shape {a.shape}, {own[k].shape} is needed")
             elif a.dtype.kind not in "fiu" or (a.dtype.kind == "f" and own[k].dtype.kind != "f"):
@@ -144,6 +150,8 @@ class Module:
 
     def train(self, mode: bool = True) -> Self:
         """Switch dropout and batch statistics on (or off), here and below."""
+        if not isinstance(mode, bool):
+            raise TypeError(f"train: mode must be True or False, got {mode!r}")
         for m in self.modules():
             m.training = mode
         return self
@@ -159,7 +167,9 @@ class Module:
         return self
 
     def astype(self, dtype: Any) -> Self:
-        """Turn all floating point parameters and buffers into another float type, in place."""
+        """Turn all floating point parameters and buffers into float32 or float64, in place."""
+        if np.dtype(dtype) not in (np.float32, np.float64):
+            raise TypeError(f"astype: parameters are float32 or float64, got {dtype}")
         for _, t in self._named_tensors():
             if t.dtype.kind == "f":
                 t._data, t.grad = t.data.astype(dtype), None
@@ -167,11 +177,17 @@ class Module:
         return self
 
     def extra_repr(self) -> str:
-        """What `repr` shows between the brackets; layers name their settings here."""
-        return ""
+        """What `repr` shows between the brackets: layers name their settings here, others show their parameters."""
+        own = ((name, value) for name, value in _spread(vars(self)) if isinstance(value, Parameter))
+        return ", ".join(f"{name}={value.shape}" for name, value in own)
 
+    def parts(self) -> Iterator[tuple[str, Any]]:
+        """What `repr` shows a line each, by name."""
+        return self.children()
+
+    @reprlib.recursive_repr()
     def __repr__(self) -> str:
-        lines = [f"({name}): {module!r}".replace("\n", "\n  ") for name, module in self.children()]
+        lines = [f"({name}): {_shown(part)}".replace("\n", "\n  ") for name, part in self.parts()]
         inside = "\n  ".join(["", self.extra_repr(), *lines] if self.extra_repr() else ["", *lines])
         return f"{type(self).__name__}({inside}\n)" if lines else f"{type(self).__name__}({self.extra_repr()})"
 
@@ -208,8 +224,12 @@ class Sequential(Module):
             x = layer(x)
         return x
 
+    def parts(self) -> Iterator[tuple[str, Any]]:
+        """The layers, plain functions among them."""
+        return ((name, layer) for name, layer in vars(self).items() if name.isdigit())
+
     def __iter__(self) -> Iterator[Callable[[Tensor], Tensor]]:
-        return (layer for name, layer in vars(self).items() if name.isdigit())
+        return (layer for _, layer in self.parts())
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -217,3 +237,17 @@ class Sequential(Module):
     def __getitem__(self, index: int | slice) -> Any:
         layers = list(self)
         return Sequential(*layers[index]) if isinstance(index, slice) else layers[index]
+
+
+def _spread(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Attributes by name, those inside lists, tuples and dicts by dotted names."""
+    for name, value in values.items():
+        inner = dict(enumerate(value)) if isinstance(value, list | tuple) else value
+        if isinstance(inner, dict):
+            yield from _spread(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _shown(part: Any) -> str:
+    return getattr(part, "__name__", None) or repr(part)

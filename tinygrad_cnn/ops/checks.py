@@ -1,6 +1,6 @@
 """The questions that ops ask about their arguments, and one form of answer."""
 
-import sys
+import math
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ def integer(op: str, name: str, value: object, least: int) -> int:
     """An integer not below ``least``. TypeError for another type, ValueError below."""
     if not _is_integer(value):
         raise TypeError(f"{op}: {name} must be an integer, got {value!r}")
-    number = int(value)  # type: ignore[call-overload]
+    number: int = int(value)  # type: ignore[call-overload]
     _bounded(op, name, number, least)
     return number
 
@@ -50,9 +50,13 @@ def number(op: str, name: str, value: object, low: float, high: float) -> float:
     """A finite number in [low, high]. TypeError for another type, ValueError outside."""
     if not isinstance(value, float | np.floating) and not _is_integer(value):
         raise TypeError(f"{op}: {name} must be a number, got {value!r}")
-    if not low <= value <= min(high, sys.float_info.max):  # type: ignore[operator]
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        number = math.inf
+    if not low <= number <= high or math.isinf(number):
         raise ValueError(f"{op}: {name} must be finite and between {low:g} and {high:g}, got {value!r}")
-    return float(value)  # type: ignore[arg-type]
+    return number
 
 
 def generator(op: str, rng: object) -> np.random.Generator:
