@@ -29,4 +29,4 @@ def from_dlpack(x: Any) -> Tensor:
     except (BufferError, RuntimeError) as error:
         raise ValueError(f"from_dlpack: {error}") from None
     check_dtype(array.dtype)
-    return wrap(array)
+    return wrap(array.view())  # a graph makes it read-only for a while, and only a view can be made writable again
