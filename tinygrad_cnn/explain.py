@@ -108,7 +108,7 @@ def _step_back(y: Tensor, node: Node, g: Tensor, uses: int, found: Walk) -> Iter
             continue
         with no_grad():
             raw = pullback(g, y)
-            gx = fitted(raw, x)
+            gx = fitted(raw, x, node.name)
         if k < len(ways):
             yield from _way_back(ways[k], raw, gx, found.name(x))
         else:

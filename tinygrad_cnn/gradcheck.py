@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .graph import enable_grad
+from .ops import checks
 from .tensor import Tensor, as_tensor, grad
 
 
@@ -37,8 +38,8 @@ def gradcheck(
         directions: how many random directions for each input.
         seed: of the random directions and cotangents.
 
-    Returns True. Raises GradcheckError if a gradient is wrong, has another shape, is missing, is not finite, or if
-    the slopes to the two sides differ: then there is a kink at the point, and no gradient to check.
+    Returns True. Raises GradcheckError if a gradient is wrong, is missing, is not finite, or if ``fn`` bends or jumps
+    within two steps of the point: then there is no gradient to check.
 
     >>> import tinygrad_cnn as tg
     >>> tg.gradcheck(tg.sigmoid, tg.Tensor([0.5, -1.0]), order=2)
@@ -46,7 +47,12 @@ def gradcheck(
     """
     if order not in (1, 2):
         raise ValueError(f"gradcheck: order must be 1 or 2, got {order!r}")
-    rng = np.random.default_rng(seed)
+    eps, rtol, atol = (
+        checks.number("gradcheck", name, value, low, 1)
+        for name, value, low in (("eps", eps, 1e-12), ("rtol", rtol, 0), ("atol", atol, 0))
+    )
+    settings = eps, rtol, atol, checks.integer("gradcheck", "directions", directions, 1)
+    rng = np.random.default_rng(checks.integer("gradcheck", "seed", seed, 0))
     points = [as_tensor("gradcheck", t) for t in inputs]
     chosen = [t.requires_grad for t in points]
     checked = [c or (not any(chosen) and t.dtype.kind == "f") for c, t in zip(chosen, points, strict=True)]
@@ -60,19 +66,19 @@ def gradcheck(
             Tensor(a, requires_grad=True) if c else t for a, c, t in zip(values, checked, fixed, strict=True)
         ]
 
-    _check(fn, at, arrays, checked, rng, (eps, rtol, atol, directions), "")
-    if order == 2:
-        cotangent = rng.standard_normal(fn(*at(arrays)).shape)
+    with enable_grad():
+        cotangent = _check(fn, at, arrays, checked, rng, settings, "")
 
         def first_gradients(*tensors: Tensor) -> Tensor:
             """A number made of all first gradients: its gradient is a second derivative in every pair of inputs."""
-            total = _scalar(fn(*tensors), cotangent)
-            inner = np.random.default_rng(seed + 1)
             wanted = [t for t, c in zip(tensors, checked, strict=True) if c]
-            slopes = grad(total, wanted, create_graph=True)
-            return _sum([_scalar(s, inner.standard_normal(s.shape)) for s in slopes])
+            unused = [(t * 0).sum() for t in wanted]  # gives an input that fn ignores a gradient: 0
+            slopes = grad(_sum([(fn(*tensors) * cotangent).sum(), *unused]), wanted, create_graph=True)
+            inner = np.random.default_rng(seed + 1)
+            return _sum([(s * inner.standard_normal(s.shape)).sum() for s in slopes])
 
-        _check(first_gradients, at, arrays, checked, rng, (eps, rtol, atol, directions), "second order, ")
+        if order == 2:
+            _check(first_gradients, at, arrays, checked, rng, settings, "second order, ")
     return True
 
 
@@ -84,20 +90,18 @@ def _check(
     rng: np.random.Generator,
     settings: tuple[float, float, float, int],
     what: str,
-) -> None:
-    """Check every chosen input of ``fn`` at ``arrays``."""
+) -> NDArray[np.float64]:
+    """Check every chosen input of ``fn`` at ``arrays``; returns the cotangent that was used."""
     eps, rtol, atol, directions = settings
     tensors = at(arrays)
     y = fn(*tensors)
+    if not isinstance(y, Tensor):
+        raise TypeError(f"gradcheck: fn must return one tensor, got {type(y).__name__}")
     cotangent = rng.standard_normal(y.shape)
     gradients = _gradients(y, cotangent, tensors, checked)
     for k, gradient in enumerate(gradients):
         if not checked[k]:
             continue
-        if gradient.shape != arrays[k].shape:
-            raise GradcheckError(
-                f"gradcheck: {what}input {k} has shape {arrays[k].shape}, its gradient {gradient.shape}"
-            )
         for _ in range(directions):
             d = rng.standard_normal(arrays[k].shape)
             expected = float((gradient * d).sum())
@@ -105,31 +109,29 @@ def _check(
                 _value(fn, at, arrays, k, step * d, cotangent) for step in (-2 * eps, -eps, 0.0, eps, 2 * eps)
             ]
             _compare(values, expected, (eps, rtol, atol), f"{what}input {k}, shape {arrays[k].shape}")
+    return cotangent
 
 
 def _compare(values: list[float], expected: float, settings: tuple[float, float, float], where: str) -> None:
-    """Hold the rule's slope against the slopes between five points on a line."""
+    """Hold the rule's slope against the slopes between five points on a line, ``eps`` apart."""
     eps, rtol, atol = settings
     if not np.isfinite([*values, expected]).all():
         raise GradcheckError(f"gradcheck: {where}: not finite: the rule gives {expected}, the values are {values}")
-    left, right = (values[2] - values[1]) / eps, (values[3] - values[2]) / eps
-    far_left, far_right = (values[2] - values[0]) / (2 * eps), (values[4] - values[2]) / (2 * eps)
+    slopes = np.diff(values) / eps
     slope = (values[3] - values[1]) / (2 * eps)
     rounding = 64 * np.finfo(np.float64).eps * max(1.0, *map(abs, values)) / eps
     allowed = atol + rtol * max(abs(slope), abs(expected)) + rounding
-    if abs(slope - expected) <= allowed:
-        return
-    # Curvature makes the sides differ in proportion to the step; a kink makes them differ just as much at any step.
-    gap, far_gap = right - left, far_right - far_left
-    if abs(gap) > 4 * rounding and abs(gap - far_gap) < 0.25 * abs(gap):
+    # From each slope to the next, a smooth fn changes by the same little; a kink or a jump changes one of them.
+    if np.ptp(np.diff(slopes)) > 4 * allowed:
         raise GradcheckError(
-            f"gradcheck: {where}: not differentiable here: the slope is {left:.9g} on one side and {right:.9g} on the "
-            f"other (the rule gives {expected:.9g}); move the point, or shrink eps={eps:g}"
+            f"gradcheck: {where}: not differentiable here: the slope is {slopes[0]:.9g} on one side and "
+            f"{slopes[3]:.9g} on the other (the rule gives {expected:.9g}); move the point, or shrink eps={eps:g}"
         )
-    raise GradcheckError(
-        f"gradcheck: {where}: the rule gives {expected:.9g}, the numbers {slope:.9g} "
-        f"(difference {abs(slope - expected):.3g}, allowed {allowed:.3g})"
-    )
+    if abs(slope - expected) > allowed:
+        raise GradcheckError(
+            f"gradcheck: {where}: the rule gives {expected:.9g}, the numbers {slope:.9g} "
+            f"(difference {abs(slope - expected):.3g}, allowed {allowed:.3g})"
+        )
 
 
 def _value(
@@ -153,11 +155,6 @@ def _gradients(
     return [
         t.grad.data if c and t.grad is not None else np.zeros(t.shape) for t, c in zip(tensors, checked, strict=True)
     ]
-
-
-def _scalar(y: Tensor, cotangent: NDArray[np.float64]) -> Tensor:
-    with enable_grad():
-        return (y * cotangent).sum()
 
 
 def _sum(terms: list[Tensor]) -> Tensor:

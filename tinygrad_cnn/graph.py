@@ -233,7 +233,7 @@ def _pull_back(
             continue
         watched, state.anomaly = state.anomaly, False  # the rule is to be named, not an op that it is made of
         try:
-            gx = fitted(pullback(g, y), x)
+            gx = fitted(pullback(g, y), x, node.name)
         finally:
             state.anomaly = watched
         if watched:
@@ -253,12 +253,15 @@ def _refuse_stale(y: "Tensor", node: Node) -> None:
         raise GraphError(f"backward: the result of {node.name}, shape {y.shape}, was changed after it was made")
 
 
-def fitted(g: "Tensor", x: "Tensor") -> "Tensor":
+def fitted(g: "Tensor", x: "Tensor", op: str) -> "Tensor":
     """The gradient in x's shape and type: summed over the axes along which x was broadcast."""
     if g.shape != x.shape:
         lead = g.ndim - x.ndim
         stretched = tuple(i for i in range(g.ndim) if i < lead or x.shape[i - lead] == 1 != g.shape[i])
-        g = g.sum(axis=stretched, keepdims=True).reshape(x.shape)
+        summed = g.sum(axis=stretched, keepdims=True)
+        if lead < 0 or summed.shape[lead:] != x.shape:
+            raise GraphError(f"backward: a rule of {op} gave the shape {g.shape} for an input of shape {x.shape}")
+        g = summed.reshape(x.shape)
     return g if g.dtype == x.dtype else g.astype(x.dtype)
 
 
