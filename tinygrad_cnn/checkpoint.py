@@ -5,6 +5,7 @@ networks, which one it is. A checkpoint holds in addition all that a training ru
 can be loaded as weights too.
 """
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,12 +20,21 @@ __all__ = ["CheckpointError", "load", "save"]
 WEIGHTS, AVERAGE, BEST = "weights", "average", "best"  # the sections of a file that hold a model
 
 
-def save(model: Module, path: PathLike) -> None:
+def save(model: Module, path: PathLike, *, about: Mapping[str, Any] | None = None) -> None:
     """Write a model's parameters and buffers, and a named network's name and settings, as ``.npz``, atomically.
 
-    Raises OSError when the file cannot be written; what was there before is then still there.
+    Args:
+        model: any module.
+        path: a name that ends in ``.npz``.
+        about: facts for JSON to keep beside the weights; `about` reads them.
+
+    Raises ValueError for another ending, OSError when the file cannot be written; what was there before is then still
+    there.
     """
-    write_archive(path, prefixed(WEIGHTS, model.state_dict()), {"model": described(model)})
+    if not os.fspath(path).endswith(".npz"):
+        raise ValueError(f"save: the name must end in .npz, got {os.fspath(path)!r}")
+    facts = {"model": described(model), "about": dict(about or {})}
+    write_archive(path, prefixed(WEIGHTS, model.state_dict()), facts)
 
 
 def load(path: PathLike, into: Module | None = None) -> Module:
@@ -56,11 +66,10 @@ def load(path: PathLike, into: Module | None = None) -> Module:
 
 
 def about(path: PathLike) -> dict[str, Any]:
-    """What `fit` was told to keep in a checkpoint as ``about``. Raises `CheckpointError` as `load` does."""
+    """The facts that `save` or `fit` was told to keep in a file as ``about``. Raises `CheckpointError` as `load` does.
+    """
     kept = read_archive(path)[1].get("about")
-    if not isinstance(kept, dict):
-        raise CheckpointError(f"{path}: holds weights only, not a run")
-    return kept
+    return kept if isinstance(kept, dict) else {}
 
 
 def load_weights(model: Module, arrays: Arrays) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import TextIO
 
 from .extras import require
@@ -37,7 +38,8 @@ def meter(style: str, epochs: int, stream: TextIO | None = None) -> Iterator[Sho
         with _bar(epochs, out) as show:
             yield show
     else:
-        yield {"plain": _Lines(epochs, out), "json": lambda r: _json(r, out), "none": lambda r: None}[style]
+        shows: dict[str, Show] = {"plain": _Lines(epochs, out), "json": partial(_json, out), "none": lambda r: None}
+        yield shows[style]
 
 
 class _Lines:
@@ -98,6 +100,6 @@ def _figures(record: Record) -> str:
     return text
 
 
-def _json(record: Record, out: TextIO) -> None:
+def _json(out: TextIO, record: Record) -> None:
     kind = "epoch" if isinstance(record, EpochRecord) else "step"
     print(json.dumps({"record": kind} | asdict(record)), file=out, flush=True)

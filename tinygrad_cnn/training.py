@@ -7,8 +7,8 @@ the order of the images and their augmentation follow (`data.batches`).
 
 import math
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +159,7 @@ class Run:
 
     # Going on ---------------------------------------------------------------------------------------------------------
 
-    def __iter__(self) -> Iterator[Record]:
+    def __iter__(self) -> Generator[Record, None, None]:
         """Train, and yield each record as it comes."""
         if self.started is not None:
             raise ValueError("fit: this run was started before; to go on, fit again with its checkpoint and resume")
@@ -235,7 +235,7 @@ class Run:
         scored = None if self.validation is None else self._validate(self.validation)
         record = EpochRecord(
             self.epoch + 1, self.step, loss / images, right / images,
-            scored and scored.loss, scored and scored.accuracy, self._is_best(scored), self.seconds,
+            scored.loss if scored else None, scored.accuracy if scored else None, self._is_best(scored), self.seconds,
         )  # fmt: skip
         if scored is not None and record.best:
             self.best = {k: a.copy() for k, a in (self.average or self.model.state_dict()).items()}

@@ -17,9 +17,9 @@ else:
 DATASETS = ("digits", "mnist", "fashion-mnist")
 
 
-def add_data_flags(parser: argparse.ArgumentParser) -> None:
+def add_data_flags(parser: argparse.ArgumentParser, default: str = "digits, which come with the program") -> None:
     """``--dataset`` and ``--data-dir``."""
-    parser.add_argument("--dataset", choices=DATASETS, help="default: digits, which come with the program")
+    parser.add_argument("--dataset", choices=DATASETS, help=f"default: {default}")
     parser.add_argument("--data-dir", metavar="DIR", help="folder with the four IDX files, plain or .gz")
 
 

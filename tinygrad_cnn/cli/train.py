@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import os
 import shlex
 from contextlib import closing
 from dataclasses import asdict
@@ -63,18 +64,21 @@ def run(args: argparse.Namespace) -> int:
     _refuse_bad_targets(args)
     train, test = load_data(options["dataset"], options["data_dir"])
     training, model = _prepared(options, train, args)
-    with Interrupt() as interrupt, meter(args.progress, training.settings.epochs) as show:
-        with closing(iter(training)) as records:
-            for record in records:
-                show(record)
-                if interrupt.status:
-                    break
+    with (
+        Interrupt() as interrupt,
+        meter(args.progress, training.settings.epochs) as show,
+        closing(iter(training)) as records,  # left early, it saves
+    ):
+        for record in records:
+            show(record)
+            if interrupt.status:
+                break
     if interrupt.status:
         say(f"interrupted after step {training.step}; " + _how_to_resume(training.path))
         return interrupt.status
     scored = evaluate(model, test, cost=RECIPES[options["model"]].cost)
     if args.save is not None:
-        checkpoint.save(model, args.save)
+        checkpoint.save(model, args.save, about=options)
     result = _result(training, model, test, scored, options)
     print(json.dumps(result) if args.json else _sentences(result))
     return 0
@@ -103,6 +107,8 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
     dataset = given["dataset"] or "digits"
     name = given["model"] or _DEFAULT_MODEL.get(dataset, "fast")
     recipe = RECIPES[name]
+    if given["data_dir"] is not None:
+        given["data_dir"] = os.path.abspath(given["data_dir"])
     defaults = {
         "dataset": dataset, "model": name, "epochs": recipe.epochs, "batch_size": recipe.batch_size, "lr": recipe.lr,
         "optimizer": recipe.optimizer, "validation": recipe.validation, "seed": 0, "kernels": "auto",

@@ -3,7 +3,7 @@
 import math
 
 from ..data import affine
-from ..nn import AvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d
+from ..nn import AvgPool2d, Conv2d, Linear, MaxPool2d
 from ..nn.init import fill_normal
 from .network import Draft
 from .recipe import Recipe, one_cycle, quadratic_cost_of_labels
@@ -11,7 +11,9 @@ from .recipe import Recipe, one_cycle, quadratic_cost_of_labels
 
 def _primer(net: Draft) -> None:
     net.flatten().linear(30).sigmoid().scores().sigmoid()
-    _gaussian(net)
+    for layer in net.layers:
+        for parameter in layer.parameters():
+            fill_normal(parameter, 1, net.rng)  # the article's randn
 
 
 def _article(net: Draft) -> None:
@@ -53,6 +55,19 @@ def _digits(net: Draft) -> None:
     net.flatten().linear(64).relu().scores()
 
 
+def _best(net: Draft) -> None:
+    for maps, size in ((32, 5), (64, 3)):
+        net.conv(maps, size, bias=False).norm().relu().conv(maps, 3, padding=1, bias=False).pool(2).norm().relu()
+    net.conv(128, 3, bias=False).norm().relu().flatten().dropout(0.4).linear(128).relu().dropout(0.4).scores()
+
+
+def _tiny(net: Draft) -> None:
+    net.conv(8, 3, bias=False).pool(2).norm().relu().conv(10, 3, bias=False).pool(2).norm().relu()
+    net.conv(10, 3, bias=False).norm().relu()
+    rows, columns = net.shape[1:]
+    net.add(AvgPool2d((rows, columns))).flatten().scores()
+
+
 def _gaussian(net: Draft) -> None:
     """Biases from N(0, 1) and weights from N(0, 1 / fan_in): the book's chapter 3, which lets neurons learn at once."""
     for layer in net.layers:
@@ -76,13 +91,58 @@ def _network3(net: Draft) -> None:
         parameter.writable()[...] = 0
 
 
+_BOOK = "the book, chapter 6"
+
 RECIPES: dict[str, Recipe] = {
     "digits": Recipe(
         draw=_digits, source="for the embedded 8x8 digits",
         epochs=20, batch_size=32, optimizer="adam", lr=0.005, schedule=one_cycle,
     ),
+    "primer": Recipe(
+        draw=_primer, source="the book, chapter 1: 784-30-10, as the article's primer",
+        epochs=30, batch_size=10, optimizer="sgd", lr=3.0, cost=quadratic_cost_of_labels,
+    ),
+    "article": Recipe(
+        draw=_article, source="the article, its ingredients only: 16 maps of 4x4, pooling by one, 30 neurons",
+        epochs=10, batch_size=10, optimizer="sgd", lr=1.0, cost=quadratic_cost_of_labels,
+    ),
+    "lenet5": Recipe(
+        draw=_lenet5, source="Y. LeCun et al., Gradient-based learning applied to document recognition (1998)",
+        epochs=5, batch_size=64, optimizer="adam", lr=0.003, schedule=one_cycle,
+    ),
     "nielsen": Recipe(
-        draw=_nielsen, source="the book's last network without dropout, with Adam and one cycle",
+        draw=_nielsen, source=f"{_BOOK}: two convolutional layers, with Adam and one cycle",
         epochs=3, batch_size=64, optimizer="adam", lr=0.003, schedule=one_cycle,
+    ),
+    "nielsen-sigmoid": Recipe(
+        draw=_nielsen_sigmoid, source=f"{_BOOK}: 99.06 %",
+        epochs=60, batch_size=10, optimizer="sgd", lr=0.1, validation=1 / 6,
+    ),
+    "nielsen-relu": Recipe(
+        draw=_nielsen_relu, source=f"{_BOOK}, with lambda 0.1 over 5,000 batches: 99.23 %",
+        epochs=60, batch_size=10, optimizer="sgd", lr=0.03, options={"weight_decay": 0.1 / 5_000}, validation=1 / 6,
+    ),
+    "nielsen-shifted": Recipe(
+        draw=_nielsen_relu, source=f"{_BOOK}, with lambda 0.1 over 25,000 batches: 99.37 %",
+        epochs=60, batch_size=10, optimizer="sgd", lr=0.03, options={"weight_decay": 0.1 / 25_000}, validation=1 / 6,
+        shifted=True,
+    ),
+    "nielsen-dropout": Recipe(
+        draw=_nielsen_dropout, source=f"{_BOOK}: 99.60 %",
+        epochs=40, batch_size=10, optimizer="sgd", lr=0.03, validation=1 / 6, shifted=True,
+    ),
+    "fast": Recipe(
+        draw=_fast, source="one epoch of one cycle (L. Smith and N. Topin, Super-Convergence, 2018)",
+        epochs=1, batch_size=256, optimizer="adam", lr=0.01, options={"betas": (0.7, 0.9)}, schedule=one_cycle,
+    ),
+    "best": Recipe(
+        draw=_best, source="small stacked filters (VGG, 2015), batch norm, dropout, affine changes, EMA",
+        epochs=20, batch_size=128, optimizer="adam", lr=0.003, schedule=one_cycle, ema=0.998,
+        augment=affine(max_pixels=2, max_degrees=10, max_fraction=0.1, max_shear=0.1),
+    ),
+    "tiny": Recipe(
+        draw=_tiny, source="three narrow layers with batch norm and a mean over places (network in network, 2014)",
+        epochs=30, batch_size=64, optimizer="adam", lr=0.01, schedule=one_cycle, ema=0.998,
+        augment=affine(max_pixels=1, max_degrees=8, max_fraction=0.08, max_shear=0.08),
     ),
 }  # fmt: skip

@@ -1,0 +1,99 @@
+"""Image files for ``predict``: nothing is unpickled, and no header is believed before the file's size is known."""
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data import DataError, read_idx
+from ..extras import require
+
+_GREY = 0.299, 0.587, 0.114  # how bright red, green and blue look: ITU-R BT.601
+
+
+def read_images(path: str, image_shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """The images of a file as float32 in [0, 1], (N, C, H, W), of the shape that a network takes.
+
+    Args:
+        path: ``.npy`` (uint8, or floats in [0, 1]), IDX, ``.pgm``, or ``.png`` (needs matplotlib). One image (H, W)
+            or (C, H, W), or several, with N first.
+        image_shape: (C, H, W).
+
+    Raises DataError, in one line, for any file that is not one of these.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise DataError(f"{path}: is not a regular file")
+        read = {".npy": _npy, ".pgm": _pgm, ".png": _png}.get(Path(path).suffix.lower(), _idx)
+        values = _scaled(read(path))
+    except DataError as error:
+        raise DataError(str(error) if str(error).startswith(path) else f"{path}: {error}") from error
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, SyntaxError, OverflowError, EOFError) as error:
+        raise DataError(f"{path}: is not a {Path(path).suffix} image, or is damaged ({error})") from error
+    channels, height, width = image_shape
+    fits = {
+        2: channels == 1,  # one image
+        3: channels in (1, values.shape[0]),  # one image of several channels, or several images of one
+        4: values.shape[1:2] == (channels,),
+    }
+    if values.shape[-2:] != (height, width) or not fits.get(values.ndim, False):
+        raise DataError(f"{path}: has shape {values.shape}, the network takes images of shape {image_shape}")
+    return values.reshape(-1, channels, height, width)
+
+
+def _npy(path: str) -> NDArray[Any]:
+    values: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a lying header allocates nothing
+    if not isinstance(values, np.memmap) or values.offset + values.nbytes != os.path.getsize(path):
+        raise DataError("holds more than one array")
+    return values
+
+
+def _idx(path: str) -> NDArray[Any]:
+    return read_idx(path)
+
+
+def _pgm(path: str) -> NDArray[Any]:
+    """The grey image of Netpbm, binary (P5) or as text (P2)."""
+    content = Path(path).read_bytes()
+    header: list[bytes] = []
+    place = 0
+    while len(header) < 4:
+        lines = content[place:].lstrip()
+        place = len(content) - len(lines)
+        if lines.startswith(b"#"):
+            place += len(lines.split(b"\n", 1)[0])
+            continue
+        token = lines.split(None, 1)[0] if lines else b""
+        header.append(token)
+        place += len(token)
+        if not token or len(token) > 9:
+            raise DataError("is not a .pgm image")
+    width, height, highest = (int(t) for t in header[1:])
+    if header[0] not in (b"P2", b"P5") or not 0 < highest < 256 or min(width, height) < 1:
+        raise DataError("is not an 8 bit .pgm image")
+    body = content[place + 1 :]
+    flat = np.frombuffer(body, np.uint8) if header[0] == b"P5" else np.array(body.split(), dtype=np.uint8)
+    if flat.size != width * height:
+        raise DataError(f"has {flat.size} pixels, its header says {width}x{height}")
+    return flat.reshape(height, width).astype(np.float32) / np.float32(highest)
+
+
+def _png(path: str) -> NDArray[Any]:
+    values: NDArray[Any] = require("matplotlib.image", "plot").imread(path)
+    return values if values.ndim == 2 else np.clip(values[..., :3] @ np.array(_GREY, values.dtype), 0, 1)
+
+
+def _scaled(values: NDArray[Any]) -> NDArray[np.float32]:
+    if values.dtype == np.uint8:
+        return values.astype(np.float32) / np.float32(255)
+    if values.dtype.kind != "f":
+        raise DataError(f"holds {values.dtype}; images are uint8, or floats from 0 to 1")
+    numbers = values.astype(np.float32)
+    if not ((numbers >= 0) & (numbers <= 1)).all():
+        raise DataError("holds floats outside 0 to 1")
+    return numbers

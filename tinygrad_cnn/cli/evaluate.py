@@ -1,0 +1,67 @@
+"""Count what a trained network recognises: accuracy, for each class too, and what was taken for what."""
+
+import argparse
+import json
+import math
+from typing import Any
+
+from ..evaluation import Evaluation, evaluate
+from ..models import RECIPES
+from ._options import Subparsers, add_compute_flags, add_data_flags, apply_compute_flags, load_data
+from ._table import aligned
+from ._weights import load_network
+
+_WIDEST = 20  # classes whose confusion is printed
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """See the package."""
+    parser = subparsers.add_parser("evaluate", help="test a trained network", description=__doc__)
+    parser.add_argument("weights", metavar="WEIGHTS", help="a weights file or checkpoint")
+    add_data_flags(parser, "what it was trained on")
+    add_compute_flags(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """See the package."""
+    apply_compute_flags(args.kernels, args.threads)
+    network, about = load_network(args.weights)
+    dataset = args.dataset or about.get("dataset") or "digits"
+    folder = args.data_dir or (about.get("data_dir") if dataset == about.get("dataset") else None)
+    _, test = load_data(dataset, folder)
+    if test.image_shape != network.image_shape or test.num_classes != network.num_classes:
+        raise ValueError(
+            f"{args.weights}: takes {_size(network.image_shape)} images of {network.num_classes} classes; "
+            f"{dataset} has {_size(test.image_shape)} of {test.num_classes}"
+        )
+    scored = evaluate(network, test, cost=RECIPES[network.name].cost)
+    print(json.dumps(_result(scored, dataset)) if args.json else _sentences(scored))
+    return 0
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _result(scored: Evaluation, dataset: str) -> dict[str, Any]:
+    return {
+        "dataset": dataset,
+        "test_accuracy": scored.accuracy,
+        "test_loss": scored.loss,
+        "test_images": len(scored.predictions),
+        "per_class_accuracy": [None if math.isnan(a) else a for a in scored.per_class_accuracy.tolist()],
+        "confusion": scored.confusion.tolist(),
+        "misclassified": scored.misclassified.tolist(),
+    }
+
+
+def _sentences(scored: Evaluation) -> str:
+    images, wrong = len(scored.predictions), len(scored.misclassified)
+    head = f"test accuracy {scored.accuracy:.2%} on {images:,} images ({wrong:,} misclassified), loss {scored.loss:.4f}"
+    classes = len(scored.confusion)
+    columns = range(classes) if classes <= _WIDEST else ()
+    rows: list[list[object]] = [["class", "images", "accuracy", *(f"as {j}" for j in columns)]]
+    for i, (counts, share) in enumerate(zip(scored.confusion, scored.per_class_accuracy, strict=True)):
+        rows.append([i, counts.sum(), f"{share:.2%}", *(counts[j] or "." for j in columns)])
+    return f"{head}\n\n{aligned(rows, 0)}"

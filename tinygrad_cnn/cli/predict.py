@@ -1,0 +1,57 @@
+"""Say which class each image shows. Images are white on black, as in MNIST, and of the network's size."""
+
+import argparse
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..graph import no_grad
+from ..models import RECIPES, Network
+from ..ops import cross_entropy, softmax
+from ..tensor import wrap
+from ._images import read_images
+from ._options import Subparsers, add_compute_flags, apply_compute_flags
+from ._weights import load_network
+
+_BATCH = 500
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """See the package."""
+    parser = subparsers.add_parser("predict", help="classify image files", description=__doc__)
+    parser.add_argument("weights", metavar="WEIGHTS", help="a weights file or checkpoint")
+    parser.add_argument("images", metavar="IMAGES", nargs="+", help=".npy, IDX (also .gz), .pgm; .png (extra plot)")
+    add_compute_flags(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """See the package."""
+    apply_compute_flags(args.kernels, args.threads)
+    network, _ = load_network(args.weights)
+    found = []
+    for path in args.images:
+        images = read_images(path, network.image_shape)
+        for start in range(0, len(images), _BATCH):
+            classes, confidences = _predicted(network, images[start : start + _BATCH])
+            found += [
+                {"file": path, "index": start + k, "class": int(c), "confidence": float(share)}
+                for k, (c, share) in enumerate(zip(classes, confidences, strict=True))
+            ]
+    if args.json:
+        print(json.dumps({"predictions": found}))
+    else:
+        for p in found:
+            print(f"{p['file']}[{p['index']}]: {p['class']} ({p['confidence']:.1%})")
+    return 0
+
+
+def _predicted(network: Network, images: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """The class of each image, and the network's share of belief in it."""
+    with no_grad():
+        scores = network(wrap(images))
+        if RECIPES[network.name].cost is cross_entropy:  # else they are activations between 0 and 1 already
+            scores = softmax(scores)
+    return scores.data.argmax(axis=1), scores.data.max(axis=1)

@@ -1,0 +1,44 @@
+"""Show a network's layers: output shapes, parameters, and multiply-adds for one image."""
+
+import argparse
+
+from .. import models
+from ..models import RECIPES, Network
+from ._options import DATASETS, Subparsers
+from ._table import aligned
+from ._weights import load_network
+
+_SHAPES = {"digits": (1, 8, 8)}  # of the images; the others are 28x28
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """See the package."""
+    parser = subparsers.add_parser("summary", help="show a network's layers and sizes", description=__doc__)
+    parser.add_argument("model", metavar="MODEL|WEIGHTS", help=f"a file, or one of {', '.join(RECIPES)}")
+    parser.add_argument("--dataset", choices=DATASETS, help="whose images a named network is for (default: mnist)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """See the package."""
+    network = _network(args.model, args.dataset)
+    rows = models.summarize(network, network.image_shape)
+    shape = "x".join(map(str, network.image_shape))
+    print(f"{network.name}: images {shape} (C x H x W), {network.num_classes} classes")
+    table = [("layer", "output", "parameters", "multiply-adds")]
+    table += [
+        (f"{r.name}  {r.layer}", "x".join(map(str, r.output_shape)), f"{r.parameters:,}", f"{r.multiply_adds:,}")
+        for r in rows
+    ]
+    sums = sum(r.parameters for r in rows), sum(r.multiply_adds for r in rows)
+    table.append(("total", "", f"{sums[0]:,}", f"{sums[1]:,}"))
+    print(aligned(table))
+    return 0
+
+
+def _network(model: str, dataset: str | None) -> Network:
+    if model in RECIPES:
+        shape = _SHAPES.get(dataset or ("digits" if model == "digits" else "mnist"), (1, 28, 28))
+        return models.build(model, shape)
+    if dataset is not None:
+        raise ValueError(f"--dataset goes with the name of a model; {model} is not one of {', '.join(RECIPES)}")
+    return load_network(model)[0]
