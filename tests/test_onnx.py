@@ -1,6 +1,8 @@
 """A network leaves as ONNX, computes the same in onnxruntime, and comes back as a network that can be trained."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
-from tinygrad_cnn import nn
+from tinygrad_cnn import checkpoint, nn
 from tinygrad_cnn.files import CheckpointError
 from tinygrad_cnn.interop import from_onnx, to_onnx
 from tinygrad_cnn.interop.onnx_nodes import _TRANSLATORS, SAME
@@ -352,3 +354,33 @@ def test_what_is_not_a_file_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "missing.onnx", "/dev/zero"):
         with pytest.raises(CheckpointError):
             from_onnx(path)
+
+
+def command(*arguments: str) -> tuple[int, str, str]:
+    """The exit status, standard output and standard error of ``tinygrad-cnn ARGUMENTS``."""
+    program = [sys.executable, "-m", "tinygrad_cnn"]
+    done = subprocess.run([*program, *arguments], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_command_exports_a_weights_file_with_no_other_argument(tmp_path):
+    network = build("digits", (1, 8, 8), rng=np.random.default_rng(0))
+    weights, exported = tmp_path / "weights.npz", tmp_path / "net.onnx"
+    checkpoint.save(network, weights)
+    status, told, complaint = command("export", str(weights), str(exported))
+    assert (status, complaint) == (0, "")
+    assert told == f"{exported}: digits, input (batch, 1, 8, 8), output (batch, 10)\n"
+    x = images(7, (1, 8, 8))
+    np.testing.assert_allclose(in_onnxruntime(exported, x), ours(network, x), rtol=1e-5, atol=1e-5)
+
+
+def test_the_command_answers_wrong_files_in_one_line(tmp_path):
+    weights = tmp_path / "weights.npz"
+    checkpoint.save(build("digits", (1, 8, 8)), weights)
+    for arguments, message in (
+        ((str(weights), "net.txt"), "the file to write must end in .onnx, got net.txt"),
+        ((str(tmp_path / "none.npz"), "net.onnx"), "No such file"),
+        ((str(weights), str(tmp_path / "nowhere" / "net.onnx")), "nowhere"),
+    ):
+        status, told, complaint = command("export", *arguments)
+        assert (status, told, complaint.count("\n")) == (2, "", 1) and message in complaint

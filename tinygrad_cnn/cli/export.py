@@ -1,0 +1,25 @@
+"""Write a trained network as ONNX, which most runtimes read. The batch stays free; name and settings go along."""
+
+import argparse
+
+from ..interop import to_onnx
+from ._options import Subparsers
+from ._weights import load_network
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """See the package."""
+    parser = subparsers.add_parser("export", help="write a trained network as ONNX", description=__doc__)
+    parser.add_argument("weights", metavar="WEIGHTS", help="a weights file or checkpoint")
+    parser.add_argument("output", metavar="FILE.onnx", help="the file to write")
+
+
+def run(args: argparse.Namespace) -> int:
+    """See the package."""
+    if not args.output.endswith(".onnx"):
+        raise ValueError(f"export: the file to write must end in .onnx, got {args.output}")
+    network, _ = load_network(args.weights)
+    to_onnx(network, args.output)
+    shape = ", ".join(map(str, network.image_shape))
+    print(f"{args.output}: {network.name}, input (batch, {shape}), output (batch, {network.num_classes})")
+    return 0
