@@ -14,6 +14,7 @@ import numpy as np
 from . import models
 from .files import Arrays, CheckpointError, PathLike, read_archive, write_archive
 from .nn import Module, StateError
+from .records import EpochRecord
 
 __all__ = ["CheckpointError", "load", "save"]
 
@@ -70,6 +71,19 @@ def about(path: PathLike) -> dict[str, Any]:
     """
     kept = read_archive(path)[1].get("about")
     return kept if isinstance(kept, dict) else {}
+
+
+def history(path: PathLike) -> list[EpochRecord]:
+    """The records of the epochs that the weights in a file went through; none where the file does not tell.
+
+    Raises `CheckpointError` as `load` does.
+    """
+    metadata = read_archive(path)[1]
+    try:
+        records = metadata["run"]["history"] if "run" in metadata else metadata.get("about", {}).get("history", [])
+        return [EpochRecord(**record) for record in records]
+    except (TypeError, KeyError, AttributeError) as error:
+        raise CheckpointError(f"{path}: its training history is damaged ({error})") from error
 
 
 def load_weights(model: Module, arrays: Arrays) -> None:

@@ -1,9 +1,12 @@
 """Files that hold a named network, as the commands take them."""
 
+import argparse
 from typing import Any
 
 from .. import checkpoint
+from ..data import Dataset
 from ..models import Network
+from ._options import load_data
 
 
 def load_network(path: str) -> tuple[Network, dict[str, Any]]:
@@ -12,3 +15,23 @@ def load_network(path: str) -> tuple[Network, dict[str, Any]]:
     if not isinstance(model, Network):
         raise checkpoint.CheckpointError(f"{path}: does not hold a named network")
     return model, checkpoint.about(path)
+
+
+def load_test_set(args: argparse.Namespace, network: Network, about: dict[str, Any]) -> tuple[str, Dataset]:
+    """The name of the data set that the flags ask for, or that the network was trained on, and its test images.
+
+    Raises ValueError when the network does not take such images.
+    """
+    dataset = args.dataset or about.get("dataset") or "digits"
+    folder = args.data_dir or (about.get("data_dir") if dataset == about.get("dataset") else None)
+    _, test = load_data(dataset, folder)
+    if test.image_shape != network.image_shape or test.num_classes != network.num_classes:
+        raise ValueError(
+            f"{args.weights}: takes {_size(network.image_shape)} images of {network.num_classes} classes; "
+            f"{dataset} has {_size(test.image_shape)} of {test.num_classes}"
+        )
+    return dataset, test
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

@@ -7,9 +7,9 @@ from typing import Any
 
 from ..evaluation import Evaluation, evaluate
 from ..models import RECIPES
-from ._options import Subparsers, add_compute_flags, add_data_flags, apply_compute_flags, load_data
+from ._options import Subparsers, add_compute_flags, add_data_flags, apply_compute_flags
 from ._table import aligned
-from ._weights import load_network
+from ._weights import load_network, load_test_set
 
 _WIDEST = 20  # classes whose confusion is printed
 
@@ -27,21 +27,10 @@ def run(args: argparse.Namespace) -> int:
     """See the package."""
     apply_compute_flags(args.kernels, args.threads)
     network, about = load_network(args.weights)
-    dataset = args.dataset or about.get("dataset") or "digits"
-    folder = args.data_dir or (about.get("data_dir") if dataset == about.get("dataset") else None)
-    _, test = load_data(dataset, folder)
-    if test.image_shape != network.image_shape or test.num_classes != network.num_classes:
-        raise ValueError(
-            f"{args.weights}: takes {_size(network.image_shape)} images of {network.num_classes} classes; "
-            f"{dataset} has {_size(test.image_shape)} of {test.num_classes}"
-        )
+    dataset, test = load_test_set(args, network, about)
     scored = evaluate(network, test, cost=RECIPES[network.name].cost)
     print(json.dumps(_result(scored, dataset)) if args.json else _sentences(scored))
     return 0
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))
 
 
 def _result(scored: Evaluation, dataset: str) -> dict[str, Any]:

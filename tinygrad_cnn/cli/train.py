@@ -78,7 +78,8 @@ def run(args: argparse.Namespace) -> int:
         return interrupt.status
     scored = evaluate(model, test, cost=RECIPES[options["model"]].cost)
     if args.save is not None:
-        checkpoint.save(model, args.save, about=options)
+        history = [asdict(record) for record in training.history]
+        checkpoint.save(model, args.save, about=options | {"history": history})
     result = _result(training, model, test, scored, options)
     print(json.dumps(result) if args.json else _sentences(result))
     return 0

@@ -24,6 +24,7 @@ Image = NDArray[Any]
 PLAIN, SIGNED = "gray", "cividis"
 MARK = "#e69f00"  # orange, from the palette of Okabe and Ito (2008); always with a black or white edge
 TITLE, TEXT = 9, 8  # points
+WIDTH = 3.8  # inches: on a telephone, text of this size is still readable
 _GAP = "white"  # between the tiles of a mosaic
 
 
@@ -68,11 +69,11 @@ def scale(ax: "Axes", drawn: "AxesImage", label: str) -> None:
     """A colour bar beside the axes, with what the numbers are."""
     bar = ax.figure.colorbar(drawn, ax=ax, fraction=0.05, pad=0.02, aspect=12)
     bar.set_label(label, fontsize=TEXT)
-    bar.ax.tick_params(labelsize=TEXT - 1)
+    bar.ax.tick_params(labelsize=TEXT)
     bar.outline.set_visible(False)
     bar.locator = require("matplotlib.ticker", "plot").MaxNLocator(3)
     bar.formatter.set_powerlimits((-2, 4))  # type: ignore[attr-defined]
-    bar.ax.yaxis.get_offset_text().set_fontsize(TEXT - 1)
+    bar.ax.yaxis.get_offset_text().set_fontsize(TEXT)
     bar.update_ticks()
 
 

@@ -10,7 +10,7 @@ from ..graph import no_grad
 from ..nn.module import Module
 from ..ops.checks import integer
 from ..tensor import wrap
-from .canvas import Image, new_axes, scale, show
+from .canvas import WIDTH, Image, new_axes, scale, show
 from .layers import as_batch
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def occlusion(
     """
     pixels = as_batch("occlusion", image)
     fall = occluded_fall(model, pixels[0], label, size)
-    ax = new_axes(ax, 3.4, 3.0)
+    ax = new_axes(ax, WIDTH, 3.3)
     drawn = show(ax, fall, f"output for {label}, {size}×{size} covered", signed=True)
     stroke = pixels[0].mean(0)
     ax.contour(stroke, levels=[(float(stroke.min()) + float(stroke.max())) / 2], colors="white", linewidths=1.0)

@@ -13,7 +13,7 @@ from ..nn.module import Module
 from ..ops import cross_entropy
 from ..tensor import Tensor
 from ..walk import walk
-from .canvas import TITLE, Image, mosaic, new_figure, scale, show
+from .canvas import TITLE, WIDTH, Image, mosaic, new_figure, scale, show
 
 if TYPE_CHECKING:
     from .canvas import Canvas
@@ -101,7 +101,7 @@ def _stacks(
     """One mosaic under another; each as high as its tiles need."""
     sheets = [mosaic(part(m), _COLUMNS) for m in stacks]
     heights = [_height(len(part(m))) for m in stacks]
-    canvas = new_figure(figure, 4.2, sum(heights) + 0.3 * len(stacks) + 0.25)
+    canvas = new_figure(figure, WIDTH, sum(heights) + 0.3 * len(stacks) + 0.25)
     canvas.suptitle(title, fontsize=TITLE, x=0.01, ha="left")
     rows = canvas.subplots(len(stacks), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
     for k, (ax, m, sheet) in enumerate(zip(rows, stacks, sheets, strict=True)):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .canvas import TEXT, TITLE, new_axes, new_figure, show
+from .canvas import TEXT, TITLE, WIDTH, new_axes, new_figure, show
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +37,7 @@ def confusion(counts: ArrayLike, *, classes: Sequence[str] | None = None, ax: "A
     if len(names) != len(n):
         raise ValueError(f"confusion: {len(names)} names for {len(n)} classes")
     share = n / np.maximum(n.sum(1, keepdims=True), 1)
-    ax = new_axes(ax, 4.2, 4.2)
+    ax = new_axes(ax, WIDTH, WIDTH)
     ax.imshow(np.sqrt(share), cmap="Greys", vmin=0, vmax=1.15, interpolation="nearest")
     for r, c in np.argwhere(n):
         ax.text(c, r, f"{n[r, c]}", ha="center", va="center", fontsize=TEXT,
@@ -73,9 +73,9 @@ def errors(
     shown = wrong[:limit]
     columns = 6
     rows = max(-(-len(shown) // columns), 1)
-    canvas = new_figure(figure, 4.2, 0.86 * rows + 0.3)
+    canvas = new_figure(figure, WIDTH, 0.86 * rows + 0.3)
     more = "" if len(shown) == len(wrong) else f", the first {len(shown)}"
-    canvas.suptitle(f"{len(wrong):,} of {len(is_):,} images taken for something else{more}", fontsize=TITLE)
+    canvas.suptitle(f"{len(wrong):,} of {len(is_):,} images taken for another class{more}", fontsize=TITLE)
     places = canvas.subplots(rows, columns, squeeze=False).ravel()
     for ax in places[len(shown) :]:
         ax.set_axis_off()

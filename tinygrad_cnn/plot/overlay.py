@@ -9,7 +9,7 @@ from ..extras import require
 from ..ops import maxpool
 from ..ops.checks import pair
 from ..tensor import Tensor, grad
-from .canvas import MARK, TEXT, Image, new_figure, scale, show
+from .canvas import MARK, TEXT, WIDTH, Image, new_figure, scale, show
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +52,7 @@ def pooling(
     (here,) = grad(y[r, c], [x])
     winner = tuple(int(i) for i in np.argwhere(here.data)[0])
 
-    canvas = new_figure(figure, 4.2, 2.4)
+    canvas = new_figure(figure, WIDTH, 2.4)
     before, after = canvas.subplots(1, 2)
     drawn = show(before, x.data, f"map {_size(x.data)}, overlay {rows}×{columns}")
     show(after, y.data, f"maxima {_size(y.data)}").set_clim(drawn.get_clim())
@@ -63,7 +63,7 @@ def pooling(
     _outline(before, c * right, r * down, columns, rows, line)
     _outline(before, winner[1], winner[0], 1, 1, line)
     _outline(after, c, r, 1, 1, line)
-    scale(after, drawn, "a")
+    scale(after, drawn, "value")
     gap = 9 if x.size <= _FEW else 3  # points: keep clear of a number
     arrow = require("matplotlib.patches", "plot").ConnectionPatch(
         (winner[1], winner[0]), (c, r), "data", "data", axesA=before, axesB=after,

@@ -6,7 +6,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from ..records import EpochRecord
-from .canvas import TEXT, TITLE, new_figure
+from .canvas import TEXT, TITLE, WIDTH, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,7 @@ def curves(history: Sequence[EpochRecord | Mapping[str, Any]], *, figure: "Canva
     looks = dict(zip(dict.fromkeys(data for _, _, lines in panels for data in lines), cycle(_LOOKS), strict=False))
     if not panels:
         raise ValueError("curves: no record of the history has a key that ends in 'loss' or 'accuracy'")
-    canvas = new_figure(figure, 4.2, 1.9 * len(panels) + 0.3)
+    canvas = new_figure(figure, WIDTH, 1.9 * len(panels) + 0.3)
     axes = canvas.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for ax, (ending, label, lines) in zip(axes, panels, strict=True):
         _panel(ax, records, 100 if ending == "accuracy" else 1, lines, looks)

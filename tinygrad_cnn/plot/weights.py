@@ -6,7 +6,7 @@ import numpy as np
 
 from ..nn.layers import Conv2d
 from ..tensor import Tensor
-from .canvas import mosaic, new_figure, scale, show
+from .canvas import WIDTH, mosaic, new_figure, scale, show
 
 if TYPE_CHECKING:
     from .canvas import Canvas
@@ -35,12 +35,12 @@ def filters(weight: Tensor | Conv2d, *, figure: "Canvas | None" = None) -> "Canv
     else:
         shown = w[:16, :16]
         sheet = mosaic(shown.reshape(-1, rows, columns), shown.shape[1])
-        title = f"{_some(count, 'filters')} (rows) of {rows}×{columns} for {_some(channels, 'maps')} (columns)"
-    canvas = new_figure(figure, 4.2, 3.3 * sheet.shape[0] / sheet.shape[1] + 0.4)
+        title = f"{rows}×{columns} filters: {_some(count)} (rows) for {_some(channels)} maps"
+    canvas = new_figure(figure, WIDTH, 2.9 * sheet.shape[0] / sheet.shape[1] + 0.4)
     ax = canvas.subplots()
     scale(ax, show(ax, sheet, title, signed=True), "weight")
     return canvas
 
 
-def _some(count: int, what: str) -> str:
-    return f"{count} {what}" if count <= 16 else f"the first 16 of {count} {what}"
+def _some(count: int) -> str:
+    return str(count) if count <= 16 else f"16 of {count}"

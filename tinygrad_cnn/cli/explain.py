@@ -1,0 +1,42 @@
+"""Tell one backward pass as a story: each op, its rule in the article's notation, the shapes and the numbers.
+
+Without WEIGHTS it is the article's own example, one feature map with a 2x2 filter over a 3x3 input; with them, what a
+trained network makes of one test image.
+"""
+
+import argparse
+
+import numpy as np
+
+from ..explain import article_example, explain
+from ..models import RECIPES
+from ..tensor import Tensor
+from ._options import Subparsers, add_data_flags
+from ._weights import load_network, load_test_set
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """See the package."""
+    parser = subparsers.add_parser("explain", help="tell a backward pass step by step", description=__doc__)
+    parser.add_argument("weights", metavar="WEIGHTS", nargs="?", help="a weights file or checkpoint")
+    parser.add_argument("--image", type=int, metavar="N", help="which test image, from 0 (with WEIGHTS; default: 0)")
+    add_data_flags(parser, "what the network was trained on")
+
+
+def run(args: argparse.Namespace) -> int:
+    """See the package."""
+    if args.weights is None:
+        if (args.image, args.dataset, args.data_dir) != (None, None, None):
+            raise ValueError("explain: --image, --dataset and --data-dir go with WEIGHTS")
+        print("One feature map: x1 is its 3x3 input, w its 2x2 filter, b its bias; x2 is the answer that was wanted.\n")
+        explain(*article_example())
+        return 0
+    network, about = load_network(args.weights)
+    dataset, test = load_test_set(args, network, about)
+    row = args.image or 0
+    if not 0 <= row < len(test):
+        raise ValueError(f"--image: the test images are numbered 0 to {len(test) - 1}, got {row}")
+    images, labels = test.take(np.array([row]))
+    print(f"Test image {row} of {dataset}, class {labels[0]}: x is the image.\n")
+    explain(RECIPES[network.name].cost(network(Tensor(images)), labels), network)
+    return 0

@@ -1,0 +1,33 @@
+"""Write one self-contained HTML file about a trained network: how it learnt, what it sees, where it errs."""
+
+import argparse
+from pathlib import Path
+
+from .. import checkpoint
+from ..report import write_report
+from ._options import Subparsers, add_compute_flags, add_data_flags, apply_compute_flags
+from ._weights import load_network, load_test_set
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """See the package."""
+    parser = subparsers.add_parser("report", help="describe a trained network in one HTML file", description=__doc__)
+    parser.add_argument("weights", metavar="WEIGHTS", help="a weights file or checkpoint")
+    parser.add_argument("--output", metavar="FILE", default="report.html", help="default: report.html")
+    parser.add_argument(
+        "--images", type=int, nargs="+", metavar="N", help="test images to look into, from 0 (default: three)"
+    )
+    add_data_flags(parser, "what the network was trained on")
+    add_compute_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """See the package."""
+    apply_compute_flags(args.kernels, args.threads)
+    network, about = load_network(args.weights)
+    dataset, test = load_test_set(args, network, about)
+    source = f"{Path(args.weights).name}, tested on {dataset}"
+    history = checkpoint.history(args.weights)
+    write_report(args.output, network, test, history=history, images=args.images, source=source)
+    print(args.output)
+    return 0
