@@ -112,6 +112,8 @@ def _prepared(
         raise ValueError(f"{op}: takes (H, W), (C, H, W) or (N, C, H, W) {checks.shapes(x=x)}")
     if any(2 * p > k for p, k in zip(window.padding, window.shape, strict=True)):
         raise ValueError(f"{op}: padding {window.padding} must be at most half the overlay {window.shape}")
+    if any(p and d > n for p, d, n in zip(window.padding, window.dilation, plane(x.shape), strict=True)):
+        raise ValueError(f"{op}: dilation {window.dilation} steps over the whole map {checks.shapes(x=x)}")
     if 0 in map_shape(plane(x.shape), window.shape, window):
         raise ValueError(f"{op}: the overlay {window.shape} is larger than the map {checks.shapes(x=x)}")
     return x, window
