@@ -21,6 +21,12 @@ def from_dlpack(x: Any) -> Tensor:
 
     Raises TypeError for another object, or numbers of a type that a tensor cannot have; ValueError when the other
     library does not share.
+
+    >>> a = np.zeros(2, np.float32)
+    >>> t = from_dlpack(a)
+    >>> a[0] = 5
+    >>> t
+    Tensor([5., 0.])
     """
     if not hasattr(x, "__dlpack__"):
         raise TypeError(f"from_dlpack: expected an array with __dlpack__, got {type(x).__name__}")
