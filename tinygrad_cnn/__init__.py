@@ -1,6 +1,6 @@
 """tinygrad_cnn: an autograd micro-framework for convolutional networks on NumPy and SciPy."""
 
-from . import article, data, nn, optim
+from . import article, data, distributed, nn, optim
 from .gradcheck import GradcheckError, gradcheck
 from .graph import AnomalyError, GraphError, detect_anomaly, enable_grad, no_grad
 from .kernels import get_kernels, set_kernels
@@ -45,6 +45,7 @@ __all__ = [
     "cross_entropy",
     "data",
     "detect_anomaly",
+    "distributed",
     "dropout",
     "enable_grad",
     "get_kernels",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .checkpoint import AVERAGE, BEST, WEIGHTS, described, load_weights, prefixed, section
+from .data import Dataset
+from .distributed import DistributedError, fingerprint, layout
 from .files import Arrays, CheckpointError
 from .nn import Module
 from .optim import Optimizer, Schedule
@@ -76,6 +78,18 @@ def unpack(run: "Run", arrays: Arrays, metadata: Mapping[str, Any]) -> None:
     run.step, run.images, run.seconds = int(state["step"]), int(state["images"]), float(state["seconds"])
     run.sums = list(state["sums"])
     run.history[:] = [EpochRecord(**record) for record in state["history"]]
+
+
+def join(run: "Run", train: Dataset) -> None:
+    """Make the runs of all ranks one, with rank 0's state. DistributedError on every rank if they cannot be one."""
+    run.team.agree(fingerprint(train) | {"model": described(run.model)} | layout(run.model) | setup(run))
+    images = min(run.settings.batch_size, len(train))
+    if images < run.team.size:
+        raise DistributedError(
+            f"fit: {run.team.size} ranks cannot share batches of {images} images: start fewer, or raise batch_size"
+        )
+    arrays, state = run.team.from_first(lambda: pack(run))
+    unpack(run, arrays, {"model": described(run.model), "run": state})
 
 
 def setup(run: "Run") -> dict[str, Any]:

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from .checkpoint import described, load_weights
 from .data import Augmentation, Dataset, batches
+from .distributed import ALONE, Share, World, all_reduce_gradients, broadcast_state, whole_masks, world
 from .evaluation import Evaluation, evaluate
 from .files import Arrays, CheckpointError, PathLike, read_archive, write_archive
 from .graph import AnomalyError, detect_anomaly
@@ -25,7 +27,7 @@ from .nn import Module
 from .ops import checks, cross_entropy
 from .optim import Optimizer, Schedule, clip_grad_norm
 from .records import EpochRecord, Record, StepRecord
-from .resuming import Generators, generators, pack, restore_generators, unpack
+from .resuming import Generators, generators, join, pack, restore_generators, unpack
 from .tensor import wrap
 
 
@@ -52,6 +54,7 @@ def fit(
     save_every: float = 60.0,
     resume: bool = False,
     about: Mapping[str, Any] | None = None,
+    distributed: bool = False,
 ) -> "Run":
     """Train a model; iterate over what is returned to make it happen.
 
@@ -78,9 +81,15 @@ def fit(
         save_every: how many seconds of training may be lost.
         resume: go on from ``checkpoint`` if it is there; everything else must be as it was then.
         about: facts for JSON that the checkpoint shall carry along (`checkpoint.about` reads them).
+        distributed: train together with the other processes that ``mpiexec`` started, to the weights that one process
+            would reach, to rounding (see `distributed`, also for what is not the same: batch normalisation). Call
+            `fit` with the same arguments on all of them and leave the loop at the same record, if early. Rank 0's
+            first weights, order and chance count; rank 0 alone evaluates, and reads and writes the checkpoint.
 
     Raises:
         ValueError, TypeError: arguments that do not make sense.
+        DistributedError: on every rank, when they differ in the data, the settings or the program, when there are
+            more of them than images in a batch, or when rank 0 failed to evaluate or to read the checkpoint.
         CheckpointError: the checkpoint is damaged, or of another run; the message says what differs.
         DivergenceError: while iterating, when a cost, a gradient or a weight is no longer finite. It names the step
             and the op that first made it.
@@ -101,10 +110,13 @@ def fit(
         raise ValueError("fit: patience needs validation images to judge by")
     if resume and checkpoint is None:
         raise ValueError("fit: resume=True needs the checkpoint to go on from")
-    run = Run(model, train, settings, optimizer, schedule, cost, validation, augment, rng)
+    team = world() if distributed else ALONE
+    run = Run(model, train, settings, optimizer, schedule, cost, validation, augment, rng, team)
+    if team.size > 1:
+        join(run, train)
     if checkpoint is not None:
         run.keep(checkpoint, checks.number("fit", "save_every", save_every, 0, math.inf), about or {})
-        if resume and Path(checkpoint).exists():
+        if resume and team.from_first(Path(checkpoint).exists):
             run.restore()
     return run
 
@@ -142,9 +154,10 @@ class Run:
     def __init__(
         self, model: Module, train: Dataset, settings: Settings, optimizer: Optimizer, schedule: Schedule | None,
         cost: Cost, validation: Dataset | None, augment: Augmentation | None, rng: np.random.Generator | None,
+        team: World,
     ) -> None:  # fmt: skip
         self.model, self.settings, self.cost, self.validation = model, settings, cost, validation
-        self.optimizer, self.schedule = optimizer, schedule
+        self.optimizer, self.schedule, self.team = optimizer, schedule, team
         self.stream = batches(
             train, settings.batch_size, rng=rng, augment=augment, prefetch=augment is not None
         )
@@ -178,6 +191,8 @@ class Run:
             raise
         self.save()
         load_weights(self.model, self.chosen())
+        if self.team.size > 1:
+            broadcast_state(self.model)
 
     @property
     def epoch(self) -> int:
@@ -199,24 +214,34 @@ class Run:
     def _step(self, images: NDArray[np.float32], labels: NDArray[np.int64]) -> StepRecord:
         chance = generators(self.model)
         lr = self.optimizer.lr
+        share = self.team.share(len(labels))
         with np.errstate(all="ignore"):  # what is not finite is found below, and named
-            scores = self.model(wrap(images))
-            cost = self.cost(scores, labels)
-            self.optimizer.zero_grad()
-            cost.backward()
-            loss = float(cost.item())
+            loss, right = self._gradients(images[share.rows], labels[share.rows], share)
             if fault := self._not_finite(loss):
-                raise self._divergence(fault, images, labels, chance)
+                raise self._divergence(fault, images[share.rows], labels[share.rows], share, chance)
             self._update()
         self.step += 1
         self.images += len(labels)
-        right = int((scores.data.argmax(axis=1) == labels).sum())
         self.sums = [a + b for a, b in zip(self.sums, (loss * len(labels), right, len(labels)), strict=True)]
         self.seconds = time.perf_counter() - (self.started or 0.0)
         return StepRecord(
             self.step, self.epoch + 1, self.stream.state_dict()["position"], len(self.stream), len(labels),
             loss, right / len(labels), lr, self.seconds,
         )  # fmt: skip
+
+    def _gradients(self, images: NDArray[np.float32], labels: NDArray[np.int64], share: Share) -> tuple[float, int]:
+        """Give every parameter the whole batch's gradient. Returns its cost and how many images were recognised."""
+        with whole_masks(self.model, share):
+            scores = self.model(wrap(images))
+        cost = self.cost(scores, labels)
+        self.optimizer.zero_grad()
+        cost.backward()
+        right = float((scores.data.argmax(axis=1) == labels).sum())
+        if self.team.size == 1:
+            return float(cost.item()), int(right)
+        all_reduce_gradients(self.optimizer.params, share.weight)
+        loss, right = self.team.total(share.weight * float(cost.item()), right if share.weight else 0)
+        return loss, int(right)
 
     def _update(self) -> None:
         if self.settings.clip is not None:
@@ -232,7 +257,9 @@ class Run:
 
     def _end_epoch(self) -> EpochRecord:
         loss, right, images = self.sums
-        scored = None if self.validation is None else self._validate(self.validation)
+        if self.team.size > 1:  # ranks on unlike processors must not drift apart; rank 0's running statistics count
+            broadcast_state(self.model, self.optimizer)
+        scored = None if self.validation is None else self.team.from_first(partial(self._validate, self.validation))
         record = EpochRecord(
             self.epoch + 1, self.step, loss / images, right / images,
             scored.loss if scored else None, scored.accuracy if scored else None, self._is_best(scored), self.seconds,
@@ -269,17 +296,18 @@ class Run:
         return None
 
     def _divergence(
-        self, fault: str, images: NDArray[np.float32], labels: NDArray[np.int64], chance: Generators
+        self, fault: str, images: NDArray[np.float32], labels: NDArray[np.int64], share: Share, chance: Generators
     ) -> DivergenceError:
         """The error to raise: the step is run again, watched, to find the op that made the first NaN or infinity."""
-        origin = "no single op made it"
+        found = None
         bad = [name for name, p in self.model.named_parameters() if not np.isfinite(p.data).all()]
         restore_generators(self.model, chance)
         try:
-            with detect_anomaly():
+            with detect_anomaly(), whole_masks(self.model, share):
                 self.cost(self.model(wrap(images)), labels).backward()
         except AnomalyError as error:
-            origin = str(error)
+            found = str(error)
+        origin = next(filter(None, self.team.gathered(found)), "no single op made it")
         if bad:
             origin = f"the update of step {self.step} left {', '.join(bad)} not finite; {origin}"
         return DivergenceError(f"fit: step {self.step + 1}: {fault}: {origin}")
@@ -300,14 +328,15 @@ class Run:
         for name, p in self.model.named_parameters():
             if not np.isfinite(p.data).all():
                 raise DivergenceError(f"fit: step {self.step}: the update left {name} not finite")
-        arrays, state = pack(self)
-        about = {"model": described(self.model), "run": state, "about": self._about}
-        write_archive(self.path, arrays, about, keep_previous=True)
+        if self.team.rank == 0:
+            arrays, state = pack(self)
+            about = {"model": described(self.model), "run": state, "about": self._about}
+            write_archive(self.path, arrays, about, keep_previous=True)
         self._saved = time.perf_counter()
 
     def restore(self) -> None:
         """Go where the checkpoint was saved. Raises CheckpointError when it is damaged or of another run."""
-        arrays, metadata = read_archive(self.path or "")
+        arrays, metadata = self.team.from_first(partial(read_archive, self.path or ""))
         try:
             unpack(self, arrays, metadata)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
