@@ -92,7 +92,7 @@ def one_axis(op: str, axis: int, z: Tensor) -> int:
 
 
 def _sigmoid(z: NDArray[Any]) -> NDArray[Any]:
-    a: NDArray[Any] = np.exp(-z)  # an infinity for very negative z, and 1 / (1 + inf) is the right 0
+    a: NDArray[Any] = np.asarray(np.exp(-z))  # an infinity for very negative z, and 1 / (1 + inf) is the right 0
     a += 1
     np.divide(1, a, out=a)
     return a
