@@ -1,0 +1,28 @@
+"""hypothesis profiles, kernel sets, and a clean state before and after each test."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+from op_table import KERNEL_SETS
+
+import tinygrad_cnn as tg
+
+CI_EXAMPLES = 200
+
+settings.register_profile("dev", max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+settings.register_profile("ci", settings.get_profile("dev"), max_examples=CI_EXAMPLES, derandomize=True)
+settings.register_profile("nightly", settings.get_profile("dev"), max_examples=20 * CI_EXAMPLES)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+@pytest.fixture(params=KERNEL_SETS)
+def kernel_set(request):
+    """Each installed kernel set in turn."""
+    tg.set_kernels(request.param)
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def _default_kernels():
+    yield
+    tg.set_kernels("auto")
