@@ -168,7 +168,7 @@ def shard(dataset: Dataset, rank: int, size: int) -> Dataset:
     >>> from tinygrad_cnn.data import digits
     >>> _, test = digits()
     >>> [len(shard(test, rank, 7)) for rank in range(7)]
-    [52, 51, 52, 51, 51, 52, 51]
+    [52, 51, 52, 51, 52, 51, 51]
     """
     if not 0 <= rank < size:
         raise ValueError(f"shard: rank must be from 0 to size - 1, got rank {rank} of size {size}")

@@ -7,6 +7,7 @@ import os
 import shlex
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from .. import checkpoint, models
 from ..data import Dataset, expand_shifted
+from ..distributed import ALONE, World, world
 from ..evaluation import Evaluation, evaluate
 from ..kernels import get_kernels
 from ..kernels.threads import get_num_threads
@@ -31,6 +33,7 @@ from ._options import (
     positive,
     say,
 )
+from ._ranks import together
 
 _DEFAULT_MODEL = {"digits": "digits"}  # the others: fast
 
@@ -53,29 +56,33 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--resume", nargs="?", const=True, metavar="FILE", help="go on with a checkpoint; its settings stay"
     )
+    parser.add_argument(
+        "--distributed", action="store_true", help="train together with the other processes that mpiexec started"
+    )
     parser.add_argument("--progress", choices=STYLES, default="auto", help="on standard error (default: auto)")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
 
 def run(args: argparse.Namespace) -> int:
     """See the package."""
-    options = _options(args)
-    apply_compute_flags(options["kernels"], args.threads)
-    _refuse_bad_targets(args)
-    train, test = load_data(options["dataset"], options["data_dir"])
+    team = world() if args.distributed else ALONE
+    return together(team, partial(_run, args, team))
+
+
+def _run(args: argparse.Namespace, team: World) -> int:
+    options, args.checkpoint, train, test = team.from_first(partial(_given, args))
+    apply_compute_flags(options["kernels"], args.threads or _fair_threads(team))
     training, model = _prepared(options, train, args)
-    with (
-        Interrupt() as interrupt,
-        meter(args.progress, training.settings.epochs) as show,
-        closing(iter(training)) as records,  # left early, it saves
-    ):
-        for record in records:
-            show(record)
-            if interrupt.status:
-                break
-    if interrupt.status:
-        say(f"interrupted after step {training.step}; " + _how_to_resume(training.path))
-        return interrupt.status
+    if team.size > 1 and team.rank == 0:
+        say(f"{team.size} ranks, threads of each: {get_num_threads()}")
+        if training.path is not None:  # said now, because a job that is killed has no last words
+            say(f"should it end early, {_how_to_resume(training)}")
+    if status := _watched(training, args.progress):
+        if team.rank == 0:
+            say(f"interrupted after step {training.step}; {_how_to_resume(training)}")
+        return status
+    if team.rank > 0:
+        return 0
     scored = evaluate(model, test, cost=RECIPES[options["model"]].cost)
     if args.save is not None:
         history = [asdict(record) for record in training.history]
@@ -83,6 +90,33 @@ def run(args: argparse.Namespace) -> int:
     result = _result(training, model, test, scored, options)
     print(json.dumps(result) if args.json else _sentences(result))
     return 0
+
+
+def _given(args: argparse.Namespace) -> tuple[dict[str, Any], str | None, Dataset, Dataset]:
+    """Options, checkpoint, and (train, test): everything that is read from files, by rank 0 for all."""
+    options = _options(args)
+    _refuse_bad_targets(args)
+    return options, args.checkpoint, *load_data(options["dataset"], options["data_dir"])
+
+
+def _fair_threads(team: World) -> int | None:
+    """Threads for each of several ranks, so that they do not fight; None leaves it to the default."""
+    return None if team.size == 1 else min(get_num_threads(), team.threads())
+
+
+def _watched(training: Run, progress: str) -> int:
+    """Train, showing every record. Returns 0, or the exit status that tells of a signal."""
+    team = training.team
+    with (
+        Interrupt() as interrupt,
+        meter(progress if team.rank == 0 else "none", training.settings.epochs) as show,
+        closing(iter(training)) as records,  # left early, it saves
+    ):
+        for record in records:
+            show(record)
+            if any(team.total(interrupt.status)):  # the signal may have come to another rank alone
+                return interrupt.status or 130
+    return interrupt.status
 
 
 def seed(text: str) -> int:
@@ -156,7 +190,7 @@ def _prepared(options: dict[str, Any], train: Dataset, args: argparse.Namespace)
         model, train, epochs=options["epochs"], batch_size=options["batch_size"], optimizer=optimizer,
         schedule=recipe.schedule and recipe.schedule(optimizer, total), cost=recipe.cost, validation=validation,
         augment=recipe.augment, rng=for_order, ema=recipe.ema, patience=options["patience"],
-        checkpoint=args.checkpoint, resume=args.resume is not None, about=options,
+        checkpoint=args.checkpoint, resume=args.resume is not None, about=options, distributed=args.distributed,
     )  # fmt: skip
     return training, model
 
@@ -176,6 +210,7 @@ def _result(
         "images_per_second": training.images / training.seconds,
         "kernels": get_kernels(),
         "threads": get_num_threads(),
+        "ranks": training.team.size,
     } | {k: options[k] for k in ("seed", "dataset", "model", "batch_size", "lr", "optimizer")} | {
         "history": [asdict(record) for record in training.history],
     }  # fmt: skip
@@ -191,7 +226,9 @@ def _sentences(result: dict[str, Any]) -> str:
     )
 
 
-def _how_to_resume(path: Path | None) -> str:
-    if path is None:
+def _how_to_resume(training: Run) -> str:
+    if training.path is None:
         return "nothing was saved (--checkpoint FILE saves it next time)"
-    return f"go on with: tinygrad-cnn train --checkpoint {shlex.quote(str(path))} --resume"
+    ranks = training.team.size
+    start, flag = ("", "") if ranks == 1 else (f"mpiexec -n {ranks} ", " --distributed")
+    return f"go on with: {start}tinygrad-cnn train{flag} --checkpoint {shlex.quote(str(training.path))} --resume"
