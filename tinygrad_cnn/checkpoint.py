@@ -1,10 +1,11 @@
 """Weights files and checkpoints: a network that comes back as it was, or an error; never another network.
 
-Both are archives (`files.write_archive`). A weights file holds a model's parameters and buffers, and, for the named
-networks, which one it is. A checkpoint holds in addition all that a training run needs to go on in the same bits; it
-can be loaded as weights too.
+Both are archives (`files.write_archive`); weights alone may be ``.safetensors`` too. A weights file holds a model's
+parameters and buffers, and, for the named networks, which one it is. A checkpoint holds in addition all that a training
+run needs to go on in the same bits; it can be loaded as weights too.
 """
 
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from . import models
 from .files import Arrays, CheckpointError, PathLike, read_archive, write_archive
 from .nn import Module, StateError
 from .records import EpochRecord
+from .safetensor_files import load_safetensors, save_safetensors
 
 __all__ = ["CheckpointError", "load", "save"]
 
@@ -22,20 +24,24 @@ WEIGHTS, AVERAGE, BEST = "weights", "average", "best"  # the sections of a file 
 
 
 def save(model: Module, path: PathLike, *, about: Mapping[str, Any] | None = None) -> None:
-    """Write a model's parameters and buffers, and a named network's name and settings, as ``.npz``, atomically.
+    """Write a model's parameters and buffers, and a named network's name and settings, atomically.
 
     Args:
         model: any module.
-        path: a name that ends in ``.npz``.
+        path: a name that ends in ``.npz``, or in ``.safetensors`` (extra ``safetensors``), a format that other
+            frameworks read; it has no checksum.
         about: facts for JSON to keep beside the weights; `about` reads them.
 
     Raises ValueError for another ending, OSError when the file cannot be written; what was there before is then still
     there.
     """
-    if not os.fspath(path).endswith(".npz"):
-        raise ValueError(f"save: the name must end in .npz, got {os.fspath(path)!r}")
     facts = {"model": described(model), "about": dict(about or {})}
-    write_archive(path, prefixed(WEIGHTS, model.state_dict()), facts)
+    if _is_safetensors(path):
+        save_safetensors(model.state_dict(), path, {name: json.dumps(fact) for name, fact in facts.items()})
+    elif os.fspath(path).endswith(".npz"):
+        write_archive(path, prefixed(WEIGHTS, model.state_dict()), facts)
+    else:
+        raise ValueError(f"save: the name must end in .npz or .safetensors, got {os.fspath(path)!r}")
 
 
 def load(path: PathLike, into: Module | None = None) -> Module:
@@ -57,7 +63,7 @@ def load(path: PathLike, into: Module | None = None) -> Module:
     >>> bool((twin[0].weight.data == model[0].weight.data).all())
     True
     """
-    arrays, metadata = read_archive(path)
+    arrays, metadata = _read(path)
     try:
         model = _rebuilt(metadata.get("model")) if into is None else into
         load_weights(model, section(BEST, arrays) or section(AVERAGE, arrays) or section(WEIGHTS, arrays))
@@ -69,7 +75,7 @@ def load(path: PathLike, into: Module | None = None) -> Module:
 def about(path: PathLike) -> dict[str, Any]:
     """The facts that `save` or `fit` was told to keep in a file as ``about``. Raises `CheckpointError` as `load` does.
     """
-    kept = read_archive(path)[1].get("about")
+    kept = _read(path)[1].get("about")
     return kept if isinstance(kept, dict) else {}
 
 
@@ -78,7 +84,7 @@ def history(path: PathLike) -> list[EpochRecord]:
 
     Raises `CheckpointError` as `load` does.
     """
-    metadata = read_archive(path)[1]
+    metadata = _read(path)[1]
     try:
         records = metadata["run"]["history"] if "run" in metadata else metadata.get("about", {}).get("history", [])
         return [EpochRecord(**record) for record in records]
@@ -112,6 +118,21 @@ def prefixed(name: str, arrays: Mapping[str, Any]) -> Arrays:
 def section(name: str, arrays: Arrays) -> Arrays:
     """One section of a file's arrays, under their own names."""
     return {k.removeprefix(name + "/"): a for k, a in arrays.items() if k.startswith(name + "/")}
+
+
+def _is_safetensors(path: PathLike) -> bool:
+    return os.fspath(path).endswith(".safetensors")
+
+
+def _read(path: PathLike) -> tuple[Arrays, dict[str, Any]]:
+    """A file's arrays by section, and its facts."""
+    if not _is_safetensors(path):
+        return read_archive(path)
+    state, texts = load_safetensors(path)
+    try:
+        return prefixed(WEIGHTS, state), {name: json.loads(text) for name, text in texts.items()}
+    except ValueError as error:
+        raise CheckpointError(f"{path}: its metadata is not JSON ({error})") from error
 
 
 def _rebuilt(settings: object) -> models.Network:

@@ -85,6 +85,17 @@ def atomic_writer(path: PathLike, *, keep_previous: bool = False) -> Iterator[Bi
     _sync_folder(target.parent)
 
 
+def regular_file(path: PathLike) -> str:
+    """The path of a file that can be opened and has an end. CheckpointError for a folder, a device or no file."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise CheckpointError(f"{path}: is not a regular file")
+        with open(path, "rb"):
+            return os.fspath(path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}") from error
+
+
 def write_archive(path: PathLike, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any], *,
                   keep_previous: bool = False) -> None:  # fmt: skip
     """Write arrays and JSON-able metadata as one archive, atomically. Raises OSError when it cannot be written."""

@@ -1,8 +1,8 @@
 """Ways in and out: ONNX, safetensors, DLPack."""
 
+from ..safetensor_files import load_safetensors, save_safetensors
 from .dlpack import from_dlpack
 from .onnx_export import to_onnx
 from .onnx_import import from_onnx
-from .weights import load_safetensors, save_safetensors
 
 __all__ = ["from_dlpack", "from_onnx", "load_safetensors", "save_safetensors", "to_onnx"]

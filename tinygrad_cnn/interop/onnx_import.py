@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from ..extras import require
-from ..files import CheckpointError, PathLike
+from ..files import CheckpointError, PathLike, regular_file
 from ..nn import Buffer, Module, Parameter
 from ..tensor import Tensor
 from .onnx_export import BUFFERS
 from .onnx_read import READERS
-from .reading import regular_file
 
 
 def from_onnx(path: PathLike) -> "OnnxModule":

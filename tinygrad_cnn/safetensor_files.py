@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ..extras import require
-from ..files import Arrays, CheckpointError, PathLike, atomic_writer
-from .reading import regular_file
+from .extras import require
+from .files import Arrays, CheckpointError, PathLike, atomic_writer, regular_file
 
 
 def save_safetensors(state: Mapping[str, Any], path: PathLike, metadata: Mapping[str, str] | None = None) -> None:
