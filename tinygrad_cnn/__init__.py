@@ -1,9 +1,13 @@
 """tinygrad_cnn: an autograd micro-framework for convolutional networks on NumPy and SciPy."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from . import article, data, distributed, nn, optim
 from .gradcheck import GradcheckError, gradcheck
 from .graph import AnomalyError, GraphError, detect_anomaly, enable_grad, no_grad
 from .kernels import get_kernels, set_kernels
+from .kernels.threads import get_num_threads, set_num_threads
 from .ops import (
     avgpool,
     batch_norm,
@@ -27,10 +31,41 @@ from .ops import (
 )
 from .tensor import Tensor, grad, matmul, record
 
+if TYPE_CHECKING:
+    from . import interop, plot, report, sklearn
+    from .checkpoint import load, save
+    from .drawing import draw
+    from .evaluation import evaluate
+    from .explain import explain
+    from .files import CheckpointError
+    from .interop import from_dlpack, from_onnx, to_onnx
+    from .training import DivergenceError, fit
+
 __version__ = "0.1.0"
+
+# What `import tinygrad_cnn` need not load: found by `__getattr__` when it is first asked for.
+_LATER = {
+    "CheckpointError": "files",
+    "DivergenceError": "training",
+    "draw": "drawing",
+    "evaluate": "evaluation",
+    "explain": "explain",
+    "fit": "training",
+    "from_dlpack": "interop",
+    "from_onnx": "interop",
+    "interop": "",
+    "load": "checkpoint",
+    "plot": "",
+    "report": "",
+    "save": "checkpoint",
+    "sklearn": "",
+    "to_onnx": "interop",
+}
 
 __all__ = [
     "AnomalyError",
+    "CheckpointError",
+    "DivergenceError",
     "GradcheckError",
     "GraphError",
     "Tensor",
@@ -46,12 +81,21 @@ __all__ = [
     "data",
     "detect_anomaly",
     "distributed",
+    "draw",
     "dropout",
     "enable_grad",
+    "evaluate",
+    "explain",
+    "fit",
+    "from_dlpack",
+    "from_onnx",
     "get_kernels",
+    "get_num_threads",
     "grad",
     "gradcheck",
+    "interop",
     "linear",
+    "load",
     "log_softmax",
     "matmul",
     "maxpool",
@@ -59,12 +103,26 @@ __all__ = [
     "no_grad",
     "optim",
     "pad",
+    "plot",
     "quadratic_cost",
     "record",
     "relu",
+    "report",
+    "save",
     "set_kernels",
+    "set_num_threads",
     "sigmoid",
+    "sklearn",
     "softmax",
     "tanh",
+    "to_onnx",
     "where",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'tinygrad_cnn' has no attribute {name!r}")
+    if module := _LATER[name]:
+        return getattr(importlib.import_module(f".{module}", __name__), name)
+    return importlib.import_module(f".{name}", __name__)

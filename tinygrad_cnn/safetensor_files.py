@@ -38,6 +38,9 @@ def load_safetensors(path: PathLike) -> tuple[Arrays, dict[str, str]]:
     name = regular_file(path)
     try:
         with library.safe_open(name, framework="numpy") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            if foreign := [key for key, a in arrays.items() if a.dtype.kind not in "fiub"]:
+                raise TypeError(f"NumPy lacks the type of {foreign[0]}")
+            return arrays, dict(file.metadata() or {})
     except (library.SafetensorError, TypeError, AttributeError, ValueError) as error:
         raise CheckpointError(f"{path}: is not a file of weights that can be read, or is damaged ({error})") from None

@@ -62,4 +62,4 @@ def convolve2d_full(g: Array, w: Array, how: Sliding, image_shape: Pair) -> Arra
 def is_short(maps: Array) -> bool:
     """Whether the rows of maps ``(F, OH, OW, N)`` are short."""
     _, _, columns, n = maps.shape
-    return columns * n < _SHORT_ROW
+    return bool(columns * n < _SHORT_ROW)
