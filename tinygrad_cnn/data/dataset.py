@@ -1,0 +1,175 @@
+"""Labelled images: kept as bytes, handed out as float32 in [0, 1]."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tinygrad_cnn.data import _checks
+
+
+class Dataset:
+    """N images of one size, each with a class: what `digits()` and `mnist()` return two of.
+
+    Memory holds one byte a pixel (`pixels`, which may be a `numpy.memmap`: it is never read as a whole unless you ask
+    for `pixels` or `images`). Floats are made when they are asked for: all at once by `images`, or a batch by `take`.
+    Subsets, `dataset[index]` and `split`, share the bytes of the whole: they hold row numbers, not copies.
+
+    Args:
+        pixels: uint8, (N, H, W) or (N, C, H, W); kept, not copied.
+        labels: N integers from 0; copied.
+        num_classes: how many classes there are; `max(labels) + 1` when None.
+        full_scale: the pixel value that means 1.0, from 1 to 255.
+
+    Raises:
+        TypeError: pixels that are not uint8, labels that are not integers.
+        ValueError: ranks or counts that do not agree, labels outside 0..num_classes-1, pixels above full_scale.
+
+    >>> pixels = np.array([[[0, 255]], [[51, 0]], [[255, 255]]], dtype=np.uint8)
+    >>> dataset = Dataset(pixels, [0, 1, 0])
+    >>> dataset
+    Dataset(3 images of 1x1x2, 2 classes)
+    >>> dataset[1:].images.tolist()
+    [[[[0.20000000298023224, 0.0]]], [[[1.0, 1.0]]]]
+    """
+
+    def __init__(
+        self, pixels: NDArray[np.uint8], labels: ArrayLike, *, num_classes: int | None = None, full_scale: int = 255
+    ) -> None:
+        self._full_scale = _checked_scale(full_scale)
+        self._stored = _checked_pixels(pixels, self._full_scale)
+        self._labels = _checked_labels(labels)
+        if len(self._stored) != len(self._labels):
+            raise ValueError(
+                f"Dataset: {len(self._stored)} images, but {len(self._labels)} labels"
+                f" (pixels.shape={np.shape(pixels)}, labels.shape={self._labels.shape})"
+            )
+        highest = int(self._labels.max(initial=-1))
+        self._num_classes = highest + 1
+        if num_classes is not None:
+            self._num_classes = _checks.whole("Dataset", "num_classes", num_classes, least=0)
+            if highest >= self._num_classes:
+                raise ValueError(f"Dataset: label {highest} is outside 0..{self._num_classes - 1}")
+        self._rows: NDArray[np.int64] | None = None  # None: all rows of _stored, in order
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.image_shape))
+        return f"Dataset({len(self)} images of {size}, {self.num_classes} classes)"
+
+    def __getitem__(self, index: Any) -> Dataset:
+        """Return the Dataset of some rows: an integer, a slice, a sequence of integers, or N booleans."""
+        picked = _positions(index, len(self))
+        subset = copy.copy(self)
+        subset._labels = self._labels[picked]
+        subset._rows = picked if self._rows is None else self._rows[picked]
+        return subset
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """uint8, (N, C, H, W): the stored bytes themselves, or for a subset a fresh copy of its rows."""
+        return self._stored if self._rows is None else self._stored[self._rows]
+
+    @property
+    def images(self) -> NDArray[np.float32]:
+        """All images as a fresh float32 array in [0, 1], (N, C, H, W), in C order; 4 times the bytes of `pixels`."""
+        return np.divide(self.pixels, np.float32(self._full_scale))
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The classes, int64, (N,), each in 0..num_classes-1."""
+        return self._labels
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes the whole data set has; a subset keeps the number, whichever classes it holds."""
+        return self._num_classes
+
+    @property
+    def full_scale(self) -> int:
+        """The pixel value that means 1.0 in `images`."""
+        return self._full_scale
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image."""
+        channels, height, width = self._stored.shape[1:]
+        return channels, height, width
+
+    def take(self, rows: NDArray[np.int64] | slice) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return (images, labels) of some rows; nothing else is read.
+
+        The images are float32 in [0, 1] of logical shape (B, C, H, W), but the batch is innermost in memory: a
+        transposed view of a contiguous (C, H, W, B) array. Sliding a filter over it then moves long contiguous runs.
+        """
+        pixels = self._stored[rows if self._rows is None else self._rows[rows]]
+        innermost = np.ascontiguousarray(pixels.transpose(1, 2, 3, 0))
+        return np.divide(innermost, np.float32(self._full_scale)).transpose(3, 0, 1, 2), self._labels[rows]
+
+    def split(self, size: float, rng: np.random.Generator) -> tuple[Dataset, Dataset]:
+        """Return (rest, held out): `size` images drawn at random, without repetition, go to the second.
+
+        Args:
+            size: an integer is a count, 1..N-1; a float is a fraction of N in (0, 1), rounded to a count.
+            rng: decides which; the same generator state gives the same split.
+
+        Raises:
+            TypeError: size is not a number, rng not a Generator.
+            ValueError: one of the two parts would be empty.
+        """
+        _checks.generator("split", rng)
+        if isinstance(size, float):
+            count = round(_checks.real("split", "size as a fraction", size, least=0.0, below=1.0) * len(self))
+        else:
+            count = _checks.whole("split", "size", size, least=1)
+        if not 0 < count < len(self):
+            raise ValueError(f"split: size {size} of {len(self)} images leaves one part empty")
+        order = rng.permutation(len(self))
+        return self[np.sort(order[count:])], self[np.sort(order[:count])]  # sorted: neighbours on disk stay so
+
+
+def _checked_scale(full_scale: int) -> int:
+    scale = _checks.whole("Dataset", "full_scale", full_scale, least=1)
+    if scale > 255:
+        raise ValueError(f"Dataset: full_scale must be at most 255, got {scale}")
+    return scale
+
+
+def _checked_pixels(pixels: NDArray[np.uint8], full_scale: int) -> NDArray[np.uint8]:
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
+        found = pixels.dtype if isinstance(pixels, np.ndarray) else type(pixels).__name__
+        raise TypeError(f"Dataset: pixels must be a uint8 array, got {found}")
+    if pixels.ndim not in (3, 4) or 0 in pixels.shape[1:]:
+        raise ValueError(f"Dataset: pixels must be (N, H, W) or (N, C, H, W), got shape {pixels.shape}")
+    if full_scale < 255 and pixels.max(initial=0) > full_scale:
+        raise ValueError(f"Dataset: a pixel is {pixels.max()}, above full_scale={full_scale}")
+    plain = np.asarray(pixels)  # a memmap becomes a plain view of the same pages
+    return plain if plain.ndim == 4 else plain[:, None]
+
+
+def _checked_labels(labels: ArrayLike) -> NDArray[np.int64]:
+    given = np.asarray(labels)
+    if given.dtype.kind not in "iu" and given.size:
+        raise TypeError(f"Dataset: labels must be integers, got {given.dtype}")
+    if given.ndim != 1:
+        raise ValueError(f"Dataset: labels must be one number an image, (N,), got shape {given.shape}")
+    if given.size and given.min() < 0:
+        raise ValueError(f"Dataset: label {given.min()} is negative")
+    return given.astype(np.int64)
+
+
+def _positions(index: Any, length: int) -> NDArray[np.int64]:
+    """Turn what may stand between brackets into row numbers."""
+    if isinstance(index, slice):
+        return np.arange(length)[index]
+    rows = np.asarray(index)
+    if isinstance(index, tuple) or rows.ndim > 1 or (rows.dtype.kind not in "iub" and rows.size):
+        raise TypeError(f"Dataset: index with an integer, a slice, integers or booleans, not {type(index).__name__}")
+    if rows.dtype == bool and rows.shape != (length,):
+        raise IndexError(f"Dataset: {rows.size} booleans cannot choose among {length} images")
+    return np.atleast_1d(np.arange(length)[rows if rows.size else []])
