@@ -115,4 +115,4 @@ def _stacks(
 
 def _height(count: int) -> float:
     """Inches for so many tiles."""
-    return 0.9 if count == 1 else 0.45 * -(-count // _COLUMNS)
+    return 0.9 if count == 1 else 0.39 * -(-count // _COLUMNS)

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..data import Dataset
 from .canvas import TEXT, TITLE, WIDTH, new_axes, new_figure, show
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from .canvas import Canvas
+
+_COLUMNS = 6  # of images
 
 
 def confusion(counts: ArrayLike, *, classes: Sequence[str] | None = None, ax: "Axes | None" = None) -> "Axes":
@@ -53,33 +56,31 @@ def confusion(counts: ArrayLike, *, classes: Sequence[str] | None = None, ax: "A
 
 
 def errors(
-    images: ArrayLike, labels: ArrayLike, predictions: ArrayLike, *, limit: int = 24, figure: "Canvas | None" = None
+    dataset: Dataset, predictions: ArrayLike, *, limit: int = 24, figure: "Canvas | None" = None
 ) -> "Canvas":
-    """The misclassified images, each with what it is and what it was taken for.
+    """The misclassified images, each with what it is and what it was taken for: "4 as 9".
 
     Args:
-        images: (N, C, H, W); the mean over the channels is drawn.
-        labels, predictions: integers (N,).
+        dataset: the images and what they are; the mean over the channels is drawn.
+        predictions: integers (N,), what each was taken for.
         limit: how many are drawn, in order, at most.
         figure: where to draw; a new figure by default.
+
+    Raises ValueError when there is not one prediction for each image.
     """
-    pixels, is_, taken = np.asarray(images), np.asarray(labels), np.asarray(predictions)
-    if pixels.ndim != 4 or is_.shape != pixels.shape[:1] or taken.shape != is_.shape:
-        raise ValueError(
-            "errors: images (N, C, H, W) with a label and a prediction each "
-            f"(images.shape={pixels.shape}, labels.shape={is_.shape}, predictions.shape={taken.shape})"
-        )
-    wrong = np.flatnonzero(is_ != taken)
-    shown = wrong[:limit]
-    columns = 6
-    rows = max(-(-len(shown) // columns), 1)
-    canvas = new_figure(figure, WIDTH, 0.86 * rows + 0.3)
-    more = "" if len(shown) == len(wrong) else f", the first {len(shown)}"
-    canvas.suptitle(f"{len(wrong):,} of {len(is_):,} images taken for another class{more}", fontsize=TITLE)
-    places = canvas.subplots(rows, columns, squeeze=False).ravel()
-    for ax in places[len(shown) :]:
+    taken = np.asarray(predictions)
+    if taken.shape != (len(dataset),):
+        raise ValueError(f"errors: {len(dataset)} images need as many predictions (predictions.shape={taken.shape})")
+    wrong = np.flatnonzero(dataset.labels != taken)
+    images, labels = dataset.take(wrong[:limit])
+    rows = max(-(-len(images) // _COLUMNS), 1)
+    canvas = new_figure(figure, WIDTH, 0.8 * rows + 0.3)
+    more = "" if len(images) == len(wrong) else f", the first {len(images)}"
+    canvas.suptitle(f"{len(wrong):,} of {len(dataset):,} images taken for another class{more}", fontsize=TITLE)
+    places = canvas.subplots(rows, _COLUMNS, squeeze=False).ravel()
+    for ax in places[len(images) :]:
         ax.set_axis_off()
-    for ax, k in zip(places, shown, strict=False):
-        show(ax, pixels[k].mean(0), "")
-        ax.set_title(f"{is_[k]} as {taken[k]}", fontsize=TEXT)
+    for ax, image, label, answer in zip(places, images, labels, taken[wrong], strict=False):
+        show(ax, image.mean(0), "")
+        ax.set_title(f"{label} as {answer}", fontsize=TEXT)
     return canvas

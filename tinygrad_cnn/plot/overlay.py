@@ -54,8 +54,8 @@ def pooling(
 
     canvas = new_figure(figure, WIDTH, 2.4)
     before, after = canvas.subplots(1, 2)
-    drawn = show(before, x.data, f"map {_size(x.data)}, overlay {rows}×{columns}")
-    show(after, y.data, f"maxima {_size(y.data)}").set_clim(drawn.get_clim())
+    drawn = show(before, x.data, f"{_size(x.data)}, overlay {rows}×{columns}")
+    show(after, y.data, f"its maxima, {_size(y.data)}").set_clim(drawn.get_clim())
     _mark_winners(before, x.data, wins.data > 0)
     if x.size <= _FEW:
         _write_numbers(after, y.data, drawn.get_clim(), np.zeros(y.shape, bool))
@@ -77,12 +77,12 @@ def _mark_winners(ax: "Axes", image: Image, won: Image) -> None:
     """The neurons that were some overlay's maximum: bold numbers in a small map, dots in a large one."""
     if image.size <= _FEW:
         _write_numbers(ax, image, (image.min(), image.max()), won)
-        ax.set_xlabel("bold: a maximum somewhere", fontsize=TEXT)
+        ax.set_xlabel("bold: the maxima", fontsize=TEXT, loc="left")
         return
     places = np.argwhere(won)
     area = (130 / max(image.shape) * 0.35) ** 2  # square points: about a third of a pixel wide
     ax.scatter(places[:, 1], places[:, 0], s=area, color=MARK, edgecolors="black", linewidths=0.4)
-    ax.set_xlabel("dots: a maximum somewhere", fontsize=TEXT)
+    ax.set_xlabel("dots: the maxima", fontsize=TEXT, loc="left")
 
 
 def _write_numbers(ax: "Axes", image: Image, limits: tuple[float, float], bold: Image) -> None:

@@ -31,9 +31,9 @@ figcaption { font-size: 0.875rem; color: var(--quiet); margin-top: 0.25rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; margin: 0.5rem 0; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: 0.25rem 0.75rem 0.25rem 0; border-bottom: 1px solid var(--line);
-         vertical-align: top; overflow-wrap: normal; }
+         vertical-align: top; overflow-wrap: break-word; }
 th { font-weight: 600; font-size: 0.875rem; }
-th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; }
+th:first-child, td:first-child { text-align: left; }
 @media (max-width: 30rem) { th, td { font-size: 0.75rem; padding-right: 0.5rem; } }
 """
 

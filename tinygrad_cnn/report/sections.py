@@ -40,9 +40,12 @@ def summary(model: Network, test: Dataset, scored: Evaluation, source: str) -> s
 def layers(model: Network) -> str:
     """The layers, with what each makes of one image."""
     rows = [
-        (r.layer, "×".join(map(str, r.output_shape)), f"{r.parameters:,}", f"{r.multiply_adds:,}")
+        (
+            r.layer.replace("(", "(\u200b", 1),  # a line may be broken there
+            "×".join(map(str, r.output_shape)), f"{r.parameters:,}", f"{r.multiply_adds:,}",
+        )
         for r in summarize(model, model.image_shape)
-    ]
+    ]  # fmt: skip
     return section(
         "Layers",
         paragraph("What each layer makes of one image: the shape of its output, its parameters, its multiply-adds."),
@@ -82,7 +85,7 @@ def looked_into(model: Network, test: Dataset, row: int, prediction: int, cost: 
             "The gradient of the cost, flowing back. Bright: less of it would lower the cost; dark: more would.",
         ),
         picture(
-            plot.occlusion(model, image, label, size=max(3, image.shape[1] // 6)),
+            plot.occlusion(model, image, label, size=max(3, image.shape[1] // 6 | 1)),
             f"How much the output for {label} falls when a square around a pixel is covered.",
         ),
     ]
@@ -107,13 +110,10 @@ def confused(scored: Evaluation) -> str:
 
 def mistaken(test: Dataset, scored: Evaluation) -> str:
     """The misclassified."""
-    wrong = scored.misclassified
-    if not len(wrong):
+    if not len(scored.misclassified):
         return section("Mistakes", paragraph("There are none."))
-    images, labels = test.take(wrong[:24])
-    drawn = plot.errors(images, labels, scored.predictions[wrong[:24]])
-    caption = f"{len(wrong):,} of {len(test):,} were taken for another class; these are the first."
-    return section("Mistakes", picture(drawn, caption))
+    drawn = plot.errors(test, scored.predictions)
+    return section("Mistakes", picture(drawn, "What each is, and what it was taken for."))
 
 
 def moved(model: Network, test: Dataset) -> str:
@@ -130,7 +130,8 @@ def moved(model: Network, test: Dataset) -> str:
         "Shifted and turned",
         paragraph(
             f"The share of the first {len(labels):,} test images recognised after a shift (mean of four directions) "
-            "or a turn (mean of both ways). A filter sees its feature wherever it stands, but not turned."
+            "or a turn (mean of both ways). A filter finds its feature wherever it stands, but not turned; the fully "
+            "connected layers behind it know places again."
         ),
         table(("images", "recognised"), rows),
     )

@@ -1,0 +1,182 @@
+"""The story of a backward pass tells the true numbers, in the article's words, for every op."""
+
+import io
+
+import numpy as np
+import pytest
+from scipy import signal
+
+import tinygrad_cnn as tg
+from tinygrad_cnn import nn
+from tinygrad_cnn.cli import main
+from tinygrad_cnn.explain import article_example, explain, story
+from tinygrad_cnn.graph import GraphError
+from tinygrad_cnn.rules import RULES
+from tinygrad_cnn.tensor import record
+from tinygrad_cnn.walk import walk
+
+
+def told(loss, model=None):
+    out = io.StringIO()
+    explain(loss, model, file=out)
+    return out.getvalue()
+
+
+def printed(array):
+    """The numbers as the story prints them, spaces aside."""
+    text = np.array2string(np.asarray(array), precision=4, suppress_small=True)
+    return " ".join(text.split())
+
+
+def test_the_articles_example_has_the_articles_numbers():
+    text = " ".join(told(*article_example()).split())
+    x = np.arange(1, 10).reshape(3, 3) / 10
+    w = np.array([[0.1, 0.2], [0.3, 0.4]])
+    z = signal.correlate2d(x, w, mode="valid") + 0.1
+    a = 1 / (1 + np.exp(-z))
+    a_gradient = a - np.eye(2)
+    b_gradient_components = a * (1 - a) * a_gradient
+    for numbers in (
+        z, a, b_gradient_components,
+        signal.correlate2d(a * (1 - a), a_gradient, mode="valid"),
+        signal.correlate2d(x, b_gradient_components, mode="valid"),
+        signal.convolve2d(w, b_gradient_components, mode="full"),
+    ):  # fmt: skip
+        assert printed(numbers) in text
+    assert printed(np.sum(a_gradient**2) / 2) in text
+
+
+def test_the_rules_appear_in_the_articles_notation_and_in_backward_order():
+    text = told(*article_example())
+    places = [
+        text.index(part)
+        for part in (
+            "Backward:",
+            "dC/dz = dC/da * sigmoid'(z)",
+            "dC/db = correlate2d(sigmoid'(z), dC/da, valid)",
+            "dC/da^{L-1} = convolve2d(dC/dz, w, full)",
+            "dC/dw = correlate2d(a^{L-1}, dC/dz, valid)",
+            "w -= dC/dw * step_size",
+        )
+    ]
+    assert places == sorted(places)
+
+
+def test_it_ends_with_the_gradients_that_backward_leaves():
+    loss, layer = article_example()
+    text = " ".join(told(loss, layer).split())
+    end = text[text.index("What backward()") :]
+    loss.backward()
+    for name, p in layer.named_parameters():
+        assert f"dC/d{name} {p.shape} {printed(p.grad.data)}" in end
+
+
+def test_telling_changes_nothing():
+    loss, layer = article_example()
+    first = told(loss, layer)
+    assert all(p.grad is None for p in layer.parameters())
+    assert told(loss, layer) == first
+    loss.backward()
+    assert layer.w.grad is not None
+
+
+def test_gradients_from_several_uses_are_added_up():
+    x = tg.Tensor([2.0], requires_grad=True)
+    y = x * 3
+    text = " ".join(told((y * y + y).sum()).split())
+    assert "#1 was used in 3 places: what came back from them was added up [13.]" in text
+    assert "dC/dx (1,) [39.]" in text
+
+
+def test_what_asks_for_no_gradient_is_said_to_and_what_is_many_is_summed_up():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3, bias=False))
+    text = told(tg.cross_entropy(model(tg.Tensor(np.ones((4, 1, 8, 8), np.float32))), [0, 1, 2, 0]), model)
+    assert "x asks for no gradient: its rule is not run" in text
+    assert "216 numbers from" in text
+    assert "z = w a^{L-1}   with" in text  # no bias, so none in the formula
+    assert "z = correlate2d(a^{L-1}, w) + b   with a^{L-1} = x, w = 0.weight, b = 0.bias" in text
+
+
+def test_an_op_that_the_table_does_not_know_is_told_by_name_and_shapes():
+    x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    y = record("mystery", x.data * 3, (x,), (lambda g, y: g * 3,))
+    text = " ".join(told(y.sum()).split())
+    assert "#1 mystery with x gives (2,)" in text
+    assert "the gradient for x (2,) [3. 3.]" in text
+
+
+def used_ops():
+    """A cost through every op that networks are made of, and through all arithmetic."""
+    rng = np.random.default_rng(0)
+    x = tg.Tensor(rng.random((2, 2, 6, 6)), requires_grad=True)
+    w, b, c = (tg.Tensor(rng.random(s), requires_grad=True) for s in ((3, 2, 3, 3), (3,), (3,)))
+    y = tg.batch_norm(tg.correlate2d(x, w, bias=b), None, None, b, c, training=True)
+    y = tg.dropout(tg.relu(y), 0.5, rng=rng) + tg.tanh(y) * tg.sigmoid(y)
+    y = tg.concatenate([tg.maxpool(y, 2, stride=2), tg.avgpool(tg.pad(y, 1), 3, stride=3)], 1)
+    y = tg.convolve2d_full(y, tg.Tensor(rng.random((6, 2, 2, 2)), requires_grad=True))
+    u = tg.linear(y.transpose(0, 1, 3, 2).flatten(1)[:, :4], tg.Tensor(rng.random((3, 4)), requires_grad=True))
+    v = tg.softmax(u) / (u.abs() + 1).sqrt() - tg.log_softmax(u).exp() ** 2 + (u * u + 1).log().clip(0.1, 5)
+    v = tg.where(v.data > 0, v, -v) @ tg.Tensor(rng.random((3, 3)), requires_grad=True)
+    g = tg.correlate2d_weight(x, tg.correlate2d(x, w), shape=(3, 3))
+    return tg.cross_entropy(v, [0, 2]) + g.max() + u.astype(np.float32).broadcast_to((2, 2, 3)).mean()
+
+
+def test_every_op_has_a_rule_for_each_of_its_inputs():
+    loss = used_ops()
+    for t in walk(loss).results:
+        assert t.node.name in RULES, t.node.name
+        rule = RULES[t.node.name]
+        optional = "[+ b]" in rule.formula
+        assert not rule.ways or 0 <= len(rule.ways) - len(t.node.inputs) <= optional, t.node.name
+    seen = {t.node.name for t in walk(loss).results}
+    assert set(RULES) - seen <= {"gate", "put"}, "rules of ops that no network uses"
+
+
+def test_the_story_can_be_printed_on_any_terminal():
+    assert told(used_ops()).isascii()
+    assert all(len(line) < 140 for line in story(article_example()[0]))
+
+
+def test_it_needs_one_number_and_an_unused_graph():
+    x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(GraphError, match=r"explain: the cost must be one number, got shape \(2,\)"):
+        told(x * 2)
+    loss = (x * 2).sum()
+    loss.backward()
+    with pytest.raises(GraphError, match="used up"):
+        told(loss)
+
+
+def test_a_stale_graph_is_refused():
+    w = nn.Parameter(np.ones(2, np.float32))
+    loss = (w * w).sum()
+    w.writable()[...] = 5
+    with pytest.raises(GraphError, match="was changed"):
+        told(loss)
+
+
+def test_the_command_tells_the_articles_example(capsys):
+    assert main(["explain"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("One feature map: x1 is its 3x3 input")
+    assert told(*article_example()) in out
+
+
+def test_the_command_tells_what_a_trained_network_does(capsys, tmp_path):
+    path = str(tmp_path / "w.npz")
+    tg.checkpoint.save(tg.models.build("digits", (1, 8, 8), rng=np.random.default_rng(0)), path)
+    assert main(["explain", path, "--image", "5"]) == 0
+    label = tg.data.digits()[1].labels[5]
+    out = capsys.readouterr().out
+    assert out.startswith(f"Test image 5 of digits, class {label}")
+    assert "cross_entropy: C = -log softmax(z)[label]" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--image", "1"], "go with WEIGHTS"), (["no-such-file.npz"], "no-such-file.npz")],
+)
+def test_the_command_says_in_one_line_what_is_wrong(arguments, message, capsys):
+    assert main(["explain", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
