@@ -97,6 +97,7 @@ RECIPES: dict[str, Recipe] = {
     "digits": Recipe(
         draw=_digits, source="for the embedded 8x8 digits",
         epochs=20, batch_size=32, optimizer="adam", lr=0.005, schedule=one_cycle,
+        augment=affine(max_pixels=1, max_degrees=10, max_fraction=0.1),
     ),
     "primer": Recipe(
         draw=_primer, source="the book, chapter 1: 784-30-10, as the article's primer",
