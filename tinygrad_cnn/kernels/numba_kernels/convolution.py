@@ -20,8 +20,9 @@ from .team import finish, take
 _wide_8, _wide_4, _wide_2, _wide_1 = (product_tile(rows, WIDE_BYTES) for rows in (MOST_ROWS, 4, 2, 1))
 _narrow_8, _narrow_4, _narrow_2, _narrow_1 = (product_tile(rows, NARROW_BYTES) for rows in (MOST_ROWS, 4, 2, 1))
 _dots = dot_tile(DOT_ROWS, DOT_COLUMNS)
-_CHUNK_BYTES = 8 * WIDE_BYTES  # places worked on together: long enough to keep the weights in the first cache
-_SHARES = 16  # channels' gradients are dealt out in so many shares
+_TAPS_BYTES = 1 << 18  # a row's places are worked on in chunks, such that all their taps fit in the second cache
+_PANEL_BYTES = 4 * WIDE_BYTES  # and gradients' places in chunks that stay in the first one
+_SHARES = 8  # channels' gradients are dealt out in so many shares
 
 
 @compiled
@@ -129,17 +130,21 @@ def correlate(progress, x, layout, w, bias, y, groups, row_step, dilation):
     packed = np.empty(w.size, w.dtype)
     for group in range(groups):
         pack(flat_w, group * members * depth, depth, 1, members, depth, packed, group * members * depth)
-    chunk = _CHUNK_BYTES // x.itemsize
+    tiles = min(max(_TAPS_BYTES // (depth * WIDE_BYTES), 2), 8)
+    chunk = tiles * WIDE_BYTES // x.itemsize
     chunks = (length + chunk - 1) // chunk
     tasks = groups * rows * chunks
     task = take(progress)
     while task < tasks:
-        group, row, begin = task // (rows * chunks), task // chunks % rows, task % chunks * chunk
+        # Rows first: the next row reads most of the same taps.
+        group, row, begin = task // (rows * chunks), task % rows, task // rows % chunks * chunk
         places = min(chunk, length - begin)
         first, last = group * members, (group + 1) * members
         at = row * length + begin
         for f in range(first, last):
-            flat_y[maps[f] + at : maps[f] + at + places] = bias[f]
+            target = flat_y[maps[f] + at : maps[f] + at + places]
+            for i in range(places):
+                target[i] = bias[f]
         image = group * channels * layout[1] * layout[2] * layout[3] * layout[4]
         add_products(flat_y, at, maps, first, last, packed, first * depth,
                      x, image + row * row_step + begin, offsets, depth, places)  # fmt: skip
@@ -156,11 +161,12 @@ def convolve_full(progress, g, w, x, layout, groups, row_step, dilation):
     members, taps = filters // groups, kh * kw
     plane = layout[1] * layout[2] * layout[3] * layout[4]
     offsets = tap_offsets(channels, kh, kw, layout, dilation[0], dilation[1])
-    maps = steps(members, rows * length)
     shares = min(channels, _SHARES)
     flat_g, flat_w = g.reshape(g.size), w.reshape(w.size)
     packed = np.empty((channels // shares + 1) * taps * members, w.dtype)
-    chunk = _CHUNK_BYTES // 2 // x.itemsize
+    chunk = _PANEL_BYTES // x.itemsize
+    # Maps lie a power of two apart more often than not, and then evict each other from the cache: copy what is in use.
+    panel, maps = np.empty(members * chunk, g.dtype), steps(members, chunk)
     task = take(progress)
     while task < groups * shares:
         group, share = task // shares, task % shares
@@ -171,9 +177,14 @@ def convolve_full(progress, g, w, x, layout, groups, row_step, dilation):
              packed, 0)  # fmt: skip
         for row in range(rows):
             for t in range(0, length, chunk):
+                places = min(chunk, length - t)
+                for f in range(members):
+                    at = ((group * members + f) * rows + row) * length + t
+                    source, target = flat_g[at : at + places], panel[f * chunk : f * chunk + places]
+                    for i in range(places):
+                        target[i] = source[i]
                 add_products(x, image + row * row_step + t, offsets, begin * taps, end * taps, packed, 0,
-                             flat_g, (group * members * rows + row) * length + t, maps, members,
-                             min(chunk, length - t))  # fmt: skip
+                             panel, 0, maps, members, places)  # fmt: skip
         finish(progress)
         task = take(progress)
     return groups * shares
