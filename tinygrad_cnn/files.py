@@ -250,6 +250,8 @@ def _keep(target: Path) -> None:
     except OSError:  # a file system without hard links
         shutil.copyfile(target, temporary)
     os.replace(temporary, target.with_name(target.name + ".previous"))
+    with suppress(FileNotFoundError):
+        temporary.unlink()  # still there if both were links to one file already: renaming then does nothing
 
 
 def _sync_folder(folder: Path) -> None:
