@@ -50,6 +50,13 @@ RULES = {
         (Way(_A, f"dC/d{_A} = dC/da at each overlay's maximum, 0 elsewhere",
              "only the neuron that passed its activation on can change the cost"),),
     ),
+    "quadratic_cost": Rule(
+        "C = 1/2 |a - y|^2, mean over the batch",
+        (
+            Way("a", "dC/da = (a - y) / N", "the further off an activation is, the more it counts"),
+            Way("y", "dC/dy = (y - a) / N"),
+        ),
+    ),
     "avgpool": Rule(
         f"a = the mean {_A} under each overlay",
         (Way(_A, f"dC/d{_A} = dC/da / (neurons under the overlay)", "each had an equal share in the mean"),),

@@ -53,7 +53,11 @@ def quadratic_cost(a: Tensor, y: ArrayLike | Tensor) -> Tensor:
     if a.shape != y.shape or not a.size:
         raise ValueError(f"{name}: a and y must have one shape, not empty {checks.shapes(a=a, y=y)}")
     n = a.shape[0] if a.ndim > 1 else 1
-    return ((a - y) ** 2).sum() * (0.5 / n)
+    off = a.data - y.data
+    return record(
+        name, np.vdot(off, off) * 0.5 / n, (a, y),
+        (lambda g, c: (a - y) * (g / n), lambda g, c: (y - a) * (g / n)),
+    )  # fmt: skip
 
 
 def _labels(op: str, labels: ArrayLike | Tensor, logits: Tensor) -> NDArray[Any]:
