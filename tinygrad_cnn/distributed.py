@@ -298,8 +298,8 @@ def _end_job(
 def abort(team: World, status: int) -> None:
     """End all ranks at once, with a line that says so."""
     print(
-        f"rank {team.rank} of {team.size} failed, and all ranks end with it; the last checkpoint is whole: go on with "
-        "it on any number of ranks",
+        f"rank {team.rank} of {team.size} failed, and all ranks end with it; a checkpoint saved before is whole: "
+        "resume from it with any number of ranks",
         file=sys.stderr, flush=True,
     )  # fmt: skip
     team.comm.Abort(status)

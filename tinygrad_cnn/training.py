@@ -302,6 +302,7 @@ class Run:
         found = None
         bad = [name for name, p in self.model.named_parameters() if not np.isfinite(p.data).all()]
         restore_generators(self.model, chance)
+        self.optimizer.zero_grad()  # they are not finite on any rank, and backward would add to them
         try:
             with detect_anomaly(), whole_masks(self.model, share):
                 self.cost(self.model(wrap(images)), labels).backward()
