@@ -8,7 +8,7 @@ from op_table import KERNEL_SETS
 
 import tinygrad_cnn as tg
 
-CI_EXAMPLES = 200
+CI_EXAMPLES = 100
 
 settings.register_profile("dev", max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("ci", settings.get_profile("dev"), max_examples=CI_EXAMPLES, derandomize=True)

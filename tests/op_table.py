@@ -188,7 +188,7 @@ def sigmoid_backward(n):
 def softmax(name):
     def build(n):
         shape = n.shape(least=1, shortest=1)
-        x, axis = 3 * n.normal(*shape), n.integer(-len(shape), len(shape) - 1)
+        x, axis = single(3 * n.normal(*shape)), n.integer(-len(shape), len(shape) - 1)
         fn, oracle = getattr(tg, name), getattr(special, name)
         return Case(
             lambda x: fn(x, axis), (x,), oracle(x, axis=axis), (), lambda t, x: getattr(t, name)(x, axis)
@@ -599,7 +599,7 @@ def avgpool_spread(n):
 
 def cross_entropy(n):
     rows, classes = n.integer(1, 4), n.integer(1, 5)
-    z, labels = 3 * n.normal(rows, classes), n.rng.integers(0, classes, rows)
+    z, labels = single(3 * n.normal(rows, classes)), n.rng.integers(0, classes, rows)
     cost = -np.mean([z[i, k] - np.log(np.exp(z[i]).sum()) for i, k in enumerate(labels)])
     return Case(
         lambda z: tg.cross_entropy(z, labels), (z,), cost, (),

@@ -2,6 +2,7 @@
 
 import ast
 import gc
+import inspect
 import pathlib
 import weakref
 
@@ -19,11 +20,8 @@ every_op = pytest.mark.parametrize("op", OPS, ids=NAMES)
 kernel_ops = pytest.mark.parametrize("op", [op for op in OPS if op.kernels], ids=lambda op: op.name)
 few = settings(max_examples=10)
 
-# What is public and no op: it computes nothing that has a gradient.
-NOT_OPS = {
-    "AnomalyError", "GradcheckError", "GraphError", "Tensor", "detect_anomaly", "enable_grad", "get_kernels",
-    "get_num_threads", "grad", "gradcheck", "no_grad", "record", "set_kernels", "set_num_threads",
-}  # fmt: skip
+# What gives a tensor and is no op: it computes nothing that has a gradient.
+NOT_OPS = {"from_dlpack", "record"}
 NOT_OP_METHODS = {
     "argmax", "backward", "data", "detach", "dtype", "grad", "hold", "is_leaf", "item", "ndim", "node", "numpy",
     "requires_grad", "shape", "size", "version", "writable",
@@ -44,9 +42,10 @@ def _numpy_kernels(_default_kernels):
 
 
 def test_every_public_op_is_in_the_table():
-    functions = {name for name in tg.__all__ if not isinstance(getattr(tg, name), type(tg))}
-    assert functions - NOT_OPS <= set(NAMES)
-    assert set(ops.__all__) <= set(NAMES)
+    functions = {name for name in tg.__all__ if inspect.isfunction(getattr(tg, name))}
+    make_tensors = {n for n in functions if inspect.signature(getattr(tg, n)).return_annotation in (tg.Tensor, "Tensor")}
+    assert make_tensors - NOT_OPS == {*ops.__all__, "matmul"}
+    assert make_tensors - NOT_OPS <= set(NAMES)
 
 
 def test_every_operation_of_a_tensor_is_in_the_table():
@@ -94,28 +93,17 @@ def names_in(result):
 
 @every_op
 @given(data=st.data())
-def test_values_are_the_oracles(op, data):
+def test_values_are_the_oracles_in_both_types_and_every_memory_order(op, data):
     case = data.draw(op.cases)
-    check(case, np.float64, data.draw(st.sampled_from(LAYOUTS)))
-
-
-@every_op
-@given(data=st.data())
-def test_float32_stays_float32(op, data):
-    case = data.draw(op.cases)
-    check(case, np.float32, data.draw(st.sampled_from(LAYOUTS)))
-
-
-def check(case, dtype, layout):
-    inputs = [layout(tg.Tensor(a, dtype=dtype)) for a in case.arrays]
-    before = [t.data.copy() for t in inputs]
-    y = case.fn(*inputs)
-    tolerance = 1e-11 if dtype == np.float64 else 2e-4
-    assert y.dtype == dtype
-    np.testing.assert_allclose(y.data, case.expected, tolerance, tolerance)
-    for t, numbers in zip(inputs, before, strict=True):
-        np.testing.assert_array_equal(t.data, numbers)  # inputs are not changed
-    np.testing.assert_array_equal(case.fn(*inputs).data, y.data)  # the same twice, to the bit
+    layout = data.draw(st.sampled_from(LAYOUTS))
+    for dtype, tolerance in ((np.float64, 1e-11), (np.float32, 2e-4)):
+        inputs = [layout(tg.Tensor(a, dtype=dtype)) for a in case.arrays]
+        y = case.fn(*inputs)
+        assert y.dtype == dtype
+        np.testing.assert_allclose(y.data, case.expected, tolerance, tolerance)
+        np.testing.assert_array_equal(case.fn(*inputs).data, y.data)  # the same twice, to the bit
+        for t, a in zip(inputs, case.arrays, strict=True):
+            np.testing.assert_array_equal(t.data, a)  # inputs are not changed
 
 
 def as_is(t):
@@ -151,6 +139,7 @@ LAYOUTS = [as_is, fortran, backwards, every_other, batch_innermost, read_only]
 
 
 @every_op
+@settings(max_examples=2 * settings.default.max_examples)
 @given(data=st.data())
 def test_gradients_are_right_to_second_order(op, data):
     case = data.draw(op.cases)
@@ -208,18 +197,10 @@ def test_backward_leaves_everything_but_the_gradients_alone(op, data):
     y.backward(seed)
     for t, n in zip(inputs, numbers, strict=True):
         np.testing.assert_array_equal(t.grad.data, n)
-
-
-@every_op
-@given(data=st.data())
-def test_a_cotangent_of_zeros_gives_exact_zeros(op, data):
-    case = data.draw(op.cases)
-    inputs = leaves(case.arrays)
-    y = case.fn(*inputs)
-    if y.requires_grad:
-        y.backward(np.zeros(y.shape))
-        for t in inputs:
-            np.testing.assert_array_equal(t.grad.data, 0)
+        t.grad = None
+    case.fn(*inputs).backward(np.zeros(y.shape))
+    for t in inputs:
+        np.testing.assert_array_equal(t.grad.data, 0)  # nothing in, exactly nothing out
 
 
 @every_op
@@ -246,11 +227,10 @@ def test_memory_order_does_not_change_gradients(op, data):
 @given(data=st.data())
 def test_a_graph_is_freed_without_the_garbage_collector(op, data):
     case = data.draw(op.cases)
-    gc.collect()
     gc.disable()
     try:
         inputs = leaves(case.arrays)
-        result = case.fn(*inputs)
+        result = case.fn(*inputs) * 1
         never_walked = weakref.ref(result)
         del result
         cost = (case.fn(*inputs) * 2).sum()
@@ -304,7 +284,8 @@ def test_pytorch_agrees_on_values_and_gradients(op, data):
         y.backward(g)
         other.backward(torch.tensor(g))
         for a, b in zip(ours, theirs, strict=True):
-            np.testing.assert_allclose(a.grad.data, b.grad.numpy(), 1e-9, 1e-9)
+            slope = np.zeros(a.shape) if b.grad is None else b.grad.numpy()  # None: an empty batch, and PyTorch stops
+            np.testing.assert_allclose(a.grad.data, slope, 1e-9, 1e-9)
 
 
 def leaves(arrays, dtype=np.float64):
