@@ -123,6 +123,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module 'tinygrad_cnn' has no attribute {name!r}")
-    if module := _LATER[name]:
-        return getattr(importlib.import_module(f".{module}", __name__), name)
-    return importlib.import_module(f".{name}", __name__)
+    found: Any = importlib.import_module(f".{_LATER[name] or name}", __name__)
+    if _LATER[name]:
+        found = getattr(found, name)
+    globals()[name] = found  # or the module `explain`, once imported, would stand where the function was
+    return found
