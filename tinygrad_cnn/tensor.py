@@ -8,18 +8,16 @@ it can be differentiated again. Where an input was broadcast, the graph sums its
 import math
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, Self, SupportsIndex, TypeGuard
+from typing import Any, Self, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from .arrays import FLOATS, Axis, cast, is_basic, new_array, normal_axes
 from .graph import GraphError, Hold, Node, backpropagate, caller, enable_grad, no_grad, refuse_anomaly, state
 from .notebook import tensor_html
 
 Pullback = Callable[["Tensor", "Tensor"], "Tensor"]
-Axis = int | tuple[int, ...] | None
-
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 class Tensor:
@@ -53,7 +51,7 @@ class Tensor:
     def __init__(
         self, data: "ArrayLike | Tensor", *, requires_grad: bool = False, dtype: DTypeLike | None = None
     ) -> None:
-        self._data = _new_array(data, dtype)
+        self._data = new_array(data.data if isinstance(data, Tensor) else data, dtype)
         self.grad, self.node, self.hold, self.version = None, None, None, 0
         self._requires_grad = False
         self.requires_grad = requires_grad
@@ -71,7 +69,7 @@ class Tensor:
         if array.shape != self.shape:
             raise ValueError(f"Tensor.data: the new data has shape {array.shape}, this tensor {self.shape}")
         if array is not self._data:
-            self._data = _new_array(array, self.dtype)
+            self._data = new_array(array, self.dtype)
         self.version += 1
 
     @property
@@ -85,7 +83,7 @@ class Tensor:
             raise TypeError(f"Tensor: requires_grad must be True or False, got {value!r}")
         if self.node is not None and value != self._requires_grad:
             raise GraphError(f"Tensor: this is a result of {self.node.name}; detach() it to leave it out of the graph")
-        if value and self.dtype not in _FLOATS:
+        if value and self.dtype not in FLOATS:
             raise TypeError(f"Tensor: only float32 and float64 can require a gradient, got {self.dtype}")
         self._requires_grad = value
 
@@ -256,9 +254,9 @@ class Tensor:
     def astype(self, dtype: DTypeLike) -> "Tensor":
         """The numbers in another type; the gradient comes back in this one."""
         target = np.dtype(dtype)
-        if dtype is None or (target not in _FLOATS and self.requires_grad):
+        if dtype is None or (target not in FLOATS and self.requires_grad):
             raise TypeError(f"astype: a tensor that requires a gradient stays float32 or float64, got {dtype}")
-        return record("astype", _cast("astype", self._data, target), (self,), (lambda g, y: g,), dtype=target.name)
+        return record("astype", cast("astype", self._data, target), (self,), (lambda g, y: g,), dtype=target.name)
 
     # Comparisons: no gradient -----------------------------------------------------------------------------------------
 
@@ -535,7 +533,7 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
 def put(g: Tensor, index: Any, shape: tuple[int, ...]) -> Tensor:
     """Zeros of ``shape`` with ``g`` added at ``index``: the transpose of indexing, and indexing its rule."""
     data = np.zeros(shape, g.dtype)
-    if _is_basic(index):
+    if is_basic(index):
         data[index] = g.data
     else:
         np.add.at(data, index, g.data)
@@ -582,48 +580,7 @@ def as_tensor(name: str, x: object) -> Tensor:
 
 def as_float(x: Tensor) -> Tensor:
     """``x`` in floating point: float32 where that holds all of its integers' values, else float64."""
-    return x if x.dtype in _FLOATS else wrap(x.data.astype(np.result_type(x.dtype, np.float32)))
-
-
-def normal_axes(name: str, axis: Axis, ndim: int) -> tuple[int, ...]:
-    """``axis`` as a tuple of axes counted from the front. ValueError if one does not exist or comes twice."""
-    axes = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    if not all(isinstance(i, SupportsIndex) and -ndim <= i < ndim for i in axes):
-        raise ValueError(f"{name}: axis {axis} does not exist in {ndim} axes")
-    normal = tuple(int(i) % ndim for i in axes)
-    if len(set(normal)) < len(normal):
-        raise ValueError(f"{name}: axis {axis} names an axis twice")
-    return normal
-
-
-def _new_array(data: "ArrayLike | Tensor", dtype: DTypeLike | None) -> NDArray[Any]:
-    """A fresh, owned array of an allowed type."""
-    source = data.data if isinstance(data, Tensor) else data
-    try:
-        array = np.array(source, order="K")
-    except ValueError:
-        raise ValueError("Tensor: the sequence is ragged: its parts differ in length") from None
-    if dtype is None and array.dtype == np.float64 and not isinstance(source, np.ndarray | np.generic):
-        dtype = np.float32
-    if dtype is None or array.dtype != np.float16:
-        check_dtype(array.dtype)
-    return array if dtype is None or array.dtype == dtype else _cast("Tensor", array, np.dtype(dtype))
-
-
-def _cast(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """A copy in another type. ValueError where that is an integer type too small for the numbers."""
-    check_dtype(dtype)
-    if dtype.kind in "iu" and array.size:
-        least, most = array.min(), array.max()
-        if not (np.iinfo(dtype).min <= least and most < np.iinfo(dtype).max + 1):
-            raise ValueError(f"{name}: {dtype} cannot hold the numbers from {least} to {most}")
-    return array.astype(dtype)
-
-
-def check_dtype(dtype: np.dtype[Any]) -> None:
-    """TypeError unless tensors can be of this type."""
-    if dtype not in _FLOATS and dtype.kind not in "iub":
-        raise TypeError(f"Tensor: dtype {dtype} is not supported; use float32, float64, an integer type or bool")
+    return x if x.dtype in FLOATS else wrap(x.data.astype(np.result_type(x.dtype, np.float32)))
 
 
 def _is_number(x: object) -> TypeGuard[Operand]:
@@ -639,18 +596,18 @@ def _operand(name: str, x: Operand, like: Tensor) -> Tensor:
     if not isinstance(x, int | float):
         x = as_tensor(name, x).item()  # refuses what is not a real number
     try:
-        return wrap(np.asarray(x, dtype=like.dtype if like.dtype in _FLOATS else as_float(like).dtype))
+        return wrap(np.asarray(x, dtype=like.dtype if like.dtype in FLOATS else as_float(like).dtype))
     except OverflowError:
         raise ValueError(f"{name}: the integer is too large for a tensor") from None
 
 
 def same_float(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Both in one float type: the wider, where neither is an integer and neither a lone number."""
-    if a.dtype == b.dtype and a.dtype in _FLOATS:
+    if a.dtype == b.dtype and a.dtype in FLOATS:
         return a, b
-    if a.dtype in _FLOATS and (b.dtype not in _FLOATS or b.ndim == 0 < a.ndim):
+    if a.dtype in FLOATS and (b.dtype not in FLOATS or b.ndim == 0 < a.ndim):
         return a, b.astype(a.dtype)
-    if b.dtype in _FLOATS and (a.dtype not in _FLOATS or a.ndim == 0 < b.ndim):
+    if b.dtype in FLOATS and (a.dtype not in FLOATS or a.ndim == 0 < b.ndim):
         return a.astype(b.dtype), b
     wider = np.result_type(as_float(a).dtype, as_float(b).dtype)
     return (a if a.dtype == wider else a.astype(wider)), (b if b.dtype == wider else b.astype(wider))
@@ -699,13 +656,6 @@ def _plain_index(index: Any) -> Any:
         array = np.array(index)
         return array if array.size else array.astype(array.dtype if array.dtype == bool else int)
     return index
-
-
-def _is_basic(index: Any) -> bool:
-    """Whether the index names each element at most once: integers, slices, None and ``...`` only."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return all(i is None or i is Ellipsis or (isinstance(i, slice | int | np.integer) and not isinstance(i, bool))
-               for i in parts)  # fmt: skip
 
 
 def _restored(kind: type[Tensor], data: NDArray[Any], requires_grad: bool) -> Tensor:

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor, check_dtype, wrap
+from ..arrays import check_dtype
+from ..tensor import Tensor, wrap
 
 
 def from_dlpack(x: Any) -> Tensor:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import normal_axes
 from ..extras import require
 from ..kernels.geometry import Sliding, plane
 from ..ops.convolution import smallest_image
-from ..tensor import normal_axes
 from .trace import Op, unused
 
 SAME = {

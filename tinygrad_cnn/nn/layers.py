@@ -5,10 +5,11 @@ import math
 import numpy as np
 
 from .. import ops
+from ..arrays import normal_axes
 from ..kernels.geometry import Pair, Sliding, plane
 from ..ops import checks
 from ..ops.convolution import smallest_image
-from ..tensor import Tensor, as_tensor, normal_axes
+from ..tensor import Tensor, as_tensor
 from .init import uniform
 from .module import Buffer, Module, Parameter
 

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import normal_axes
 from ..kernels.memory import empty_like, keep_where
-from ..tensor import Tensor, as_float, as_tensor, normal_axes, record, unary
+from ..tensor import Tensor, as_float, as_tensor, record, unary
 from . import checks
 
 

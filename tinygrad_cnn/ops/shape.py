@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..tensor import Tensor, as_float, as_tensor, normal_axes, record, same_float
+from ..arrays import normal_axes
+from ..tensor import Tensor, as_float, as_tensor, record, same_float
 from . import checks
 from .activation import gate
 

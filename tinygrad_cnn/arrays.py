@@ -1,0 +1,57 @@
+"""What a tensor's array may be: its types, its axes, its indices."""
+
+from typing import Any, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+Axis = int | tuple[int, ...] | None
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def new_array(source: ArrayLike, dtype: DTypeLike | None) -> NDArray[Any]:
+    """A fresh, owned array of an allowed type."""
+    try:
+        array = np.array(source, order="K")
+    except ValueError:
+        raise ValueError("Tensor: the sequence is ragged: its parts differ in length") from None
+    if dtype is None and array.dtype == np.float64 and not isinstance(source, np.ndarray | np.generic):
+        dtype = np.float32
+    if dtype is None or array.dtype != np.float16:
+        check_dtype(array.dtype)
+    return array if dtype is None or array.dtype == dtype else cast("Tensor", array, np.dtype(dtype))
+
+
+def cast(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A copy in another type. ValueError where that is an integer type too small for the numbers."""
+    check_dtype(dtype)
+    if dtype.kind in "iu" and array.size:
+        least, most = array.min(), array.max()
+        if not (np.iinfo(dtype).min <= least and most < np.iinfo(dtype).max + 1):
+            raise ValueError(f"{name}: {dtype} cannot hold the numbers from {least} to {most}")
+    return array.astype(dtype)
+
+
+def check_dtype(dtype: np.dtype[Any]) -> None:
+    """TypeError unless tensors can be of this type."""
+    if dtype not in FLOATS and dtype.kind not in "iub":
+        raise TypeError(f"Tensor: dtype {dtype} is not supported; use float32, float64, an integer type or bool")
+
+
+def normal_axes(name: str, axis: Axis, ndim: int) -> tuple[int, ...]:
+    """``axis`` as a tuple of axes counted from the front. ValueError if one does not exist or comes twice."""
+    axes = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    if not all(isinstance(i, SupportsIndex) and -ndim <= i < ndim for i in axes):
+        raise ValueError(f"{name}: axis {axis} does not exist in {ndim} axes")
+    normal = tuple(int(i) % ndim for i in axes)
+    if len(set(normal)) < len(normal):
+        raise ValueError(f"{name}: axis {axis} names an axis twice")
+    return normal
+
+
+def is_basic(index: Any) -> bool:
+    """Whether the index names each element at most once: integers, slices, None and ``...`` only."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(i is None or i is Ellipsis or (isinstance(i, slice | int | np.integer) and not isinstance(i, bool))
+               for i in parts)  # fmt: skip
