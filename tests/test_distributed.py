@@ -171,7 +171,7 @@ def refusals(tmp_path_factory):
         ("ranks", "fit: 2 ranks cannot share batches of 1 images: start fewer, or raise batch_size"),
         ("checkpoint", "is not a weights file or checkpoint, or is damaged"),
         ("validation", "evaluate: the data set is empty"),
-        ("divergence", "fit: step 1: the cost is nan: mul made "),
+        ("divergence", "fit: step 1: the cost is nan: multiply made inf"),
     ],
 )
 def test_every_rank_says_what_is_wrong(wrong, message, refusals):

@@ -159,8 +159,10 @@ class Run:
         self.model, self.settings, self.cost, self.validation = model, settings, cost, validation
         self.optimizer, self.schedule, self.team = optimizer, schedule, team
         self.stream = batches(
-            train, settings.batch_size, rng=rng, augment=augment, prefetch=augment is not None
-        )
+            train, settings.batch_size, rng=rng, augment=augment, prefetch=augment is not None,
+            share=None if team.size == 1 else team.rows,
+        )  # fmt: skip
+        self.total = len(train)
         self.history: list[EpochRecord] = []
         self.step = self.images = 0
         self.seconds = 0.0
@@ -214,19 +216,20 @@ class Run:
     def _step(self, images: NDArray[np.float32], labels: NDArray[np.int64]) -> StepRecord:
         chance = generators(self.model)
         lr = self.optimizer.lr
-        share = self.team.share(len(labels))
+        whole = min(self.settings.batch_size, self.total - self.images % self.total)
+        share = self.team.share(whole)
         with np.errstate(all="ignore"):  # what is not finite is found below, and named
-            loss, right = self._gradients(images[share.rows], labels[share.rows], share)
+            loss, right = self._gradients(images, labels, share)
             if fault := self._not_finite(loss):
-                raise self._divergence(fault, images[share.rows], labels[share.rows], share, chance)
+                raise self._divergence(fault, images, labels, share, chance)
             self._update()
         self.step += 1
-        self.images += len(labels)
-        self.sums = [a + b for a, b in zip(self.sums, (loss * len(labels), right, len(labels)), strict=True)]
+        self.images += whole
+        self.sums = [a + b for a, b in zip(self.sums, (loss * whole, right, whole), strict=True)]
         self.seconds = time.perf_counter() - (self.started or 0.0)
         return StepRecord(
-            self.step, self.epoch + 1, self.stream.state_dict()["position"], len(self.stream), len(labels),
-            loss, right / len(labels), lr, self.seconds,
+            self.step, self.epoch + 1, self.stream.state_dict()["position"], len(self.stream), whole,
+            loss, right / whole, lr, self.seconds,
         )  # fmt: skip
 
     def _gradients(self, images: NDArray[np.float32], labels: NDArray[np.int64], share: Share) -> tuple[float, int]:

@@ -29,6 +29,7 @@ class Batches:
         augment: Augmentation | None,
         drop_last: bool,
         prefetch: bool,
+        share: Callable[[int], slice] | None,
     ) -> None:
         self._dataset = dataset
         self._batch_size = batch_size
@@ -36,6 +37,7 @@ class Batches:
         self._augment = augment
         self._drop_last = drop_last
         self._prefetch = prefetch
+        self._share = share
         self._seed = int(rng.integers(2**63))
         self._epoch = 0
         self._position = 0  # batches of this epoch that were handed out
@@ -108,14 +110,15 @@ class Batches:
             self._begin(epoch + 1)
 
     def _make(self, epoch: int, index: int, rows: NDArray[np.int64]) -> Batch:
-        images, labels = self._dataset.take(rows)
+        ours = slice(None) if self._share is None else self._share(len(rows))
         if self._augment is None:
-            return images, labels
+            return self._dataset.take(rows[ours])
+        images, labels = self._dataset.take(rows)
         changed = self._augment(images, self._random(epoch, index))
         if not isinstance(changed, np.ndarray) or changed.dtype != np.float32 or len(changed) != len(labels):
             found = f"{changed.dtype} {changed.shape}" if isinstance(changed, np.ndarray) else type(changed).__name__
             raise TypeError(f"batches: augment returned {found}, expected float32 {images.shape}")
-        return changed, labels
+        return changed[ours], labels[ours]
 
     def _random(self, *key: int) -> np.random.Generator:
         """Return the generator of one epoch's order, or of one batch's augmentation."""
@@ -131,6 +134,7 @@ def batches(
     augment: Augmentation | None = None,
     drop_last: bool = False,
     prefetch: bool = False,
+    share: Callable[[int], slice] | None = None,
 ) -> Batches:
     """Return an iterable of (images, labels); each pass over it is an epoch, in a new order.
 
@@ -151,6 +155,8 @@ def batches(
         prefetch: a worker thread makes the next batch while you use this one. It helps where a core is idle (with
             matrix products on one of two cores in training's place, and 64 images changed by `affine` and `elastic`:
             5.2 ms a step instead of 7.1), and not where the kernels keep all of them busy.
+        share: of a batch of n images hand out the rows share(n) alone, with the bits that they have in the whole batch;
+            such as `distributed.World.rows`. The others are not read, but augmentation works on the whole batch.
 
     Raises:
         TypeError: an argument of the wrong type.
@@ -175,7 +181,9 @@ def batches(
     if len(dataset) < (size if drop_last else 1):
         raise ValueError(f"batches: no batch of {size} from {len(dataset)} images (drop_last={drop_last})")
     rng = np.random.default_rng() if rng is None else _checks.generator("batches", rng)
-    return Batches(dataset, size, shuffle=shuffle, rng=rng, augment=augment, drop_last=drop_last, prefetch=prefetch)
+    return Batches(
+        dataset, size, shuffle=shuffle, rng=rng, augment=augment, drop_last=drop_last, prefetch=prefetch, share=share
+    )
 
 
 def _ahead(make: Callable[[int], Batch], indices: range) -> Iterator[Batch]:
