@@ -41,6 +41,19 @@ def test_without_a_model_parameters_are_numbered():
     assert [line.split()[0] for line in repr(draw(loss)).splitlines()][:5] == ["x", "w1", "w2", "w3", "w4"]
 
 
+def test_a_name_is_given_once():
+    class Odd(nn.Module):
+        def __init__(self):
+            self.x, self.w = nn.Parameter([1.0, 2.0]), nn.Parameter([3.0, 4.0])
+
+        def forward(self, a):
+            return (a * self.x * self.w * nn.Parameter([5.0, 6.0])).sum()
+
+    model = Odd()
+    found = walk(model(tg.Tensor([1.0, 1.0])), model)
+    assert [found.name(t) for t in found.leaves] == ["x1", "x", "w", "w1"]
+
+
 def test_a_tensor_used_twice_stands_there_once():
     x = tg.Tensor([1.0, 2.0], requires_grad=True)
     y = x * x

@@ -3,6 +3,7 @@
 Drawings and explanations read this; so do the pictures of a network's layers.
 """
 
+from itertools import chain, count
 from typing import NamedTuple
 
 from .graph import GraphError
@@ -40,7 +41,7 @@ def walk(output: Tensor, model: Module | None = None) -> Walk:
     (['multiply', 'sum'], ['x', '3'])
     """
     if output.node is None:
-        raise GraphError("walk: this tensor was not made by a recorded op: there is no graph behind it")
+        raise GraphError("graph: this tensor was not made by a recorded op: there is no graph behind it")
     found: dict[int, Tensor] = {}
     stack = [output]
     while stack:
@@ -51,7 +52,7 @@ def walk(output: Tensor, model: Module | None = None) -> Walk:
         if t.node is not None:
             if t.node.pullbacks is None:
                 raise GraphError(
-                    f"walk: the graph through {t.node.name} was used up by backward(); look at it before, "
+                    f"graph: the graph through {t.node.name} was used up by backward(); look at it before, "
                     "or pass retain_graph=True"
                 )
             stack.extend(reversed(t.node.inputs))
@@ -62,7 +63,7 @@ def walk(output: Tensor, model: Module | None = None) -> Walk:
 
 def is_constant(t: Tensor) -> bool:
     """A lone number that nobody asks a gradient for: written where it is used."""
-    return t.node is None and t.size == 1 and not t.requires_grad
+    return t.node is None and t.size == 1 and not t.requires_grad and not isinstance(t, Parameter)
 
 
 def _serial(t: Tensor) -> int:
@@ -71,14 +72,14 @@ def _serial(t: Tensor) -> int:
 
 def _named(leaves: list[Tensor], results: list[Tensor], model: Module | None) -> dict[int, str]:
     known = {id(p): name for name, p in model.named_parameters()} if model is not None else {}
-    names: dict[int, str] = {}
-    weights = [t for t in leaves if isinstance(t, Parameter) and id(t) not in known]
-    numbers = [t for t in leaves if is_constant(t) and not isinstance(t, Parameter)]
-    taken = {id(t) for t in weights + numbers} | known.keys()
-    inputs = [t for t in leaves if id(t) not in taken]
-    names |= {id(t): known[id(t)] for t in leaves if id(t) in known}
-    names |= {id(t): f"w{k}" for k, t in enumerate(weights, 1)}
-    names |= {id(t): f"{t.item():.6g}" for t in numbers}
-    names |= {id(t): "x" if len(inputs) == 1 else f"x{k}" for k, t in enumerate(inputs, 1)}
-    names |= {id(t): f"#{k}" for k, t in enumerate(results, 1)}
-    return names
+    names = {id(t): known[id(t)] for t in leaves if id(t) in known}
+    names |= {id(t): f"{t.item():.6g}" for t in leaves if is_constant(t)}
+    others = [t for t in leaves if id(t) not in names]
+    for stem, group in (
+        ("w", [t for t in others if isinstance(t, Parameter)]),
+        ("x", [t for t in others if not isinstance(t, Parameter)]),
+    ):
+        candidates = chain([stem] if len(group) == 1 else [], (f"{stem}{k}" for k in count(1)))
+        free = (name for name in candidates if name not in known.values())
+        names |= {id(t): name for t, name in zip(group, free, strict=False)}
+    return names | {id(t): f"#{k}" for k, t in enumerate(results, 1)}

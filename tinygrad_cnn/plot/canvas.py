@@ -41,22 +41,19 @@ def new_axes(ax: "Axes | None", width: float, height: float) -> "Axes":
     return new_figure(None, width, height).subplots() if ax is None else ax
 
 
-def show(ax: "Axes", image: Image, title: str, *, signed: bool = False, limit: float | None = None) -> "AxesImage":
+def show(ax: "Axes", image: Image, title: str, *, signed: bool = False) -> "AxesImage":
     """An image without ticks, under its title.
 
     Args:
         image: (H, W), NaN where there is nothing.
         signed: draw with 0 in the middle of the colours.
-        limit: the largest absolute value that the colours of a signed image cover; the image's own when None.
     """
     matplotlib = require("matplotlib", "plot")
     colours = matplotlib.colormaps[SIGNED if signed else PLAIN].with_extremes(bad=_GAP)
+    drawn = ax.imshow(image, cmap=colours, interpolation="nearest")
     if signed:
-        limit = limit if limit is not None else float(np.nanmax(np.abs(image))) or 1.0
-    drawn = ax.imshow(
-        image, cmap=colours, interpolation="nearest",
-        vmin=None if limit is None else -limit, vmax=limit,
-    )  # fmt: skip
+        limit = float(np.nanmax(np.abs(image))) or 1.0
+        drawn.set_clim(-limit, limit)
     ax.set_title(title, fontsize=TITLE, loc="left")
     ax.set_xticks([])
     ax.set_yticks([])
