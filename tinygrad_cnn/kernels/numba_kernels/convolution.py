@@ -21,7 +21,7 @@ _wide_8, _wide_4, _wide_2, _wide_1 = (product_tile(rows, WIDE_BYTES) for rows in
 _narrow_8, _narrow_4, _narrow_2, _narrow_1 = (product_tile(rows, NARROW_BYTES) for rows in (MOST_ROWS, 4, 2, 1))
 _dots = dot_tile(DOT_ROWS, DOT_COLUMNS)
 _TAPS_BYTES = 1 << 18  # a row's places are worked on in chunks, such that all their taps fit in the second cache
-_PANEL_BYTES = 4 * WIDE_BYTES  # and gradients' places in chunks that stay in the first one
+_PANEL_BYTES = 20 << 10  # and all maps' gradients for a chunk of places in the first one
 _SHARES = 8  # channels' gradients are dealt out in so many shares
 
 
@@ -164,7 +164,7 @@ def convolve_full(progress, g, w, x, layout, groups, row_step, dilation):
     shares = min(channels, _SHARES)
     flat_g, flat_w = g.reshape(g.size), w.reshape(w.size)
     packed = np.empty((channels // shares + 1) * taps * members, w.dtype)
-    chunk = _PANEL_BYTES // x.itemsize
+    chunk = min(max(_PANEL_BYTES // (members * WIDE_BYTES), 1), 8) * WIDE_BYTES // x.itemsize
     # Maps lie a power of two apart more often than not, and then evict each other from the cache: copy what is in use.
     panel, maps = np.empty(members * chunk, g.dtype), steps(members, chunk)
     task = take(progress)
