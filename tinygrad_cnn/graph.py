@@ -4,6 +4,7 @@ An op's result keeps a `Node`: the op's inputs and one *pullback* for each of th
 returns dC/d(input): it is the op's backward rule. `backpropagate` calls the pullbacks from the last op to the first.
 """
 
+import contextlib
 import functools
 import inspect
 import itertools
@@ -12,7 +13,6 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ContextDecorator
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
@@ -44,7 +44,7 @@ class _State(threading.local):
 state = _State()
 
 
-class _Switch(ContextDecorator):
+class _Switch(contextlib.ContextDecorator):
     """Sets one field of the thread's state inside a ``with`` block or a decorated function."""
 
     field: str
@@ -129,17 +129,19 @@ class Hold:
         array.setflags(write=False)
 
     def __del__(self) -> None:
-        self.array.setflags(write=True)
+        with contextlib.suppress(ValueError):  # a view of an array that is held itself stays read-only
+            self.array.setflags(write=True)
+
+
+_holds: "weakref.WeakValueDictionary[int, Hold]" = weakref.WeakValueDictionary()
 
 
 def held(leaf: "Tensor") -> Hold | None:
     """The hold on the leaf's array that all graphs share; None if the array was read-only without one."""
-    hold = None if leaf.hold is None else leaf.hold()
-    if hold is None or hold.array is not leaf.data:
-        if not leaf.data.flags.writeable:
-            return None
-        hold = Hold(leaf.data)
-        leaf.hold = weakref.ref(hold)
+    array = leaf.data
+    hold = _holds.get(id(array))  # by array, not by tensor: a detached tensor shares its array
+    if hold is None and array.flags.writeable:
+        _holds[id(array)] = hold = Hold(array)
     return hold
 
 

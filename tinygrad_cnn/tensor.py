@@ -6,7 +6,6 @@ it can be differentiated again. Where an input was broadcast, the graph sums its
 """
 
 import math
-import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Self, TypeGuard
 
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .arrays import FLOATS, Axis, cast, is_basic, new_array, normal_axes
-from .graph import GraphError, Hold, Node, backpropagate, caller, enable_grad, no_grad, refuse_anomaly, state
+from .graph import GraphError, Node, backpropagate, caller, enable_grad, no_grad, refuse_anomaly, state
 from .notebook import tensor_html
 
 Pullback = Callable[["Tensor", "Tensor"], "Tensor"]
@@ -38,21 +37,20 @@ class Tensor:
     Tensor([2., 4., 6.])
     """
 
-    __slots__ = ("__weakref__", "_data", "_requires_grad", "grad", "hold", "node", "version")
+    __slots__ = ("__weakref__", "_data", "_requires_grad", "grad", "node", "version")
     __array_ufunc__ = None  # so that `ndarray * Tensor` asks Tensor, instead of making an array of objects
 
     _data: NDArray[Any]
     _requires_grad: bool
     grad: "Tensor | None"
     node: Node | None
-    hold: "weakref.ref[Hold] | None"  # what makes a leaf's array read-only, while a graph remembers it
     version: int  # how often the data was replaced or edited through this tensor
 
     def __init__(
         self, data: "ArrayLike | Tensor", *, requires_grad: bool = False, dtype: DTypeLike | None = None
     ) -> None:
         self._data = new_array(data.data if isinstance(data, Tensor) else data, dtype)
-        self.grad, self.node, self.hold, self.version = None, None, None, 0
+        self.grad, self.node, self.version = None, None, 0
         self._requires_grad = False
         self.requires_grad = requires_grad
 
@@ -444,7 +442,7 @@ Operand = Tensor | float | int | NDArray[Any]
 def wrap(array: NDArray[Any]) -> Tensor:
     """The array as a tensor outside the graph, not copied."""
     t = Tensor.__new__(Tensor)
-    t._data, t._requires_grad, t.grad, t.node, t.hold, t.version = array, False, None, None, None, 0
+    t._data, t._requires_grad, t.grad, t.node, t.version = array, False, None, None, 0
     return t
 
 
@@ -660,6 +658,6 @@ def _plain_index(index: Any) -> Any:
 
 def _restored(kind: type[Tensor], data: NDArray[Any], requires_grad: bool) -> Tensor:
     t = kind.__new__(kind)
-    t._data, t.grad, t.node, t.hold, t.version = data, None, None, None, 0
+    t._data, t.grad, t.node, t.version = data, None, None, 0
     t._requires_grad = requires_grad
     return t
