@@ -22,7 +22,7 @@ _narrow_8, _narrow_4, _narrow_2, _narrow_1 = (product_tile(rows, NARROW_BYTES) f
 _dots = dot_tile(DOT_ROWS, DOT_COLUMNS)
 _TAPS_BYTES = 1 << 18  # a row's places are worked on in chunks, such that all their taps fit in the second cache
 _PANEL_BYTES = 20 << 10  # and all maps' gradients for a chunk of places in the first one
-_SHARES = 8  # channels' gradients are dealt out in so many shares
+_SHARE_TAPS = 60  # a share of the channels has at least so many taps, which makes up for copying the panel
 
 
 @compiled
@@ -154,6 +154,15 @@ def correlate(progress, x, layout, w, bias, y, groups, row_step, dilation):
 
 
 @compiled
+def share_count(channels, taps):
+    """Into how many shares the channels are dealt: by the shapes alone, so that the bits are the same on any machine."""
+    shares = 16
+    while shares > 4 and channels * taps < shares * _SHARE_TAPS:
+        shares //= 2
+    return min(shares, channels)
+
+
+@compiled
 def convolve_full(progress, g, w, x, layout, groups, row_step, dilation):
     """Images' gradient: the flat image x, from g (F, OH, OW N) and w (F, C / groups, KH, KW). A task: some channels."""
     filters, rows, length = g.shape
@@ -161,7 +170,7 @@ def convolve_full(progress, g, w, x, layout, groups, row_step, dilation):
     members, taps = filters // groups, kh * kw
     plane = layout[1] * layout[2] * layout[3] * layout[4]
     offsets = tap_offsets(channels, kh, kw, layout, dilation[0], dilation[1])
-    shares = min(channels, _SHARES)
+    shares = share_count(channels, taps)
     flat_g, flat_w = g.reshape(g.size), w.reshape(w.size)
     packed = np.empty((channels // shares + 1) * taps * members, w.dtype)
     chunk = min(max(_PANEL_BYTES // (members * WIDE_BYTES), 1), 8) * WIDE_BYTES // x.itemsize
