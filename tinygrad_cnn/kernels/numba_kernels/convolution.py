@@ -155,7 +155,7 @@ def correlate(progress, x, layout, w, bias, y, groups, row_step, dilation):
 
 @compiled
 def share_count(channels, taps):
-    """Into how many shares the channels are dealt: by the shapes alone, so that the bits are the same on any machine."""
+    """Into how many shares the channels are dealt: by the shapes alone, so that the bits are always the same."""
     shares = 16
     while shares > 4 and channels * taps < shares * _SHARE_TAPS:
         shares //= 2
