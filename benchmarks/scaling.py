@@ -156,7 +156,8 @@ def sentences(results: dict[str, Any]) -> list[str]:
         for way, curves in projected(found, latency, bandwidth).items():
             curve = quicker(curves)
             shown = ", ".join(f"{p}: {e:.2f}" for p, e in curve.items() if p > 1)
-            lines.append(f"  {WAYS[way].format(batch)} pay up to {pays_up_to(curve):,} ranks ({shown})")
+            limit = f"pay up to {pays_up_to(curve):,} ranks" if pays_up_to(curve) > 1 else "pay on one rank only"
+            lines.append(f"  {WAYS[way].format(batch)} {limit} ({shown})")
         lines += [f"  {line}" for line in measured_sentences(name, results["jobs"])]
     return lines
 
@@ -190,7 +191,8 @@ def draw(results: dict[str, Any], path: str) -> None:
             for p, values in rates.items():
                 axes.plot(p, statistics.median(values), "o", color=f"C{k}", markeredgecolor="black", zorder=3)
         axes.axhline(PAYS, color="grey", linewidth=0.8)
-        axes.set(xscale="log", xlabel="ranks", title=title.format(results["batch"]), ylim=(0, 1.1))
+        axes.set(xscale="log", xlabel="ranks", title=title.format(results["batch"]))
+        axes.set_ylim(bottom=0)
         axes.set_xticks(RANKS, [str(p) for p in RANKS])
         axes.minorticks_off()
         axes.grid(alpha=0.3)
@@ -198,7 +200,7 @@ def draw(results: dict[str, Any], path: str) -> None:
     for style, label in ((":", "ring"), ("--", "tree")):
         figure.axes[1].plot([], [], style, color="grey", label=f"{label} all-reduce")
     figure.axes[1].plot([], [], "o", color="white", markeredgecolor="black", label="measured here")
-    figure.axes[1].legend(fontsize=8)
+    figure.legend(*figure.axes[1].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     figure.suptitle(
         f"{results['machine']['cpu']}, 1 thread a rank; projected for {results['latency'] * 1e6:g} µs a message, "
         f"{results['bandwidth'] / 1e9:g} GB/s", fontsize=10,
