@@ -1,0 +1,48 @@
+"""Open a page to draw a digit on: the network's answer, its feature maps and its reasons, live, on this computer only.
+"""
+
+import argparse
+import threading
+import webbrowser
+
+from .. import kernels
+from ..kernels import threads
+from ._options import Subparsers, say
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """See the package."""
+    parser = subparsers.add_parser("demo", help="draw a digit and watch the network read it", description=__doc__)
+    parser.add_argument(
+        "--weights", metavar="FILE", help="a network for MNIST that you trained (default: one that comes along)"
+    )
+    parser.add_argument("--port", type=_port, default=8000, metavar="N", help="default: 8000; 0: any that is free")
+    parser.add_argument("--no-browser", action="store_true", help="only print the page's address")
+
+
+def run(args: argparse.Namespace) -> int:
+    """See the package."""
+    from .. import demo  # what it needs of SciPy would delay every other command
+
+    kernels.set_kernels("numpy")  # one image at a time: compiling, or a second thread, would cost more than it gains
+    threads.set_num_threads(1)
+    network = demo.load(args.weights or demo.shipped_weights())
+    with demo.bind(args.port) as listening:
+        server = demo.make_server(network, listening)
+        address = f"http://{demo.HOST}:{server.port}/"
+        print(address, flush=True)
+        say("stop with Ctrl-C")
+        if not args.no_browser:  # in a thread: some browsers keep their caller waiting
+            threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
+        server.serve_forever()  # until Ctrl-C
+    return 0
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 65_536:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 65535, got {text}")
+    return value
+
+
+_port.__name__ = "int"  # argparse's "invalid int value"

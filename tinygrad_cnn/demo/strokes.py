@@ -1,0 +1,62 @@
+"""The strokes of a pen as an image of the size, place and thickness that MNIST's digits have."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+SIDE = 28  # pixels of an image
+BOX = 20  # pixels of the box that holds the ink
+CENTRE = 14.5  # where the ink's centre of mass goes, from the image's edge; in MNIST it lies at pixel 14.0 on average
+PEN = 2.5  # pixels: the usual thickness of MNIST's strokes
+DOT = 0.02  # drawings smaller than this share of the page are a dot
+_FINE = 8  # steps a pixel, for smooth edges
+
+
+def normalized(strokes: Sequence[NDArray[np.float64]]) -> NDArray[np.uint8]:
+    """The image (28, 28) of a drawing, white ink (255) on black (0).
+
+    The drawing is scaled until its longer side, ink included, takes 20 pixels, drawn with a round pen and smooth
+    edges, and moved until its centre of mass is the image's: what MNIST did with its scans. So the drawing's place
+    and size make no difference; the pen keeps its thickness.
+
+    Args:
+        strokes: each (points, 2): x to the right and y downwards, as shares of the page's side.
+
+    Source: Y. LeCun et al., Gradient-based learning applied to document recognition, 1998, section III A.
+
+    >>> import numpy as np
+    >>> seven = np.array([[0.1, 0.1], [0.3, 0.1], [0.2, 0.4]])
+    >>> bool((normalized([seven]) == normalized([seven / 2 + 0.5])).all())
+    True
+    """
+    if not strokes:
+        return np.zeros((SIDE, SIDE), np.uint8)
+    points = np.concatenate(strokes)
+    low, high = points.min(axis=0), points.max(axis=0)
+    size = float((high - low).max())
+    scale = (BOX - PEN) / size if size > DOT else 0.0
+    line = np.zeros((SIDE * _FINE, SIDE * _FINE), bool)
+    for stroke in strokes:
+        columns, rows = ((_walked((stroke - (low + high) / 2) * scale) + SIDE / 2) * _FINE).astype(int).T
+        line[rows, columns] = True
+    ink = _centred(ndimage.distance_transform_edt(~line) <= PEN / 2 * _FINE)
+    grey: NDArray[np.float64] = ink.reshape(SIDE, _FINE, SIDE, _FINE).mean(axis=(1, 3))
+    return np.rint(255 * grey).astype(np.uint8)
+
+
+def _walked(stroke: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points along a stroke, so close that no fine pixel is skipped."""
+    lengths = np.hypot(*np.diff(stroke, axis=0).T)
+    way = np.concatenate([[0.0], np.cumsum(lengths)])
+    stops = np.linspace(0.0, way[-1], int(way[-1] * _FINE) + 2)
+    return np.stack([np.interp(stops, way, axis) for axis in stroke.T], axis=1)
+
+
+def _centred(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The ink moved so that its centre of mass is the image's, but never over the edge."""
+    margin = (SIDE - BOX) // 2 * _FINE
+    moves = [round(CENTRE * _FINE - 0.5 - c) for c in ndimage.center_of_mass(ink)]
+    down, right = (int(np.clip(m, -margin, margin)) for m in moves)
+    return np.roll(ink, (down, right), axis=(0, 1))
