@@ -71,7 +71,7 @@ def _bar(epochs: int, out: TextIO) -> Iterator[Show]:
     rich = require("rich.progress", "cli")
     columns = (
         rich.TextColumn("{task.description}"), rich.BarColumn(None), rich.TaskProgressColumn(),
-        rich.TextColumn("{task.fields[figures]}"), rich.TimeRemainingColumn(compact=True),
+        rich.TextColumn("{task.fields[figures]}"), rich.TimeRemainingColumn(compact=True), rich.TextColumn("left"),
     )  # fmt: skip
     images, start = 0, time.perf_counter()
     with rich.Progress(*columns, console=console, transient=True) as progress:
@@ -82,10 +82,13 @@ def _bar(epochs: int, out: TextIO) -> Iterator[Show]:
             if isinstance(record, EpochRecord):
                 progress.console.print(f"epoch {record.epoch}/{epochs}: {_figures(record)}", highlight=False)
                 return
+            done, total = (record.epoch - 1) * record.batches + record.batch, epochs * record.batches
+            if not images:  # a resumed run does not start at 0: what was done before shall not count as speed
+                progress.reset(task, total=total, completed=done - 1)
             images += record.images
             rate = images / max(time.perf_counter() - start, 1e-9)
             progress.update(
-                task, total=epochs * record.batches, completed=(record.epoch - 1) * record.batches + record.batch,
+                task, completed=done,
                 description=f"epoch {record.epoch}/{epochs}", figures=f"{_figures(record)}, {rate:,.0f} images/s",
             )  # fmt: skip
 
