@@ -19,7 +19,6 @@ from tinygrad_cnn.kernels.geometry import Window
 from tinygrad_cnn.ops import activation, pooling
 from tinygrad_cnn.tensor import put
 
-
 KERNEL_SETS = ["numpy", "scipy"] + ["numba"] * (importlib.util.find_spec("numba") is not None)
 
 
@@ -516,7 +515,7 @@ def pooled(x, window, best):
     """The loop over places; pixels outside the map are left out of a maximum and 0 in a mean."""
     taps, rows = np.ones_like(x), {}
     inside = [pixels for *_, pixels in windows(taps, *window)]
-    for (p, q, _, pixels), here in zip(windows(x, *window), inside, strict=True):
+    for (p, _, _, pixels), here in zip(windows(x, *window), inside, strict=True):
         rows.setdefault(p, []).append(best(pixels, here))
     return np.moveaxis(np.array([[rows[p][q] for q in range(len(rows[0]))] for p in range(len(rows))]), (0, 1), (2, 3))
 
