@@ -22,6 +22,7 @@ _narrow_8, _narrow_4, _narrow_2, _narrow_1 = (product_tile(rows, NARROW_BYTES) f
 _dots = dot_tile(DOT_ROWS, DOT_COLUMNS)
 _TAPS_BYTES = 1 << 18  # a row's places are worked on in chunks, such that all their taps fit in the second cache
 _PANEL_BYTES = 20 << 10  # and all maps' gradients for a chunk of places in the first one
+_ENOUGH_TASKS = 16  # for several threads to finish at about the same time
 _SHARE_TAPS = 60  # a share of the channels has at least so many taps, which makes up for copying the panel
 
 
@@ -211,11 +212,13 @@ def correlate_weight(progress, x, layout, g, dw, groups, row_step, dilation):
     taps = padded(tap_offsets(channels, kh, kw, layout, dilation[0], dilation[1]), tap_blocks * DOT_COLUMNS)
     flat_g, flat_dw = g.reshape(g.size), dw.reshape(dw.size)
     dots = np.empty(DOT_ROWS * DOT_COLUMNS, x.dtype)
+    parts = 1 if tap_blocks >= _ENOUGH_TASKS else map_blocks  # few taps: a task has some of the maps only
+    tasks = groups * tap_blocks * parts
     task = take(progress)
-    while task < groups * tap_blocks:
-        group, k = task // tap_blocks, task % tap_blocks * DOT_COLUMNS
+    while task < tasks:
+        group, k, part = task // (tap_blocks * parts), task // parts % tap_blocks * DOT_COLUMNS, task % parts
         image = group * channels * layout[1] * layout[2] * layout[3] * layout[4]
-        for block in range(map_blocks):
+        for block in range(map_blocks * part // parts, map_blocks * (part + 1) // parts):
             f = block * DOT_ROWS
             _dots(dots, flat_g, group * members * rows * length, length, maps, f, x, image, row_step, taps, k,
                   rows, length)  # fmt: skip
@@ -224,7 +227,7 @@ def correlate_weight(progress, x, layout, g, dw, groups, row_step, dilation):
                     flat_dw[(group * members + f + r) * depth + k + j] = dots[r * DOT_COLUMNS + j]
         finish(progress)
         task = take(progress)
-    return groups * tap_blocks
+    return tasks
 
 
 @compiled
