@@ -190,7 +190,20 @@ def test_resuming_with_other_settings_is_refused(tmp_path, capsys):
     called(capsys, *SHORT, "--checkpoint", tmp_path / "run.npz")
     err = complaint(capsys, "train", "--checkpoint", tmp_path / "run.npz", "--resume", "--epochs", 3, "--seed", 1)
     assert "--epochs was 2, not 3; --seed was 0, not 1" in err
-    assert "--resume needs the file" in complaint(capsys, "train", "--resume")
+    assert "--resume goes on in one file" in complaint(capsys, "train", "--resume")
+    assert "--resume goes on in one file" in complaint(capsys, "train", "--resume", "a.npz", "--checkpoint", "b.npz")
+
+
+def test_an_unfinished_run_is_not_written_over(tmp_path, capsys, trained, monkeypatch):
+    flags = [*SHORT, "--checkpoint", tmp_path / "run.npz", "--progress", "none"]
+    with monkeypatch.context() as patch:
+        patch.setattr(cli.train, "Interrupt", lambda: nullcontext(AfterFiveSteps()))
+        called(capsys, *flags)
+    assert "holds a run that was interrupted after step 5; add --resume" in complaint(capsys, *flags)
+    assert called(capsys, *flags, "--resume")[0] == 0
+    assert called(capsys, *flags)[0] == 0, "a finished one may be"
+    assert "holds weights, not a run" in complaint(capsys, "train", "--checkpoint", trained)
+    assert "is not a weights file or checkpoint" in complaint(capsys, "train", "--checkpoint", __file__)
 
 
 # evaluate, predict, summary -------------------------------------------------------------------------------------------
@@ -356,6 +369,11 @@ def test_weights_for_other_images_are_refused(trained, tmp_path, capsys):
     assert "model of class Sequential" in complaint(capsys, "predict", tmp_path / "own.npz", "a.npy")
 
 
+def test_a_data_set_that_only_the_file_knows_is_refused(tmp_path, capsys):
+    checkpoint.save(models.build("digits", (1, 8, 8)), tmp_path / "w.npz", about={"dataset": "birds"})
+    assert "there is no data set 'birds'" in complaint(capsys, "evaluate", tmp_path / "w.npz")
+
+
 def test_help_is_printed_for_every_command(capsys):
     status, out, _ = called(capsys, "--help")
     assert status == 0
@@ -373,6 +391,16 @@ def test_a_reader_that_leaves_is_no_error():
     assert process.wait(60) == 0
     assert process.stderr.read() == ""
     process.stderr.close()
+
+
+def test_training_goes_on_when_nobody_reads_its_progress(tmp_path):
+    process = started(*SHORT, "--progress", "json", "--save", tmp_path / "w.npz")
+    process.stderr.readline()
+    process.stderr.close()
+    assert process.wait(60) == 0
+    assert process.stdout.read().startswith("test accuracy")
+    process.stdout.close()
+    assert checkpoint.about(tmp_path / "w.npz")["epochs"] == 2
 
 
 def test_without_a_standard_output_it_works(tmp_path):

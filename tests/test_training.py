@@ -367,7 +367,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_the_update():
 def test_a_last_update_that_leaves_no_number_is_not_saved(tmp_path):
     model = dense()
     run = run_of(model, lambda p: SGD(p, 1e39), epochs=1, batch_size=50, checkpoint=tmp_path / "run.npz")
-    with pytest.raises(DivergenceError, match=r"step 1: the update left 1.weight not finite"):
+    with pytest.raises(DivergenceError, match=r"step 1: the update left 1\.weight, .*4\.bias not finite"):
         list(run)
     assert not (tmp_path / "run.npz").exists()
 

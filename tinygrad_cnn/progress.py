@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from typing import TextIO
@@ -36,10 +36,16 @@ def meter(style: str, epochs: int, stream: TextIO | None = None) -> Iterator[Sho
         style = "bar" if on_terminal else "plain"
     if style == "bar":
         with _bar(epochs, out) as show:
-            yield show
+            yield partial(_if_read, show)
     else:
         shows: dict[str, Show] = {"plain": _Lines(epochs, out), "json": partial(_json, out), "none": lambda r: None}
-        yield shows[style]
+        yield partial(_if_read, shows[style])
+
+
+def _if_read(show: Show, record: Record) -> None:
+    """Show a record. That the reader has left is no reason to stop training."""
+    with suppress(BrokenPipeError):
+        show(record)
 
 
 class _Lines:

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from .checkpoint import described, load_weights
 from .data import Augmentation, Dataset, batches
 from .distributed import ALONE, Share, World, all_reduce_gradients, broadcast_state, whole_masks, world
+from .divergence import DivergenceError, first_anomaly, lost_weights, not_finite
 from .evaluation import Evaluation, evaluate
 from .files import Arrays, CheckpointError, PathLike, read_archive, write_archive
-from .graph import AnomalyError, detect_anomaly
 from .models import Cost
 from .nn import Module
 from .ops import checks, cross_entropy
@@ -30,9 +30,7 @@ from .records import EpochRecord, Record, StepRecord
 from .resuming import Generators, generators, join, pack, restore_generators, unpack
 from .tensor import wrap
 
-
-class DivergenceError(ValueError):
-    """A cost, a gradient or a weight became infinite or NaN. The last checkpoint is from before."""
+__all__ = ["DivergenceError", "Run", "Settings", "fit"]
 
 
 def fit(
@@ -220,7 +218,7 @@ class Run:
         share = self.team.share(whole)
         with np.errstate(all="ignore"):  # what is not finite is found below, and named
             loss, right = self._gradients(images, labels, share)
-            if fault := self._not_finite(loss):
+            if fault := not_finite(self.model, loss):
                 raise self._divergence(fault, images, labels, share, chance)
             self._update()
         self.step += 1
@@ -289,31 +287,18 @@ class Run:
 
     # When numbers are no longer finite --------------------------------------------------------------------------------
 
-    def _not_finite(self, loss: float) -> str | None:
-        """What is not finite, if anything: the cost, or the first such gradient."""
-        if not math.isfinite(loss):
-            return f"the cost is {loss}"
-        for name, p in self.model.named_parameters():
-            if p.grad is not None and not math.isfinite(float(p.grad.data.sum())):
-                return f"the gradient of {name} is not finite"
-        return None
-
     def _divergence(
         self, fault: str, images: NDArray[np.float32], labels: NDArray[np.int64], share: Share, chance: Generators
     ) -> DivergenceError:
         """The error to raise: the step is run again, watched, to find the op that made the first NaN or infinity."""
-        found = None
-        bad = [name for name, p in self.model.named_parameters() if not np.isfinite(p.data).all()]
+        lost = lost_weights(self.model)
         restore_generators(self.model, chance)
         self.optimizer.zero_grad()  # they are not finite on any rank, and backward would add to them
-        try:
-            with detect_anomaly(), whole_masks(self.model, share):
-                self.cost(self.model(wrap(images)), labels).backward()
-        except AnomalyError as error:
-            found = str(error)
+        with whole_masks(self.model, share):
+            found = first_anomaly(lambda: self.cost(self.model(wrap(images)), labels))
         origin = next(filter(None, self.team.gathered(found)), "no single op made it")
-        if bad:
-            origin = f"the update of step {self.step} left {', '.join(bad)} not finite; {origin}"
+        if lost:
+            origin = f"the update of step {self.step} left {', '.join(lost)} not finite; {origin}"
         return DivergenceError(f"fit: step {self.step + 1}: {fault}: {origin}")
 
     # Checkpoints ------------------------------------------------------------------------------------------------------
@@ -329,9 +314,8 @@ class Run:
         """
         if self.path is None:
             return
-        for name, p in self.model.named_parameters():
-            if not np.isfinite(p.data).all():
-                raise DivergenceError(f"fit: step {self.step}: the update left {name} not finite")
+        if lost := lost_weights(self.model):
+            raise DivergenceError(f"fit: step {self.step}: the update left {', '.join(lost)} not finite")
         if self.team.rank == 0:
             arrays, state = pack(self)
             about = {"model": described(self.model), "run": state, "about": self._about}

@@ -35,6 +35,8 @@ def load_data(dataset: str, data_dir: str | None) -> tuple[data.Dataset, data.Da
         if data_dir is not None:
             raise ValueError("--data-dir goes with --dataset mnist or fashion-mnist; the digits come with the program")
         return data.digits()
+    if dataset not in DATASETS:  # a file may name any
+        raise ValueError(f"there is no data set {dataset!r}; choose --dataset {', '.join(DATASETS)}")
     return data.mnist(data_dir) if dataset == "mnist" else data.fashion_mnist(data_dir)
 
 

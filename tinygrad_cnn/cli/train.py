@@ -17,6 +17,7 @@ from .. import checkpoint, models
 from ..data import Dataset, expand_shifted
 from ..distributed import ALONE, World, world
 from ..evaluation import Evaluation, evaluate
+from ..files import read_archive
 from ..kernels import get_kernels
 from ..kernels.threads import get_num_threads
 from ..models import OPTIMIZERS, RECIPES, Network
@@ -51,7 +52,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--patience", type=positive(int), metavar="N", help="stop after N epochs without a new best")
     parser.add_argument("--seed", type=seed, metavar="N", help="of first weights, order and chance (default: 0)")
     add_compute_flags(parser)
-    parser.add_argument("--save", metavar="FILE", help="write the weights here, as .npz")
+    parser.add_argument("--save", metavar="FILE", help="write the weights here: .npz, or .safetensors (extra)")
     parser.add_argument("--checkpoint", metavar="FILE", help="save the run here every minute, and when interrupted")
     parser.add_argument(
         "--resume", nargs="?", const=True, metavar="FILE", help="go on with a checkpoint; its settings stay"
@@ -132,13 +133,13 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
     given = {k: getattr(args, k) for k in ("dataset", "data_dir", "model", "epochs", "batch_size", "lr", "optimizer",
                                            "validation", "patience", "seed", "kernels")}  # fmt: skip
     if args.resume is not None:
-        args.checkpoint = args.checkpoint or (args.resume if args.resume is not True else None)
-        if args.checkpoint is None:
-            raise ValueError("--resume needs the file to go on from: --checkpoint FILE --resume, or --resume FILE")
-        source = args.checkpoint if args.resume is True else args.resume
-        if Path(source).exists():
-            return _resumed(given, checkpoint.about(source))
-        say(f"{source} is not there yet: starting from the beginning")
+        named = {path for path in (args.checkpoint, args.resume) if path not in (None, True)}
+        if len(named) != 1:
+            raise ValueError("--resume goes on in one file: --checkpoint FILE --resume, or --resume FILE")
+        args.checkpoint = named.pop()
+        if Path(args.checkpoint).exists():
+            return _resumed(given, checkpoint.about(args.checkpoint))
+        say(f"{args.checkpoint} is not there yet: starting from the beginning")
     dataset = given["dataset"] or "digits"
     name = given["model"] or _DEFAULT_MODEL.get(dataset, "fast")
     recipe = RECIPES[name]
@@ -146,7 +147,7 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
         given["data_dir"] = os.path.abspath(given["data_dir"])
     defaults = {
         "dataset": dataset, "model": name, "epochs": recipe.epochs, "batch_size": recipe.batch_size, "lr": recipe.lr,
-        "optimizer": recipe.optimizer, "validation": recipe.validation, "seed": 0, "kernels": "auto",
+        "optimizer": recipe.optimizer, "validation": recipe.validation, "seed": 0, "kernels": get_kernels(),
     }  # fmt: skip
     return {k: defaults.get(k) if v is None else v for k, v in given.items()}
 
@@ -170,8 +171,13 @@ def _refuse_bad_targets(args: argparse.Namespace) -> None:
             raise ValueError(f"{flag} {path}: there is no folder {Path(path).absolute().parent}")
         if path is not None and Path(path).is_dir():
             raise ValueError(f"{flag} {path}: is a folder")
-    if args.save is not None and not args.save.endswith(".npz"):
-        raise ValueError(f"--save {args.save}: the name must end in .npz")
+    if args.save is not None and not args.save.endswith((".npz", ".safetensors")):
+        raise ValueError(f"--save {args.save}: the name must end in .npz or .safetensors")
+    if args.checkpoint is not None and args.resume is None and Path(args.checkpoint).exists():
+        state = read_archive(args.checkpoint)[1].get("run")
+        if not state or not state["finished"]:
+            what = "weights, not a run" if not state else f"a run that was interrupted after step {state['step']}"
+            raise ValueError(f"--checkpoint {args.checkpoint}: holds {what}; add --resume, or name another file")
 
 
 def _prepared(options: dict[str, Any], train: Dataset, args: argparse.Namespace) -> tuple[Run, Network]:
