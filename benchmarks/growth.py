@@ -159,6 +159,7 @@ def save_figure(results: dict[str, Any], path: str) -> None:
                 y = np.array([p[effect] for p in found["points"]], float) * scale
                 (line,) = panel.loglog(x, y, "o-", label=f"{found['kernels']}: power {found[slope]:.2f}")
                 panel.loglog(x, y[-1] * x / x[-1], "--", color=line.get_color(), linewidth=0.8)
+            panel.xaxis.set_minor_formatter("")
             panel.set_xlabel(cause.replace("_", "-"))
             panel.set_ylabel(f"{effect}, {unit}" if effect == "memory" else f"step, {unit}")
             panel.legend(fontsize=8)

@@ -1,8 +1,13 @@
 """Contenders measured in turn: A B C A B C ..., each in a process of its own.
 
 Why processes: two thread pools in one process fight. After its work a pool's threads go on spinning for a while, ready
-for more, and take the CPUs from the next contender's threads. Here only one process is active at a time; it says that
-it is done when all of its threads sleep, and no library has to be told to sleep sooner than it would for its users.
+for more, and take the CPUs from the next contender's threads. Our own step, alternating with
+PyTorch's in one process, took twice as long as in processes, and in turns of eight still a fifth longer with a wider
+spread. Here only one process is active at a time; it says that it is done when all of its threads sleep, and no library
+has to be told to sleep sooner than it would for its users.
+
+On a machine that is busy with other things nothing here helps: threads that wait for each other by spinning suffer far
+more than others. Trust a table only when the load that it was made under was low (`machine` records it).
 """
 
 import math

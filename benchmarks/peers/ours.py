@@ -10,14 +10,13 @@ import numpy as np
 import workloads as w
 
 import tinygrad_cnn as tg
-from tinygrad_cnn.kernels.threads import set_num_threads
 
 from . import Program
 
 
 def build(workload: w.Workload, given: w.Inputs, variant: str, threads: int) -> Program:
     tg.set_kernels(variant)
-    set_num_threads(threads)
+    tg.set_num_threads(threads)
     net = tg.nn.Sequential(*(layer(k) for k in workload.layers))
     net.load_state_dict(given.parameters, strict=False)  # batch norm's running statistics keep their defaults
     if workload.kind == "step":
