@@ -172,6 +172,7 @@ def refusals(tmp_path_factory):
         ("checkpoint", "is not a weights file or checkpoint, or is damaged"),
         ("validation", "evaluate: the data set is empty"),
         ("divergence", "fit: step 1: the cost is nan: multiply made inf"),
+        ("lost weights", "fit: step 2: the cost is nan: the update of step 1 left 0.weight, "),
     ],
 )
 def test_every_rank_says_what_is_wrong(wrong, message, refusals):
@@ -346,6 +347,7 @@ def refuse(path):
     note("checkpoint", checkpoint=path.with_name("junk.npz"), resume=True)
     note("validation", validation=small()[:0])
     note("divergence", cost=diverging_on_rank_1)
+    note("lost weights", lr=1e39, checkpoint=path.with_name("lost.npz"), save_every=(0, 1e9)[rank])
     np.__version__ = np.__version__ if rank == 0 else "1.0"
     note("numpy")
     if rank == 0:

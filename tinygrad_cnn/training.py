@@ -331,5 +331,6 @@ class Run:
             raise CheckpointError(f"{self.path}: {error}") from error
 
     def _save_if_due(self) -> None:
-        if self.path is not None and time.perf_counter() - self._saved >= self._save_every:
+        due = self.path is not None and time.perf_counter() - self._saved >= self._save_every
+        if due and not lost_weights(self.model):  # else the next step says so, on all ranks, whose clocks differ
             self.save()
