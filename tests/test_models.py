@@ -92,7 +92,7 @@ def test_a_recipes_optimizer_can_be_overridden():
     fast = RECIPES["fast"]
     network = random("fast")
     adam = fast.make_optimizer(network)
-    assert (type(adam).__name__, adam.lr, adam.betas) == ("Adam", 0.01, (0.7, 0.9))
+    assert (type(adam).__name__, adam.lr, adam.betas) == ("Adam", fast.lr, (0.7, 0.9))
     assert fast.make_optimizer(network, lr=0.5).lr == 0.5
     sgd = fast.make_optimizer(network, "sgd", 0.1)
     assert (type(sgd).__name__, sgd.lr) == ("SGD", 0.1)

@@ -56,9 +56,9 @@ def _digits(net: Draft) -> None:
 
 
 def _best(net: Draft) -> None:
-    for maps, size in ((32, 5), (64, 3)):
-        net.conv(maps, size, bias=False).norm().relu().conv(maps, 3, padding=1, bias=False).pool(2).norm().relu()
-    net.conv(128, 3, bias=False).norm().relu().flatten().dropout(0.4).linear(128).relu().dropout(0.4).scores()
+    net.conv(32, 5, bias=False).pool(2).norm().relu().conv(64, 3, bias=False).norm().relu()
+    net.conv(64, 3, padding=1, bias=False).pool(2).norm().relu().conv(128, 3, bias=False).norm().relu()
+    net.flatten().dropout(0.4).linear(128).relu().dropout(0.4).scores()
 
 
 def _tiny(net: Draft) -> None:
@@ -134,11 +134,11 @@ RECIPES: dict[str, Recipe] = {
     ),
     "fast": Recipe(
         draw=_fast, source="one epoch of one cycle (L. Smith and N. Topin, Super-Convergence, 2018)",
-        epochs=1, batch_size=256, optimizer="adam", lr=0.01, options={"betas": (0.7, 0.9)}, schedule=one_cycle,
+        epochs=1, batch_size=128, optimizer="adam", lr=0.007, options={"betas": (0.7, 0.9)}, schedule=one_cycle,
     ),
     "best": Recipe(
         draw=_best, source="small stacked filters (VGG, 2015), batch norm, dropout, affine changes, EMA",
-        epochs=20, batch_size=128, optimizer="adam", lr=0.003, schedule=one_cycle, ema=0.998,
+        epochs=25, batch_size=128, optimizer="adam", lr=0.003, schedule=one_cycle, ema=0.998,
         augment=affine(max_pixels=2, max_degrees=10, max_fraction=0.1, max_shear=0.1),
     ),
     "tiny": Recipe(
