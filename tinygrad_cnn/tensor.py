@@ -594,9 +594,11 @@ def _operand(name: str, x: Operand, like: Tensor) -> Tensor:
     if not isinstance(x, int | float):
         x = as_tensor(name, x).item()  # refuses what is not a real number
     try:
-        return wrap(np.asarray(x, dtype=like.dtype if like.dtype in FLOATS else as_float(like).dtype))
+        array = np.asarray(x, dtype=like.dtype if like.dtype in FLOATS else as_float(like).dtype)
     except OverflowError:
         raise ValueError(f"{name}: the integer is too large for a tensor") from None
+    array.setflags(write=False)  # nobody else has it, so no graph need hold it
+    return wrap(array)
 
 
 def same_float(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
