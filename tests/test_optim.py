@@ -218,7 +218,8 @@ def test_an_optimizer_goes_on_from_its_state(make):
     "state",
     [{}, 3, None, {"lr": 0.1, "steps": 1, "state": []}, {"lr": 0.1, "steps": 1, "state": [{"m": np.ones(3)}]},
      {"lr": -1, "steps": 1, "state": [{}]}, {"lr": 0.1, "steps": "x", "state": [{}]},
-     {"lr": 0.1, "steps": 1, "state": 3}, {"lr": 0.1, "steps": 1, "state": [3]}, {"lr": 0.1, "steps": 1, "state": [{"m": "a"}]}],
+     {"lr": 0.1, "steps": 1, "state": 3}, {"lr": 0.1, "steps": 1, "state": [3]},
+     {"lr": 0.1, "steps": 1, "state": [{"m": "a"}]}],
     ids=str,
 )  # fmt: skip
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(state):

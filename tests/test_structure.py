@@ -1,0 +1,162 @@
+"""The house: data flows one way, importing is light, the core is small, and what is public says what it does."""
+
+import ast
+import inspect
+import pathlib
+import subprocess
+import sys
+from graphlib import CycleError, TopologicalSorter
+
+import pytest
+
+import tinygrad_cnn as tg
+
+PACKAGE = pathlib.Path(tg.__file__).parent
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+# Each rung may import from the rungs above it in this list; whatever is not named stands below them all.
+LADDER = [
+    {"extras"},
+    {"kernels", "arrays", "notebook"},
+    {"graph"},
+    {"tensor"},
+    {"ops"},
+    {"gradcheck", "nn", "optim", "data"},
+    {"article", "models"},
+]
+RUNG = {room: k for k, rooms in enumerate(LADDER) for room in rooms}
+
+
+def name_of(path):
+    parts = ("tinygrad_cnn", *path.relative_to(PACKAGE).with_suffix("").parts)
+    return parts[:-1] if parts[-1] == "__init__" else parts
+
+
+MODULES = {name_of(path): path for path in SOURCES}
+
+
+def imports(tree, path):
+    """The package's own modules that are imported where the tree runs, not only for types."""
+    found = set()
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        found |= imports(node, path)
+        if isinstance(node, ast.Import):
+            found |= {tuple(a.name.split(".")) for a in node.names if a.name.split(".")[0] == "tinygrad_cnn"}
+        elif isinstance(node, ast.ImportFrom):
+            here = name_of(path) if path.name == "__init__.py" else name_of(path)[:-1]
+            base = here[: len(here) - node.level + 1] if node.level else ()
+            base += tuple(node.module.split(".")) if node.module else ()
+            if base[:1] == ("tinygrad_cnn",):
+                named = {(*base, a.name) for a in node.names}
+                found |= {n if n in MODULES else base for n in named}
+    return found
+
+
+def room(module):
+    return module[1] if len(module) > 1 else ""
+
+
+TREES = {path: ast.parse(path.read_text("utf-8")) for path in SOURCES}
+EDGES = {name: imports(TREES[path], path) for name, path in MODULES.items()}
+
+
+def test_imports_go_down_the_ladder_only():
+    wrong = [
+        f"{'.'.join(name)} imports {'.'.join(other)}"
+        for name, others in EDGES.items()
+        for other in others
+        if room(name) in RUNG and room(name) != room(other) and RUNG.get(room(other), 99) >= RUNG[room(name)]
+    ]
+    assert not wrong
+
+
+def test_no_module_imports_itself_by_a_detour():
+    try:
+        TopologicalSorter({n: others - {n, n[:-1]} for n, others in EDGES.items()}).prepare()
+    except CycleError as cycle:
+        pytest.fail(" -> ".join(".".join(m) for m in cycle.args[1]))
+
+
+def test_kernels_know_no_tensor():
+    for name, others in EDGES.items():
+        if room(name) == "kernels":
+            assert {room(o) for o in others} <= {"kernels", "extras"}, name
+
+
+def test_no_own_module_is_imported_inside_a_function():
+    """But by the commands, each of which loads what it needs when it runs."""
+    wrong = []
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and imports(node, path):
+                wrong.append(f"{path.relative_to(PACKAGE)}: {node.name}")
+    assert [w for w in wrong if not w.startswith("cli")] == []
+
+
+def test_the_core_is_small_and_no_file_is_large():
+    core = [PACKAGE / "tensor.py", *(PACKAGE / "ops").glob("*.py")]
+    assert sum(map(lines_of_code, core)) <= 1000
+    assert {p.name for p in SOURCES if lines_of_code(p) > 300} <= {"tensor.py"}
+
+
+def lines_of_code(path):
+    """Lines that hold code: no blank ones, comments or docstrings."""
+    tree, text = TREES[path], path.read_text("utf-8").splitlines()
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    spans = [n.body[0] for n in ast.walk(tree) if isinstance(n, documented) and ast.get_docstring(n) is not None]
+    doc = {i for n in spans for i in range(n.lineno, n.end_lineno + 1)}
+    return sum(1 for i, line in enumerate(text, 1) if i not in doc and line.strip() and line.strip()[0] != "#")
+
+
+def run(code, *flags):
+    return subprocess.run(
+        [sys.executable, *flags, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    ).stdout.split()
+
+
+def test_importing_the_package_loads_nothing_heavier_than_numpy():
+    loaded = run("import sys, tinygrad_cnn; print(*{m.split('.')[0] for m in sys.modules})")
+    heavy = {"scipy", "numba", "matplotlib", "rich", "torch", "onnx", "flask", "safetensors", "sklearn", "pooch",
+             "threadpoolctl", "mpi4py", "llvmlite", "PIL", "graphviz"}  # fmt: skip
+    assert heavy.isdisjoint(loaded)
+
+
+def test_importing_the_package_takes_less_than_as_long_again_as_numpy():
+    code = (
+        "import time; a = time.perf_counter(); import numpy; b = time.perf_counter(); import tinygrad_cnn; "
+        "c = time.perf_counter(); print((c - b) / (b - a))"
+    )
+    assert min(float(run(code)[0]) for _ in range(5)) < 1
+
+
+def test_importing_has_no_side_effects():
+    code = """
+import os, sys, threading, warnings, numpy, random
+def surroundings():
+    chance = random.getstate(), numpy.random.get_state()[1].tolist()
+    return dict(os.environ), threading.active_count(), list(warnings.filters), numpy.geterr(), sys.path[:], chance
+before = surroundings()
+import tinygrad_cnn
+print(before == surroundings())
+"""
+    assert run(code) == ["True"]
+
+
+def test_every_public_name_says_what_it_does():
+    public = [getattr(tg, name) for name in tg.__all__]
+    for module in (tg.nn, tg.optim, tg.article):
+        public += [v for n, v in vars(module).items() if inspect.isclass(v) and v.__module__.startswith("tinygrad_cnn")]
+    for item in public:
+        assert item.__doc__, item
+        for name, member in vars(item).items() if inspect.isclass(item) else ():
+            if inspect.isfunction(member) and not name.startswith("_"):
+                assert member.__doc__, f"{item.__name__}.{name}"
+
+
+def test_what_is_exported_is_what_is_listed():
+    assert sorted(tg.__all__) == tg.__all__ and len(set(tg.__all__)) == len(tg.__all__)
+    assert all(getattr(tg, name) is getattr(tg, name) for name in tg.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        tg.nonsense  # noqa: B018
