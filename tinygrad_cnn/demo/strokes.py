@@ -39,7 +39,8 @@ def normalized(strokes: Sequence[NDArray[np.float64]]) -> NDArray[np.uint8]:
     scale = (BOX - PEN) / size if size > DOT else 0.0
     line = np.zeros((SIDE * _FINE, SIDE * _FINE), bool)
     for stroke in strokes:
-        columns, rows = ((_walked((stroke - (low + high) / 2) * scale) + SIDE / 2) * _FINE).astype(int).T
+        places = (_walked((stroke - (low + high) / 2) * scale) + SIDE / 2) * _FINE
+        columns, rows = np.rint(places).astype(int).T
         line[rows, columns] = True
     ink = _centred(ndimage.distance_transform_edt(~line) <= PEN / 2 * _FINE)
     grey: NDArray[np.float64] = ink.reshape(SIDE, _FINE, SIDE, _FINE).mean(axis=(1, 3))

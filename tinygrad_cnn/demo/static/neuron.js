@@ -112,7 +112,10 @@ export function choosable(canvas, layer, toPlace) {
     if (found) moveTo({ layer: layer(), ...toPlace(found) });
   };
   canvas.addEventListener("pointerdown", point);
-  canvas.addEventListener("pointermove", (event) => { if (event.pointerType !== "touch") point(event); });
+  canvas.addEventListener("pointermove", (event) => {
+    const moved = event.movementX || event.movementY;  // else the page moved under a pointer at rest
+    if (moved && event.pointerType !== "touch") point(event);
+  });
   canvas.addEventListener("keydown", (event) => {
     const arrow = arrows[event.key];
     if (!arrow || !state.seen) return;
