@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 from typing import cast
 
+from . import threads
 from .interface import KernelSet
 
 _MODULES = {"numpy": "numpy_kernels", "scipy": "scipy_kernels", "numba": "numba_kernels"}
@@ -44,6 +45,7 @@ def current() -> KernelSet:
     global _loaded
     if _loaded is None:
         _loaded = cast(KernelSet, importlib.import_module(f".{_MODULES[get_kernels()]}", __name__))
+        threads.share(get_kernels())
     return _loaded
 
 
