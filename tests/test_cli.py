@@ -316,7 +316,8 @@ def test_summary_of_a_name_and_of_a_file(trained, capsys):
     assert status == 0
     lines = out.splitlines()
     assert lines[0] == "nielsen: images 1x28x28 (C x H x W), 10 classes"
-    assert re.search(r"Conv2d\(1, 20, .*  20x24x24 +520 +288,000$", lines[2])
+    assert lines[1].startswith("recipe: 3 epochs, batches of 64, adam at 0.003; the book, chapter 6")
+    assert re.search(r"Conv2d\(1, 20, .*  20x24x24 +520 +288,000$", lines[3])
     assert re.match(r"total +85,670 +1,633,000$", lines[-1])
     assert "images 1x8x8" in called(capsys, "summary", "nielsen", "--dataset", "digits")[1]
     assert re.search(r"total +13,706 ", called(capsys, "summary", trained)[1])

@@ -24,6 +24,9 @@ def run(args: argparse.Namespace) -> int:
     rows = models.summarize(network, network.image_shape)
     shape = "x".join(map(str, network.image_shape))
     print(f"{network.name}: images {shape} (C x H x W), {network.num_classes} classes")
+    recipe = RECIPES[network.name]
+    settings = f"{recipe.epochs} epochs, batches of {recipe.batch_size}, {recipe.optimizer} at {recipe.lr:g}"
+    print(f"recipe: {settings}; {recipe.source}")
     table = [("layer", "output", "parameters", "multiply-adds")]
     table += [
         (f"{r.name}  {r.layer}", "x".join(map(str, r.output_shape)), f"{r.parameters:,}", f"{r.multiply_adds:,}")
