@@ -644,6 +644,8 @@ def _compare(kernel: Callable[..., Any], a: Tensor, b: object) -> Tensor:
         return NotImplemented  # type: ignore[no-any-return]
     try:
         return wrap(np.asarray(kernel(a.data, b)))
+    except OverflowError:
+        raise ValueError("comparison: the integer is too large") from None
     except ValueError:
         raise ValueError(f"comparison: shapes {a.shape} and {np.shape(b)} do not broadcast") from None
 

@@ -16,6 +16,12 @@ def shapes(**tensors: Tensor) -> str:
     return "(" + ", ".join(f"{name}.shape={t.shape}" for name, t in tensors.items()) + ")"
 
 
+def shown(value: object) -> str:
+    """What a message says it got: one line, cut short."""
+    text = " ".join(repr(value).split())
+    return text if len(text) < 80 else text[:76] + " ..."
+
+
 def images(op: str, x: object, name: str = "x") -> Tensor:
     """``x`` as a floating point tensor ``(N, C, H, W)``. ValueError for another rank."""
     t = as_float(as_tensor(op, x))
@@ -30,7 +36,7 @@ def pair(op: str, name: str, value: object, least: int) -> Pair:
         return value, value
     items: tuple[Any, ...] = tuple(value) if isinstance(value, tuple | list) else (value, value)
     if len(items) != 2 or not all(map(_is_integer, items)):
-        raise TypeError(f"{op}: {name} must be an integer or two of them, got {value!r}")
+        raise TypeError(f"{op}: {name} must be an integer or two of them, got {shown(value)}")
     rows, columns = int(items[0]), int(items[1])
     _bounded(op, name, min(rows, columns), least)
     _bounded(op, name, max(rows, columns), least)
@@ -40,7 +46,7 @@ def pair(op: str, name: str, value: object, least: int) -> Pair:
 def integer(op: str, name: str, value: object, least: int) -> int:
     """An integer not below ``least``. TypeError for another type, ValueError below."""
     if not _is_integer(value):
-        raise TypeError(f"{op}: {name} must be an integer, got {value!r}")
+        raise TypeError(f"{op}: {name} must be an integer, got {shown(value)}")
     number: int = int(value)  # type: ignore[call-overload]
     _bounded(op, name, number, least)
     return number
@@ -49,20 +55,20 @@ def integer(op: str, name: str, value: object, least: int) -> int:
 def number(op: str, name: str, value: object, low: float, high: float) -> float:
     """A finite number in [low, high]. TypeError for another type, ValueError outside."""
     if not isinstance(value, float | np.floating) and not _is_integer(value):
-        raise TypeError(f"{op}: {name} must be a number, got {value!r}")
+        raise TypeError(f"{op}: {name} must be a number, got {shown(value)}")
     try:
         number = float(value)  # type: ignore[arg-type]
     except OverflowError:
         number = math.inf
     if not low <= number <= high or math.isinf(number):
-        raise ValueError(f"{op}: {name} must be finite and between {low:g} and {high:g}, got {value!r}")
+        raise ValueError(f"{op}: {name} must be finite and between {low:g} and {high:g}, got {shown(value)}")
     return number
 
 
 def generator(op: str, rng: object) -> np.random.Generator:
     """``rng``, or a fresh generator for None. TypeError for another type."""
     if rng is not None and not isinstance(rng, np.random.Generator):
-        raise TypeError(f"{op}: rng must be a numpy.random.Generator, got {rng!r}")
+        raise TypeError(f"{op}: rng must be a numpy.random.Generator, got {shown(rng)}")
     return np.random.default_rng() if rng is None else rng
 
 
