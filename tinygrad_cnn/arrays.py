@@ -39,14 +39,20 @@ def check_dtype(dtype: np.dtype[Any]) -> None:
         raise TypeError(f"Tensor: dtype {dtype} is not supported; use float32, float64, an integer type or bool")
 
 
+def shown(value: object) -> str:
+    """What a message says it got: one line, cut short."""
+    text = " ".join(repr(value).split())
+    return text if len(text) < 80 else text[:76] + " ..."
+
+
 def normal_axes(name: str, axis: Axis, ndim: int) -> tuple[int, ...]:
     """``axis`` as a tuple of axes counted from the front. ValueError if one does not exist or comes twice."""
     axes = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     if not all(isinstance(i, SupportsIndex) and -ndim <= i < ndim for i in axes):
-        raise ValueError(f"{name}: axis {axis} does not exist in {ndim} axes")
+        raise ValueError(f"{name}: axis {shown(axis)} does not exist in {ndim} axes")
     normal = tuple(int(i) % ndim for i in axes)
     if len(set(normal)) < len(normal):
-        raise ValueError(f"{name}: axis {axis} names an axis twice")
+        raise ValueError(f"{name}: axis {shown(axis)} names an axis twice")
     return normal
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import shown
 from .ops import checks
 from .tensor import Tensor
 
@@ -132,7 +133,7 @@ class Adam(Optimizer):
         super().__init__(params, lr)
         name = type(self).__name__
         if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise TypeError(f"{name}: betas must be two numbers, got {betas!r}")
+            raise TypeError(f"{name}: betas must be two numbers, got {shown(betas)}")
         first, second = (checks.number(name, "betas", b, 0, 1) for b in betas)
         if max(first, second) == 1:
             raise ValueError(f"{name}: betas must be below 1, got {betas!r}")

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeGuard
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .arrays import FLOATS, Axis, cast, is_basic, new_array, normal_axes
+from .arrays import FLOATS, Axis, cast, is_basic, new_array, normal_axes, shown
 from .graph import GraphError, Node, backpropagate, caller, enable_grad, no_grad, refuse_anomaly, state
 from .notebook import tensor_html
 
@@ -78,7 +78,7 @@ class Tensor:
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
         if not isinstance(value, bool):
-            raise TypeError(f"Tensor: requires_grad must be True or False, got {value!r}")
+            raise TypeError(f"Tensor: requires_grad must be True or False, got {shown(value)}")
         if self.node is not None and value != self._requires_grad:
             raise GraphError(f"Tensor: this is a result of {self.node.name}; detach() it to leave it out of the graph")
         if value and self.dtype not in FLOATS:
@@ -253,7 +253,7 @@ class Tensor:
         """The numbers in another type; the gradient comes back in this one."""
         target = np.dtype(dtype)
         if dtype is None or (target not in FLOATS and self.requires_grad):
-            raise TypeError(f"astype: a tensor that requires a gradient stays float32 or float64, got {dtype}")
+            raise TypeError(f"astype: a tensor that requires a gradient stays float32 or float64, got {shown(dtype)}")
         return record("astype", cast("astype", self._data, target), (self,), (lambda g, y: g,), dtype=target.name)
 
     # Comparisons: no gradient -----------------------------------------------------------------------------------------
@@ -285,7 +285,7 @@ class Tensor:
         x, axes = as_float(self), normal_axes("sum", axis, self.ndim)
         kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
         return record(
-            "sum", x.data.sum(axis=axes, keepdims=keepdims), (x,),
+            "sum", x.data.sum(axis=axes, keepdims=bool(keepdims)), (x,),
             (lambda g, y: g.reshape(kept).broadcast_to(x.shape),), axis=axis, keepdims=keepdims,
         )  # fmt: skip
 
@@ -320,8 +320,8 @@ class Tensor:
         target = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
         try:
             data = self._data.reshape(target)  # type: ignore[arg-type]
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"reshape: {self.size} numbers of shape {self.shape} do not fit {target}") from None
+        except (OverflowError, TypeError, ValueError):
+            raise ValueError(f"reshape: {self.size} numbers of shape {self.shape} do not fit {shown(target)}") from None
         before = self.shape
         return record("reshape", data, (self,), (lambda g, y: g.reshape(before),), shape=data.shape)
 
@@ -358,8 +358,8 @@ class Tensor:
             return self
         try:
             data = np.broadcast_to(self._data, shape)
-        except ValueError:
-            raise ValueError(f"broadcast_to: shape {self.shape} does not stretch to {shape}") from None
+        except (OverflowError, TypeError, ValueError):
+            raise ValueError(f"broadcast_to: shape {self.shape} does not stretch to {shown(shape)}") from None
         return record("broadcast_to", data, (self,), (lambda g, y: g,), shape=shape)
 
     def __getitem__(self, index: Any) -> "Tensor":

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import shown
 from ..notebook import module_html
 from ..tensor import Tensor
 
@@ -151,7 +152,7 @@ class Module:
     def train(self, mode: bool = True) -> Self:
         """Switch dropout and batch statistics on (or off), here and below."""
         if not isinstance(mode, bool):
-            raise TypeError(f"train: mode must be True or False, got {mode!r}")
+            raise TypeError(f"train: mode must be True or False, got {shown(mode)}")
         for m in self.modules():
             m.training = mode
         return self
@@ -215,7 +216,7 @@ class Sequential(Module):
     def __init__(self, *layers: Callable[[Tensor], Tensor]) -> None:
         for k, layer in enumerate(layers):
             if not callable(layer):
-                raise TypeError(f"Sequential: argument {k} must be a module or a function, got {layer!r}")
+                raise TypeError(f"Sequential: argument {k} must be a module or a function, got {shown(layer)}")
             setattr(self, str(k), layer)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import shown
 from ..kernels.geometry import Pair
 from ..tensor import Tensor, as_float, as_tensor
 
@@ -14,12 +15,6 @@ _MOST = 2**31  # more pixels, places or steps than any array or training has
 def shapes(**tensors: Tensor) -> str:
     """``(x.shape=(2, 3), w.shape=(4, 5))``: how every message about shapes ends."""
     return "(" + ", ".join(f"{name}.shape={t.shape}" for name, t in tensors.items()) + ")"
-
-
-def shown(value: object) -> str:
-    """What a message says it got: one line, cut short."""
-    text = " ".join(repr(value).split())
-    return text if len(text) < 80 else text[:76] + " ..."
 
 
 def images(op: str, x: object, name: str = "x") -> Tensor:

@@ -8,6 +8,7 @@ the feature map `correlate2d` is dT/dg, the weight gradient `correlate2d_weight`
 previous layer `convolve2d_full` is dT/dx. So the rules of each are the other two, and every order of derivative closes.
 """
 
+from ..arrays import shown
 from ..kernels import current
 from ..kernels.geometry import Pair, Sliding, map_shape, plane, reach
 from ..tensor import Tensor, as_tensor, record, same_float
@@ -234,7 +235,7 @@ def _bordered(op: str, x: Tensor, w: Tensor, mode: str, how: Sliding, *, turned:
     For a turned filter the larger half comes first: both as SciPy centres them.
     """
     if mode not in ("valid", "same", "full"):
-        raise ValueError(f"{op}: mode must be 'valid', 'same' or 'full', got {mode!r}")
+        raise ValueError(f"{op}: mode must be 'valid', 'same' or 'full', got {shown(mode)}")
     if mode == "valid":
         return x, how
     if how.padding != (0, 0) or (mode == "same" and how.stride != (1, 1)):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..arrays import normal_axes
+from ..arrays import normal_axes, shown
 from ..tensor import Tensor, as_float, as_tensor, record, same_float
 from . import checks
 from .activation import gate
@@ -31,11 +31,11 @@ def pad(x: Tensor, widths: int | Sequence[tuple[int, int]], *, value: float = 0.
     if isinstance(widths, int) and x.ndim >= 2:
         widths = ((0, 0),) * (x.ndim - 2) + ((widths, widths),) * 2
     if not isinstance(widths, Sequence) or len(widths) != x.ndim:
-        raise ValueError(f"pad: widths must be one (before, after) for each axis, got {widths!r} {checks.shapes(x=x)}")
+        raise ValueError(f"pad: widths must be one (before, after) for each axis, got {shown(widths)} {checks.shapes(x=x)}")
     sides = tuple(checks.pair("pad", "each of widths", w, 0) for w in widths)
     inner = tuple(slice(before, before + n) for (before, _), n in zip(sides, x.shape, strict=True))
     if as_tensor("pad", np.asarray(value)).ndim:
-        raise ValueError(f"pad: value must be one number, got {value!r}")
+        raise ValueError(f"pad: value must be one number, got {shown(value)}")
     data = np.full([before + n + after for (before, after), n in zip(sides, x.shape, strict=True)], value, x.dtype)
     data[inner] = x.data
     return record("pad", data, (x,), (lambda g, y: g[inner],), widths=sides, value=value)
