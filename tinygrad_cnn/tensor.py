@@ -243,7 +243,8 @@ class Tensor:
 
     def clip(self, low: float | None = None, high: float | None = None) -> "Tensor":
         """Numbers below ``low`` raised to it, above ``high`` lowered to it; no gradient passes where that happened."""
-        bounds = (-math.inf if low is None else low, math.inf if high is None else high)
+        ends = (-math.inf if low is None else low, math.inf if high is None else high)
+        bounds = tuple(_operand("clip", end, self).item() for end in ends)
         if not bounds[0] <= bounds[1]:
             raise ValueError(f"clip: low must not be above high, got {low} and {high}")
         inside = (self.data >= bounds[0]) & (self.data <= bounds[1])

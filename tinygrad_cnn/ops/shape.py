@@ -31,7 +31,8 @@ def pad(x: Tensor, widths: int | Sequence[tuple[int, int]], *, value: float = 0.
     if isinstance(widths, int) and x.ndim >= 2:
         widths = ((0, 0),) * (x.ndim - 2) + ((widths, widths),) * 2
     if not isinstance(widths, Sequence) or len(widths) != x.ndim:
-        raise ValueError(f"pad: widths must be one (before, after) for each axis, got {shown(widths)} {checks.shapes(x=x)}")
+        found = f"got {shown(widths)} {checks.shapes(x=x)}"
+        raise ValueError(f"pad: widths must be one (before, after) for each axis, {found}")
     sides = tuple(checks.pair("pad", "each of widths", w, 0) for w in widths)
     inner = tuple(slice(before, before + n) for (before, _), n in zip(sides, x.shape, strict=True))
     if as_tensor("pad", np.asarray(value)).ndim:
