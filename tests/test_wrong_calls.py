@@ -1,0 +1,242 @@
+"""Every wrong call is answered by one clear ValueError or TypeError, at the op that was called."""
+
+import inspect
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import tinygrad_cnn as tg
+from tinygrad_cnn import Tensor, nn, ops, optim
+
+X, W = Tensor(np.ones((1, 1, 4, 4), np.float32)), Tensor(np.ones((1, 1, 2, 2), np.float32))
+ONE, ZERO = Tensor(np.ones(1)), Tensor(np.zeros(1))
+
+
+def ones(*shape):
+    return Tensor(np.ones(shape, np.float32))
+
+
+# Messages -------------------------------------------------------------------------------------------------------------
+
+CALLS = {
+    # convolution
+    "correlate2d: x has 3 channels, w expects 1 (x.shape=(2, 3, 28, 28), w.shape=(20, 1, 5, 5))":
+        lambda: tg.correlate2d(ones(2, 3, 28, 28), ones(20, 1, 5, 5)),
+    "correlate2d: x has 4 channels, w expects 1 * 2 groups (x.shape=(1, 4, 4, 4), w.shape=(2, 1, 2, 2))":
+        lambda: tg.correlate2d(ones(1, 4, 4, 4), ones(2, 1, 2, 2), groups=2),
+    "correlate2d: groups=2 must divide 1 channels and 1 filters (x.shape=(1, 1, 4, 4), w.shape=(1, 1, 2, 2))":
+        lambda: tg.correlate2d(X, W, groups=2),
+    "correlate2d: the filter must not be empty nor larger than the image with its padding (0, 0) and dilation (1, 1) "
+    "(x.shape=(1, 1, 2, 2), w.shape=(1, 1, 4, 4))": lambda: tg.correlate2d(W, X),
+    "correlate2d: the filter must not be empty nor larger than the image with its padding (0, 0) and dilation (4, 1) "
+    "(x.shape=(1, 1, 4, 4), w.shape=(1, 1, 2, 2))": lambda: tg.correlate2d(X, W, dilation=(4, 1)),
+    "correlate2d: takes (H, W) with (KH, KW), (C, H, W) with (C, KH, KW), or (N, C, H, W) with (F, C, KH, KW) "
+    "(x.shape=(1, 1, 4, 4), w.shape=(1,))": lambda: tg.correlate2d(X, ones(1)),
+    "correlate2d: x has 3 channels, w expects 2 (x.shape=(1, 3, 4, 4), w.shape=(1, 2, 2, 2))":
+        lambda: tg.correlate2d(ones(3, 4, 4), ones(2, 2, 2)),
+    "correlate2d: stride must be at least 1, got 0": lambda: tg.correlate2d(X, W, stride=0),
+    "correlate2d: stride must be an integer or two of them, got 1.5": lambda: tg.correlate2d(X, W, stride=1.5),
+    "correlate2d: stride must be an integer or two of them, got (1,)": lambda: tg.correlate2d(X, W, stride=(1,)),
+    "correlate2d: stride must be an integer or two of them, got True": lambda: tg.correlate2d(X, W, stride=True),
+    "correlate2d: stride must be below 2**31, got 2147483648": lambda: tg.correlate2d(X, W, stride=2**31),
+    "correlate2d: padding must be at least 0, got -1": lambda: tg.correlate2d(X, W, padding=(0, -1)),
+    "correlate2d: dilation must be an integer or two of them, got None": lambda: tg.correlate2d(X, W, dilation=None),
+    "correlate2d: groups must be an integer, got 1.0": lambda: tg.correlate2d(X, W, groups=1.0),
+    "correlate2d: groups must be at least 1, got 0": lambda: tg.correlate2d(X, W, groups=0),
+    "correlate2d: mode must be 'valid', 'same' or 'full', got 'big'": lambda: tg.correlate2d(X, W, mode="big"),
+    "correlate2d: mode 'full' sets its own padding": lambda: tg.correlate2d(X, W, mode="full", padding=1),
+    "correlate2d: mode 'same' sets its own padding and needs stride 1":
+        lambda: tg.correlate2d(X, W, mode="same", stride=2),
+    "correlate2d: bias must have one number for each filter (bias.shape=(2,), w.shape=(1, 1, 2, 2))":
+        lambda: tg.correlate2d(X, W, bias=ones(2)),
+    "correlate2d: a bias needs images (N, C, H, W) (x.shape=(4, 4), w.shape=(2, 2))":
+        lambda: tg.correlate2d(ones(4, 4), ones(2, 2), bias=ones(1)),
+    "correlate2d: expected a Tensor (Tensor: dtype object is not supported; use float32, float64, an integer type or "
+    "bool)": lambda: tg.correlate2d(None, W),
+    "correlate2d() got an unexpected keyword argument 'strides'": lambda: tg.correlate2d(X, W, strides=2),
+    "correlate2d_weight: g must have maps of 3x3, a multiple of 1 of them (g.shape=(1, 1, 3, 2))":
+        lambda: tg.correlate2d_weight(X, ones(1, 1, 3, 2), shape=(2, 2)),
+    "correlate2d_weight: x and g must be one batch, in 1 groups (x.shape=(1, 1, 4, 4), g.shape=(2, 1, 3, 3))":
+        lambda: tg.correlate2d_weight(X, ones(2, 1, 3, 3), shape=(2, 2)),
+    "correlate2d_weight: x and g must be one batch, in 2 groups (x.shape=(1, 1, 4, 4), g.shape=(1, 2, 3, 3))":
+        lambda: tg.correlate2d_weight(X, ones(1, 2, 3, 3), shape=(2, 2), groups=2),
+    "correlate2d_weight: shape must be at least 1, got 0":
+        lambda: tg.correlate2d_weight(X, ones(1, 1, 5, 5), shape=(0, 0)),
+    "convolve2d_full: x has 1 maps, w has 2 filters of 2x2 (x.shape=(1, 1, 4, 4), w.shape=(2, 1, 2, 2))":
+        lambda: tg.convolve2d_full(X, ones(2, 1, 2, 2)),
+    "convolve2d_full: x has 1 maps, w has 1 filters of 0x2 (x.shape=(1, 1, 4, 4), w.shape=(1, 1, 0, 2))":
+        lambda: tg.convolve2d_full(X, ones(1, 1, 0, 2)),
+    "convolve2d_full: x must have maps of 2x2, a multiple of 1 of them (x.shape=(1, 1, 4, 4))":
+        lambda: tg.convolve2d_full(X, W, shape=(3, 3)),
+    "convolve2d_full: x must have maps of 4x4, a multiple of 2 of them (x.shape=(1, 1, 4, 4))":
+        lambda: tg.convolve2d_full(X, W, groups=2),
+    "convolve2d_full: shape must be at least 1, got -1": lambda: tg.convolve2d_full(X, W, padding=3),
+    "convolve2d_full: x must be (N, C, H, W), got 3 axes (x.shape=(1, 2, 2))":
+        lambda: tg.convolve2d_full(ones(1, 2, 2), ones(1, 2, 2)),
+    "convolve2d: x has 1 channels, w expects 2 (x.shape=(1, 1, 4, 4), w.shape=(1, 2, 2, 2))":
+        lambda: tg.convolve2d(X, ones(1, 2, 2, 2)),
+    "convolve2d: mode must be 'valid', 'same' or 'full', got None": lambda: tg.convolve2d(X, W, mode=None),
+    # pooling
+    "maxpool: the overlay (5, 5) is larger than the map (x.shape=(1, 1, 4, 4))": lambda: tg.maxpool(X, 5),
+    "maxpool: overlay_shape must be at least 1, got 0": lambda: tg.maxpool(X, 0),
+    "maxpool: stride must be at least 1, got 0": lambda: tg.maxpool(X, 2, stride=(1, 0)),
+    "maxpool: padding (2, 2) must be at most half the overlay (2, 2)": lambda: tg.maxpool(X, 2, padding=2),
+    "maxpool: takes (H, W), (C, H, W) or (N, C, H, W) (x.shape=(1,))": lambda: tg.maxpool(ones(1), 1),
+    "maxpool: dilation (5, 5) steps over the whole map (x.shape=(1, 1, 4, 4))":
+        lambda: tg.maxpool(X, 2, padding=1, dilation=5),
+    "maxpool() missing 1 required positional argument: 'overlay_shape'": lambda: tg.maxpool(X),
+    "avgpool: overlay_shape must be an integer or two of them, got (2, 2, 2)": lambda: tg.avgpool(X, (2, 2, 2)),
+    "avgpool() got an unexpected keyword argument 'dilation'": lambda: tg.avgpool(X, 2, dilation=2),
+    # costs
+    "cross_entropy: labels must be integers, one class index for each row (logits.shape=(1, 2), labels.shape=(1,), "
+    "dtype float64)": lambda: tg.cross_entropy(ones(1, 2), [0.0]),
+    "cross_entropy: labels must be integers, one class index for each row (logits.shape=(1, 2), labels.shape=(1,), "
+    "dtype bool)": lambda: tg.cross_entropy(ones(1, 2), [True]),
+    "cross_entropy: labels must be (N,), one class index for each row (not one-hot) (logits.shape=(1, 2), "
+    "labels.shape=(1, 2), dtype int64)": lambda: tg.cross_entropy(ones(1, 2), [[0, 1]]),
+    "cross_entropy: labels must be (N,), one class index for each row (not one-hot) (logits.shape=(1, 2), "
+    "labels.shape=(2,), dtype int64)": lambda: tg.cross_entropy(ones(1, 2), [0, 1]),
+    "cross_entropy: labels must be between 0 and 1, got 2 to 2": lambda: tg.cross_entropy(ones(1, 2), [2]),
+    "cross_entropy: labels must be between 0 and 1, got -1 to 0": lambda: tg.cross_entropy(ones(2, 2), [-1, 0]),
+    "cross_entropy: logits must be (N, K) and not empty (logits.shape=(2,), labels.shape=(1,), dtype int64)":
+        lambda: tg.cross_entropy(ones(2), [0]),
+    "quadratic_cost: a and y must have one shape, not empty (a.shape=(3, 1), y.shape=(3,))":
+        lambda: tg.quadratic_cost(ones(3, 1), ones(3)),
+    # the rest
+    "linear: the last axis of x must be as long as w's (x.shape=(1, 3), w.shape=(1, 2))":
+        lambda: tg.linear(ones(1, 3), ones(1, 2)),
+    "linear: b must have one number for each row of w (b.shape=(2,), w.shape=(1, 2))":
+        lambda: tg.linear(ones(1, 2), ones(1, 2), ones(2)),
+    "matmul: inner lengths must match (a.shape=(2, 3), b.shape=(2, 3))": lambda: tg.matmul(ones(2, 3), ones(2, 3)),
+    "matmul: batches do not broadcast (a.shape=(2, 1, 1), b.shape=(3, 1, 1))":
+        lambda: ones(2, 1, 1) @ ones(3, 1, 1),
+    "matmul: inner lengths must match (a.shape=(2,), b.shape=())": lambda: ones(2) @ 3,
+    "add: shapes (3,) and (2,) do not broadcast": lambda: ones(3) + ones(2),
+    "comparison: shapes (3,) and (2,) do not broadcast": lambda: ones(3) < ones(2),
+    "softmax: axis 3 does not exist in 1 axes": lambda: tg.softmax(ones(2), 3),
+    "log_softmax: axis must be an integer, got 0.5": lambda: tg.log_softmax(ones(2), 0.5),
+    "dropout: p must be a number, got 'half'": lambda: tg.dropout(ones(2), "half"),
+    "dropout: p must be finite and between 0 and 1, got nan": lambda: tg.dropout(ones(2), float("nan")),
+    "dropout: rng must be a numpy.random.Generator, got 3": lambda: tg.dropout(ones(2), rng=3),
+    "pad: each of widths must be at least 0, got -1": lambda: tg.pad(ones(1, 1), -1),
+    "pad: widths must be one (before, after) for each axis, got ((1, 1),) (x.shape=(1, 1))":
+        lambda: tg.pad(ones(1, 1), ((1, 1),)),
+    "pad: value must be one number, got [1.0]": lambda: tg.pad(ones(1, 1), 1, value=[1.0]),
+    "concatenate: takes a list of one or more tensors": lambda: tg.concatenate([]),
+    "concatenate: shapes may differ along axis 0 only, got (1,), (1, 1)":
+        lambda: tg.concatenate([ones(1), ones(1, 1)]),
+    "concatenate: axis must be an integer, got None": lambda: tg.concatenate([ones(1)], None),
+    "where: (3,) does not broadcast with (a.shape=(2,), b.shape=())": lambda: tg.where([True] * 3, ones(2), 0.0),
+    "batch_norm: running_mean and running_var are needed unless training":
+        lambda: tg.batch_norm(X, None, None, ONE, ZERO),
+    "batch_norm: running_mean and running_var go together":
+        lambda: tg.batch_norm(X, ZERO, None, ONE, ZERO, training=True),
+    "batch_norm: running statistics must be tensors, to be edited, got ndarray":
+        lambda: tg.batch_norm(X, np.zeros(1), np.ones(1), ONE, ZERO),
+    "batch_norm: one number for each of 1 channels expected, got (2,)":
+        lambda: tg.batch_norm(X, None, None, ones(2), ZERO, training=True),
+    "batch_norm: momentum must be finite and between 0 and 1, got 5":
+        lambda: tg.batch_norm(X, ZERO, ONE, ONE, ZERO, momentum=5),
+    "batch_norm: training needs more than one number a channel (x.shape=(1, 1, 1, 1))":
+        lambda: tg.batch_norm(ones(1, 1, 1, 1), None, None, ONE, ZERO, training=True),
+    # tensors
+    "Tensor: the sequence is ragged: its parts differ in length": lambda: Tensor([[1.0], [1.0, 2.0]]),
+    "Tensor: dtype <U1 is not supported; use float32, float64, an integer type or bool": lambda: Tensor("a"),
+    "Tensor: dtype complex128 is not supported; use float32, float64, an integer type or bool": lambda: Tensor([1j]),
+    "Tensor: dtype float16 is not supported; use float32, float64, an integer type or bool":
+        lambda: Tensor(np.ones(2, np.float16)),
+    "Tensor: only float32 and float64 can require a gradient, got int64": lambda: Tensor([1], requires_grad=True),
+    "Tensor: requires_grad must be True or False, got 1": lambda: Tensor([1.0], requires_grad=1),
+    "astype: a tensor that requires a gradient stays float32 or float64, got <class 'int'>":
+        lambda: Tensor([1.0], requires_grad=True).astype(int),
+    "item: needs exactly one number, this tensor has shape (2,)": lambda: ones(2).item(),
+    "the truth of a tensor of shape (2,) is not one answer; compare, then reduce": lambda: bool(ones(2)),
+    "only a tensor of one integer can be an index, this one has dtype float32": lambda: [1][ones()],
+    "len: a tensor of one number without axes has no length": lambda: len(ones()),
+    "sum: axis 2 does not exist in 2 axes": lambda: ones(2, 2).sum(2),
+    "max: axis (0, -2) names an axis twice": lambda: ones(2, 2).max((0, -2)),
+    "argmax: axis 5 does not exist in 1 axes": lambda: ones(2).argmax(5),
+    "reshape: 2 numbers of shape (2,) do not fit (3,)": lambda: ones(2).reshape(3),
+    "reshape: 2 numbers of shape (2,) do not fit ('a',)": lambda: ones(2).reshape("a"),
+    "flatten: axis 5 does not exist in 1 axes": lambda: ones(2).flatten(5),
+    "transpose: axes (0,) must name all 2 axes; swapaxes(a, b) swaps two": lambda: ones(2, 2).transpose(0),
+    "swapaxes: axis 5 does not exist in 2 axes": lambda: ones(2, 2).swapaxes(0, 5),
+    "broadcast_to: shape (2,) does not stretch to (3,)": lambda: ones(2).broadcast_to((3,)),
+    "clip: low must not be above high, got 5 and 1": lambda: ones(2).clip(5, 1),
+    "grad: the output and the inputs must be tensors": lambda: tg.grad(ones(1), ["a"]),
+    "set_kernels: name must be 'auto', 'numpy', 'scipy' or 'numba', got 'cuda'": lambda: tg.set_kernels("cuda"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message, call", CALLS.items(), ids=[m[:50] for m in CALLS])
+def test_a_wrong_call_says_what_is_wrong(message, call):
+    with pytest.raises((ValueError, TypeError), match="^" + re.escape(message) + "$"):
+        call()
+
+
+# Any call at all ------------------------------------------------------------------------------------------------------
+
+HUGE = st.sampled_from([2**31, -(2**31), 2**63, 10**30])
+NUMBERS = st.integers(-3, 6) | HUGE | st.floats() | st.booleans() | st.complex_numbers()
+SHAPES = hnp.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=4)
+DTYPES = st.sampled_from(
+    ["f4", "f8", "f2", "u1", "i8", "?", "c8", ">f4", ">i2", "O", "U3", "M8[s]", np.longdouble, "V4"]
+)
+ARRAYS = st.builds(lambda shape, dtype: np.zeros(shape, dtype), SHAPES, DTYPES)
+TENSORS = st.builds(
+    lambda shape, dtype, grad: Tensor(np.arange(float(np.prod(shape))).reshape(shape).astype(dtype),
+                                      requires_grad=grad and dtype[0] == "f"),
+    SHAPES, st.sampled_from(["f4", "f4", "f8", "u1", "i8", "?"]), st.booleans(),
+)  # fmt: skip
+IMAGES = st.builds(lambda n, c, h, w: ones(n, c, h, w), *[st.integers(0, 4)] * 4)
+WORDS = st.sampled_from(["valid", "same", "full", "mean", "", "x", "\0"]) | st.binary(max_size=2)
+OTHERS = st.sampled_from(
+    [None, object(), Ellipsis, slice(None), int, np.float32, np.random.default_rng(0), abs, nn.ReLU(), {}, set()]
+)
+SIMPLE = NUMBERS | WORDS | OTHERS | ARRAYS | TENSORS | IMAGES
+ANYTHING = SIMPLE | st.lists(SIMPLE, max_size=4) | st.lists(st.integers(-2, 4), max_size=5).map(tuple)
+PLAIN = IMAGES | TENSORS | st.integers(1, 3) | st.tuples(st.integers(1, 2), st.integers(1, 2))
+
+FUNCTIONS = {name: getattr(tg, name) for name in [*ops.__all__, "matmul", "grad", "Tensor"]}
+FUNCTIONS |= {f"Tensor.{n}": f for n, f in vars(Tensor).items() if inspect.isfunction(f) and not n.startswith("_")}
+FUNCTIONS |= {f"Tensor.{n}": getattr(Tensor, n) for n in (
+    "__add__", "__sub__", "__mul__", "__truediv__", "__pow__", "__matmul__", "__radd__", "__rsub__", "__rmul__",
+    "__rtruediv__", "__rpow__", "__rmatmul__", "__lt__", "__eq__", "__getitem__",
+)}  # fmt: skip
+LAYERS = {name: getattr(nn, name) for name in nn.__all__ if name not in ("Module", "StateError", "Sequential")}
+MAKERS = {name: getattr(optim, name) for name in ("SGD", "Adam", "AdamW", "OneCycle", "CosineDecay", "StepDecay")}
+ALLOWED = (ValueError, TypeError, IndexError)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numbers too large for float32 are told by NumPy
+@pytest.mark.parametrize("name", [*FUNCTIONS, *LAYERS, *MAKERS])
+@settings(max_examples=2 * settings.default.max_examples)
+@given(data=st.data())
+def test_any_arguments_at_all_give_an_answer_or_a_plain_error(name, data):
+    call = {**FUNCTIONS, **LAYERS, **MAKERS}[name]
+    values = data.draw(st.sampled_from([ANYTHING, PLAIN, PLAIN | ANYTHING]))
+    parameters = [p for p in inspect.signature(call).parameters.values() if p.name != "self"]
+    args = [data.draw(TENSORS)] if name.startswith("Tensor.") else []
+    if name in MAKERS and data.draw(st.booleans()):
+        args = [data.draw(st.sampled_from([optim.SGD([Tensor([1.0], requires_grad=True)], 0.1)]))] if name in (
+            "OneCycle", "CosineDecay", "StepDecay") else [[Tensor([1.0], requires_grad=True)]]  # fmt: skip
+        parameters = parameters[1:]
+    kwargs = {}
+    for p in parameters:
+        needed = p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) or not (needed or data.draw(st.booleans())):
+            continue
+        kwargs[p.name] = data.draw(values)
+    positional = [kwargs.pop(p.name) for p in parameters if p.default is p.empty and p.name in kwargs]
+    try:
+        result = call(*args, *positional, **kwargs)
+        if isinstance(result, nn.Module):
+            result = result(data.draw(IMAGES))
+        if isinstance(result, Tensor) and result.requires_grad and result.dtype.kind == "f":
+            result.sum().backward()
+    except ALLOWED as error:
+        assert str(error) and "\n" not in str(error)
