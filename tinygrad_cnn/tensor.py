@@ -244,11 +244,11 @@ class Tensor:
     def clip(self, low: float | None = None, high: float | None = None) -> "Tensor":
         """Numbers below ``low`` raised to it, above ``high`` lowered to it; no gradient passes where that happened."""
         ends = (-math.inf if low is None else low, math.inf if high is None else high)
-        bounds = tuple(_operand("clip", end, self).item() for end in ends)
-        if not bounds[0] <= bounds[1]:
+        bottom, top = (_operand("clip", end, self).item() for end in ends)
+        if not bottom <= top:
             raise ValueError(f"clip: low must not be above high, got {low} and {high}")
-        inside = (self.data >= bounds[0]) & (self.data <= bounds[1])
-        return unary("clip", lambda a: np.clip(a, *bounds), self, lambda g, y: g * inside, low=low, high=high)
+        inside = (self.data >= bottom) & (self.data <= top)
+        return unary("clip", lambda a: np.clip(a, bottom, top), self, lambda g, y: g * inside, low=low, high=high)
 
     def astype(self, dtype: DTypeLike) -> "Tensor":
         """The numbers in another type; the gradient comes back in this one."""
