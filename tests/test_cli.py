@@ -404,10 +404,13 @@ def test_training_goes_on_when_nobody_reads_its_progress(tmp_path):
     assert checkpoint.about(tmp_path / "w.npz")["epochs"] == 2
 
 
-def test_without_a_standard_output_it_works(tmp_path):
-    command = f"{sys.executable} -m tinygrad_cnn summary tiny >&-"
-    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+def test_without_a_standard_output_or_error_it_works():
+    for command, wanted in ((["summary", "tiny"], "stdout"), ([*SHORT, "--json"], "stderr")):
+        closed = {"stdout": ">&-", "stderr": "2>&-"}[wanted]
+        words = f"{sys.executable} -m tinygrad_cnn {' '.join(command)} {closed}"
+        done = subprocess.run(["sh", "-c", words], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0 and getattr(done, wanted) == ""
+    assert json.loads(done.stdout)["epochs"] == 2, "standard output holds the object and nothing else"
 
 
 def test_in_an_ascii_locale_and_optimised():

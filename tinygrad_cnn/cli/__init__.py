@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0: done; 1: training diverged; 2: a wrong flag or file; 130: interrupted.
     """
+    if sys.stderr is None:  # closed by the caller; printing to None would go to standard output
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     parser = _parser()
     try:
         args = parser.parse_args(arguments)
