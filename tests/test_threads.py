@@ -87,23 +87,37 @@ def test_importing_the_setting_imports_no_compiler():
 
 
 @needs_threadpoolctl
-def test_blas_gets_all_threads_but_beside_the_compiled_kernels_one(monkeypatch):
+def test_blas_keeps_to_one_thread_beside_the_kernels():
     import threadpoolctl
 
-    def blas() -> set[int]:
-        return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
-
-    monkeypatch.setattr(threads, "_compiled", False)
-    if not blas():
+    if not any(pool["user_api"] == "blas" for pool in threadpoolctl.threadpool_info()):
         pytest.skip("no BLAS that threadpoolctl knows")
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        threads.set_num_threads(2)
+        assert {p["num_threads"] for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"} == {1}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_work_in_parts_reaches_every_place_once(count):
+    threads.set_num_threads(count)
+    done = np.zeros(7, int)
+
+    def part(where):
+        done[where] += 1
+
+    threads.in_parts(7, 1e9, part)
+    assert (done == 1).all()
+
+
+def test_an_error_in_any_part_reaches_the_caller():
     threads.set_num_threads(2)
-    assert blas() == {2}
-    threads.share("numba")
-    assert blas() == {1}
-    threads.set_num_threads(2)
-    assert blas() == {1}
-    threads.share("numpy")
-    assert blas() == {2}
+
+    def part(where):
+        if where.start:
+            raise ValueError("the second half")
+
+    with pytest.raises(ValueError, match="the second half"):
+        threads.in_parts(2, 1e9, part)
 
 
 def test_without_threadpoolctl_the_number_is_still_kept(monkeypatch):

@@ -45,7 +45,7 @@ def current() -> KernelSet:
     global _loaded
     if _loaded is None:
         _loaded = cast(KernelSet, importlib.import_module(f".{_MODULES[get_kernels()]}", __name__))
-        threads.share(get_kernels())
+        threads.hold_blas()
     return _loaded
 
 

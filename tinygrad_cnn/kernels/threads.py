@@ -1,20 +1,26 @@
-"""One setting for threads: the compiled kernels and BLAS together, so that two pools of threads never fight."""
+"""One setting for threads. The kernels share their work out themselves; BLAS beside them keeps to one thread.
+
+Two pools of threads fight: while BLAS's own threads wait for work they spin, and take the processors from the others.
+"""
 
 import importlib
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+_WORTH_SHARING = 4e6  # multiply-adds: some 80 microseconds, several times what it takes to wake a thread
+
 _count: int | None = None
-_compiled = False  # whether the compiled kernels are in use
 _blas: Any = None
+_helpers: tuple[int, ThreadPoolExecutor] | None = None
 
 
 def set_num_threads(n: int) -> None:
     """Compute on ``n`` threads from now on, in all of this process.
 
-    The compiled kernels use ``n`` themselves and leave BLAS one: their helpers and BLAS's own threads would only take
-    the processors from each other. With the other kernel sets BLAS gets all ``n``, if `threadpoolctl` is installed
-    (extra ``fast``); without it BLAS keeps what the environment (``OMP_NUM_THREADS``) gave it.
+    BLAS is held at one thread meanwhile, if `threadpoolctl` is installed (extras ``cli`` and ``fast``); without it BLAS
+    keeps what the environment (``OMP_NUM_THREADS``) gave it.
 
     Results have the same bits whatever the number. Default: ``TINYGRAD_CNN_NUM_THREADS``, else ``OMP_NUM_THREADS``,
     else the processors that this process may run on.
@@ -27,7 +33,7 @@ def set_num_threads(n: int) -> None:
     if n < 1:
         raise ValueError(f"set_num_threads: n must be at least 1, got {n}")
     _count = n
-    _limit_blas(1 if _compiled else n)
+    hold_blas()
 
 
 def get_num_threads() -> int:
@@ -48,15 +54,21 @@ def _default() -> int:
     return os.cpu_count() or 1
 
 
-def share(kernels: str) -> None:
-    """Give BLAS its threads: one beside the compiled kernels ``"numba"``, all of them with any other set."""
-    global _compiled
-    _compiled = kernels == "numba"
-    _limit_blas(1 if _compiled else get_num_threads())
+def in_parts(length: int, work: float, part: Callable[[slice], None]) -> None:
+    """Call ``part`` for the slices of 0 .. length, side by side if ``work`` multiply-adds are worth it."""
+    count = min(get_num_threads(), length)
+    if count < 2 or work < _WORTH_SHARING:
+        part(slice(0, length))
+        return
+    ends = [length * k // count for k in range(count + 1)]
+    others = [_pool(count - 1).submit(part, slice(*ends[k : k + 2])) for k in range(1, count)]
+    part(slice(*ends[:2]))
+    for other in others:
+        other.result()
 
 
-def _limit_blas(n: int) -> None:
-    """Tell every BLAS in this process, once `threadpoolctl` has found them."""
+def hold_blas() -> None:
+    """Hold every BLAS in this process at one thread, once `threadpoolctl` has found them."""
     global _blas
     if _blas is None:
         try:
@@ -64,4 +76,22 @@ def _limit_blas(n: int) -> None:
         except ImportError:
             return
         _blas = threadpoolctl.ThreadpoolController().select(user_api="blas")
-    _blas.limit(limits=n)
+    _blas.limit(limits=1)
+
+
+def _pool(helpers: int) -> ThreadPoolExecutor:
+    """Threads that sleep until they are needed."""
+    global _helpers
+    if _helpers is None or _helpers[0] < helpers:
+        _helpers = helpers, ThreadPoolExecutor(helpers, "tinygrad_cnn")
+    return _helpers[1]
+
+
+def _start_anew() -> None:
+    """Threads do not survive a fork: the child makes its own."""
+    global _helpers
+    _helpers = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)

@@ -16,7 +16,7 @@ from .team import run
 
 Layout = tuple[int, int, int, int, int]  # channels, rows, phases of the stride, columns of one phase, batch
 
-threads.share("numba")
+threads.hold_blas()
 
 
 def correlate2d(x: Array, w: Array, bias: Array | None, how: Sliding) -> Array:

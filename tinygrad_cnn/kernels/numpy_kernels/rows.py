@@ -11,6 +11,7 @@ of a feature map is one matrix product with the filters, and B is KW times the i
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from .. import threads
 from ..geometry import Pair, Sliding
 from ..interface import Array
 from ..memory import batch_innermost, empty, zeros
@@ -20,14 +21,17 @@ from .taps import overlap
 def correlate2d(y: Array, x: Array, w: Array, how: Sliding) -> None:
     """Fill maps y ``(F, OH, OW, N)``: filters ``(F, KH C KW)`` with windows ``(KH C KW, OW N)``, for each row."""
     windows = row_windows(spread_columns(x, w.shape[3], y.shape[2], how), w.shape[2], y.shape[1], how)
-    np.matmul(filter_matrix(w, how.groups), windows, out=as_rows(y, how.groups))
+    products(filter_matrix(w, how.groups), windows, as_rows(y, how.groups))
 
 
 def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel: Pair) -> Array:
     """The same windows, each weighted by its place's gradient, and summed over places, images and rows."""
     f, rows, columns = g.shape[:3]
     windows = row_windows(spread_columns(x, kernel[1], columns, how), kernel[0], rows, how)
-    dw: Array = np.matmul(as_rows(g, how.groups), windows.transpose(0, 1, 3, 2)).sum(axis=1)
+    maps = as_rows(g, how.groups)
+    apart = empty((*maps.shape[:3], windows.shape[2]), g.dtype)
+    products(maps, windows.transpose(0, 1, 3, 2), apart)
+    dw: Array = apart.sum(axis=1)
     return dw.reshape(f, kernel[0], x.shape[1] // how.groups, kernel[1]).transpose(0, 2, 1, 3)
 
 
@@ -69,6 +73,15 @@ def row_windows(spread: Array, taps: int, rows: int, how: Sliding) -> Array:
     return as_strided(spread, shape, strides).reshape(groups, rows, taps * channels * kw, columns * n)
 
 
+def products(a: Array, b: Array, out: Array) -> None:
+    """Fill ``out[group, row] = a[group, row] @ b[group, row]``; a of one row serves them all."""
+
+    def some_rows(rows: slice) -> None:
+        np.matmul(a if a.shape[1] == 1 else a[:, rows], b[:, rows], out=out[:, rows])
+
+    threads.in_parts(out.shape[1], out.size * b.shape[2], some_rows)
+
+
 def as_rows(maps: Array, groups: int) -> Array:
     """Maps ``(F, OH, OW, N)`` as the products' results, ``(G, OH, F / G, OW N)``: a view."""
     f, rows, columns, n = maps.shape
@@ -97,5 +110,6 @@ def taps_gradient(g: Array, w: Array, how: Sliding, height: int) -> Array:
     windows = row_windows(apart[:, ph:], kh, height, Sliding(dilation=how.dilation))
     turned = w[:, :, ::-1].reshape(groups, f // groups, c, kh, kw).transpose(0, 3, 1, 2, 4)
     turned = turned.reshape(groups, 1, kh * (f // groups), c * kw).transpose(0, 1, 3, 2)
-    spread = np.matmul(turned, windows, out=empty((groups, height, c * kw, columns * n), g.dtype))
+    spread = empty((groups, height, c * kw, columns * n), g.dtype)
+    products(turned, windows, spread)
     return spread.reshape(groups, height, c, kw, columns, n)
