@@ -368,7 +368,7 @@ class Tensor:
         try:
             where = _plain_index(index)
             data = np.asarray(self._data[where])
-        except (IndexError, TypeError, ValueError) as error:
+        except (IndexError, OverflowError, TypeError, ValueError) as error:
             raise IndexError(f"indexing: {error} (shape {self.shape})") from None
         shape = self.shape
         return record("getitem", data, (self,), (lambda g, y: put(g, where, shape),), index=where)
