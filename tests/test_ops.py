@@ -14,6 +14,7 @@ from op_table import KERNEL_SETS, OPS
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import ops
+from tinygrad_cnn.kernels import numpy_kernels
 
 NAMES = [op.name for op in OPS]
 every_op = pytest.mark.parametrize("op", OPS, ids=NAMES)
@@ -250,21 +251,35 @@ def test_a_graph_is_freed_without_the_garbage_collector(op, data):
 # Other implementations ------------------------------------------------------------------------------------------------
 
 
+@kernel_ops
+@given(data=st.data())
+def test_long_rows_are_computed_as_short_ones_are(op, data):
+    """The numpy kernels' two ways; which one is taken depends on the size alone."""
+    case = data.draw(op.cases)
+    with pytest.MonkeyPatch.context() as patch:
+        all_short, all_long = (lambda n=n: patch.setattr(numpy_kernels, "_SHORT_ROW", n) for n in (10**9, 0))
+        agree(case, all_short, all_long)
+
+
 @pytest.mark.parametrize("name", [name for name in KERNEL_SETS if name != "numpy"])
 @kernel_ops
 @given(data=st.data())
 def test_kernel_sets_agree_to_second_order(op, name, data):
-    case = data.draw(op.cases)
+    agree(data.draw(op.cases), lambda: tg.set_kernels("numpy"), lambda: tg.set_kernels(name))
+    tg.set_kernels("numpy")
+
+
+def agree(case, one, other):
+    """Values, first and second gradients are the same with either switch."""
     for dtype, tolerance in ((np.float64, 1e-10), (np.float32, 2e-3)):
         found = []
-        for kernels in ("numpy", name):
-            tg.set_kernels(kernels)
+        for switch in (one, other):
+            switch()
             inputs = leaves(case.arrays, dtype)
             y = case.fn(*inputs)
             slopes = gradients((y * y).sum(), inputs, create_graph=True)
             bends = gradients(sum(((s * s).sum() for s in slopes), start=tg.Tensor(0.0, dtype=dtype)), inputs)
             found.append([t.data for t in (y, *slopes, *bends)])
-            tg.set_kernels("numpy")
         for ours, theirs in zip(*found, strict=True):
             scale = 1 + np.abs(ours).max(initial=0)
             np.testing.assert_allclose(theirs, ours, 0, tolerance * scale)
