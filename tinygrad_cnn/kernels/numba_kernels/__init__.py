@@ -49,13 +49,18 @@ def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel_shape: Pair) -> 
 
 
 def convolve2d_full(g: Array, w: Array, how: Sliding, image_shape: Pair) -> Array:
-    """Each place's gradient, times the filters, added to the pixels that it saw."""
+    """Each place's gradient, times the filters, added to the pixels that it saw.
+
+    Where maps are as large as their images, that is a correlation with the turned filters, which adds in registers.
+    """
     n, f, rows, columns = g.shape
     channels = w.shape[1] * how.groups
     x = empty((channels, *image_shape, n), g.dtype)
     if not w.size or not g.size:
         x.fill(0)
         return x.transpose(3, 0, 1, 2)
+    if how.stride == (1, 1) and (rows, columns) == image_shape and min(border := _outer(w, how)) >= 0:
+        return correlate2d(g, _turned(w, how.groups), None, how._replace(padding=border))
     layout = _layout(channels, image_shape, n, how)
     image = empty(layout, g.dtype) if _moves(how) else x
     run(convolution.convolve_full, g.size * w[0].size, _inward(g).reshape(f, rows, columns * n), _plain(w),
@@ -139,6 +144,18 @@ def _plain(a: Array) -> Array:
 def _inward(x: Array) -> Array:
     """Images ``(N, C, H, W)`` as a plain ``(C, H, W, N)`` array."""
     return _plain(batch_innermost(x))
+
+
+def _turned(w: Array, groups: int) -> Array:
+    """Filters ``(F, C / groups, KH, KW)`` for the way back: ``(C, F / groups, KH, KW)``, turned by half a turn."""
+    members = w.reshape(groups, -1, *w.shape[1:]).swapaxes(1, 2)
+    return members.reshape(-1, *members.shape[2:])[..., ::-1, ::-1]
+
+
+def _outer(w: Array, how: Sliding) -> Pair:
+    """The border of a map such that a turned filter at each pixel meets all places that saw the pixel."""
+    (kh, kw), (dh, dw), (ph, pw) = w.shape[2:], how.dilation, how.padding
+    return (kh - 1) * dh - ph, (kw - 1) * dw - pw
 
 
 def _small(winners: NDArray[np.integer]) -> NDArray[np.integer]:

@@ -22,6 +22,7 @@ _narrow_8, _narrow_4, _narrow_2, _narrow_1 = (product_tile(rows, NARROW_BYTES) f
 _dots = dot_tile(DOT_ROWS, DOT_COLUMNS)
 _TAPS_BYTES = 1 << 18  # a row's places are worked on in chunks, such that all their taps fit in the second cache
 _PANEL_BYTES = 20 << 10  # and all maps' gradients for a chunk of places in the first one
+_MAPS_BYTES = 3 << 22  # all maps' gradients that stay in the third one from one reading to the next
 _ENOUGH_TASKS = 16  # for several threads to finish at about the same time
 _SHARE_TAPS = 60  # a share of the channels has at least so many taps, which makes up for copying the panel
 
@@ -202,7 +203,11 @@ def convolve_full(progress, g, w, x, layout, groups, row_step, dilation):
 
 @compiled
 def correlate_weight(progress, x, layout, g, dw, groups, row_step, dilation):
-    """Filters' gradient dw (F, C / groups, KH, KW): every map's gradient times every tap. A task: a few taps."""
+    """Filters' gradient dw (F, C / groups, KH, KW): every map's gradient times every tap. A task: a few taps.
+
+    Each task reads its maps' gradients anew. Once these no longer stay in the third cache, tasks are few and large:
+    some of the maps and many taps, a block of places at a time.
+    """
     filters, rows, length = g.shape
     _, channels, kh, kw = dw.shape
     members, depth = filters // groups, channels * kh * kw
@@ -211,23 +216,46 @@ def correlate_weight(progress, x, layout, g, dw, groups, row_step, dilation):
     maps = padded(steps(members, rows * length), map_blocks * DOT_ROWS)
     taps = padded(tap_offsets(channels, kh, kw, layout, dilation[0], dilation[1]), tap_blocks * DOT_COLUMNS)
     flat_g, flat_dw = g.reshape(g.size), dw.reshape(dw.size)
+    if members * rows * length * x.itemsize <= _MAPS_BYTES:
+        map_parts, tap_parts = 1 if tap_blocks >= _ENOUGH_TASKS else map_blocks, tap_blocks
+        lines, run = rows, length
+    else:
+        map_parts, tap_parts = min(map_blocks, 4), min(tap_blocks, _ENOUGH_TASKS // min(map_blocks, 4))
+        lines, run = gradient_block(-(-members // map_parts), rows, length, x.itemsize)
     dots = np.empty(DOT_ROWS * DOT_COLUMNS, x.dtype)
-    parts = 1 if tap_blocks >= _ENOUGH_TASKS else map_blocks  # few taps: a task has some of the maps only
-    tasks = groups * tap_blocks * parts
+    tasks = groups * map_parts * tap_parts
     task = take(progress)
     while task < tasks:
-        group, k, part = task // (tap_blocks * parts), task // parts % tap_blocks * DOT_COLUMNS, task % parts
+        group, map_part, tap_part = task // (map_parts * tap_parts), task // tap_parts % map_parts, task % tap_parts
         image = group * channels * layout[1] * layout[2] * layout[3] * layout[4]
-        for block in range(map_blocks * part // parts, map_blocks * (part + 1) // parts):
-            f = block * DOT_ROWS
-            _dots(dots, flat_g, group * members * rows * length, length, maps, f, x, image, row_step, taps, k,
-                  rows, length)  # fmt: skip
-            for r in range(min(DOT_ROWS, members - f)):
-                for j in range(min(DOT_COLUMNS, depth - k)):
-                    flat_dw[(group * members + f + r) * depth + k + j] = dots[r * DOT_COLUMNS + j]
+        first = map_blocks * map_part // map_parts * DOT_ROWS
+        last = min(map_blocks * (map_part + 1) // map_parts * DOT_ROWS, members)
+        begin = tap_blocks * tap_part // tap_parts * DOT_COLUMNS
+        end = min(tap_blocks * (tap_part + 1) // tap_parts * DOT_COLUMNS, depth)
+        for f in range(group * members + first, group * members + last):
+            flat_dw[f * depth + begin : f * depth + end] = 0
+        for row in range(0, rows, lines):
+            for t in range(0, length, run):
+                for k in range(begin, end, DOT_COLUMNS):
+                    for f in range(first, last, DOT_ROWS):
+                        _dots(dots, flat_g, (group * members * rows + row) * length + t, length, maps, f,
+                              x, image + row * row_step + t, row_step, taps, k,
+                              min(lines, rows - row), min(run, length - t))  # fmt: skip
+                        for r in range(min(DOT_ROWS, last - f)):
+                            for j in range(min(DOT_COLUMNS, end - k)):
+                                flat_dw[(group * members + f + r) * depth + k + j] += dots[r * DOT_COLUMNS + j]
         finish(progress)
         task = take(progress)
     return tasks
+
+
+@compiled
+def gradient_block(maps, rows, length, itemsize):
+    """How many rows of ``maps`` maps, and how long a run of each, are worked on at a time."""
+    places = max(_MAPS_BYTES // 4 // (maps * itemsize), WIDE_BYTES // itemsize)
+    if places >= length:
+        return min(places // length, rows), length
+    return 1, places // (WIDE_BYTES // itemsize) * (WIDE_BYTES // itemsize)
 
 
 @compiled
