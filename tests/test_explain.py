@@ -9,7 +9,7 @@ from scipy import signal
 import tinygrad_cnn as tg
 from tinygrad_cnn import nn
 from tinygrad_cnn.cli import main
-from tinygrad_cnn.explain import article_example, explain, story
+from tinygrad_cnn.explanation import article_example, explain, story
 from tinygrad_cnn.graph import GraphError
 from tinygrad_cnn.rules import RULES
 from tinygrad_cnn.tensor import record

@@ -1,4 +1,11 @@
-"""tinygrad_cnn: an autograd micro-framework for convolutional networks on NumPy and SciPy."""
+"""An autograd micro-framework for convolutional networks on NumPy and SciPy.
+
+A tour, from below: `kernels` compute on arrays; a `tensor` remembers how it was made, and the `graph` brings gradients
+back; `ops` hold each formula beside its rules, and `gradcheck` proves them; `nn`, `optim` and `data` are what networks
+are trained with; `article` has the article's own three classes. Above them `models` names networks with their recipes,
+`training` fits them, `checkpoint` keeps them; `interop` leads on to other frameworks; `plot`, `drawing`, `explanation`
+and `report` show what happened.
+"""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -32,11 +39,11 @@ from .ops import (
 from .tensor import Tensor, grad, matmul, record
 
 if TYPE_CHECKING:
-    from . import interop, plot, report, sklearn
+    from . import checkpoint, interop, models, plot, report, sklearn, training
     from .checkpoint import load, save
     from .drawing import draw
     from .evaluation import evaluate
-    from .explain import explain
+    from .explanation import explain
     from .files import CheckpointError
     from .interop import from_dlpack, from_onnx, to_onnx
     from .training import DivergenceError, fit
@@ -49,17 +56,20 @@ _LATER = {
     "DivergenceError": "training",
     "draw": "drawing",
     "evaluate": "evaluation",
-    "explain": "explain",
+    "explain": "explanation",
     "fit": "training",
     "from_dlpack": "interop",
     "from_onnx": "interop",
+    "checkpoint": "",
     "interop": "",
     "load": "checkpoint",
+    "models": "",
     "plot": "",
     "report": "",
     "save": "checkpoint",
     "sklearn": "",
     "to_onnx": "interop",
+    "training": "",
 }
 
 __all__ = [
@@ -72,6 +82,7 @@ __all__ = [
     "article",
     "avgpool",
     "batch_norm",
+    "checkpoint",
     "concatenate",
     "convolve2d",
     "convolve2d_full",
@@ -99,6 +110,7 @@ __all__ = [
     "log_softmax",
     "matmul",
     "maxpool",
+    "models",
     "nn",
     "no_grad",
     "optim",
@@ -116,6 +128,7 @@ __all__ = [
     "softmax",
     "tanh",
     "to_onnx",
+    "training",
     "where",
 ]
 
@@ -126,5 +139,5 @@ def __getattr__(name: str) -> Any:
     found: Any = importlib.import_module(f".{_LATER[name] or name}", __name__)
     if _LATER[name]:
         found = getattr(found, name)
-    globals()[name] = found  # or the module `explain`, once imported, would stand where the function was
+    globals()[name] = found
     return found

@@ -49,6 +49,8 @@ def evaluate(model: Module, dataset: Dataset, *, cost: Cost = cross_entropy, bat
     Raises ValueError for an empty data set or a model that gives fewer scores than there are classes.
     """
     size = checks.integer("evaluate", "batch_size", batch_size, 1)
+    if not isinstance(model, Module):
+        raise TypeError(f"evaluate: the model must be a Module, got {type(model).__name__}")
     if not len(dataset):
         raise ValueError("evaluate: the data set is empty")
     losses, answers = 0.0, []

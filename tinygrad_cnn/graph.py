@@ -40,6 +40,9 @@ class _State(threading.local):
     recording = True
     anomaly = False
 
+    def __init__(self) -> None:
+        self.before: dict[int, list[bool]] = {}  # what each switch that is in use found, by the switch's id
+
 
 state = _State()
 
@@ -49,9 +52,6 @@ class _Switch(contextlib.ContextDecorator):
 
     field: str
     value: bool
-
-    def __init__(self) -> None:
-        self._before: list[bool] = []
 
     def _recreate_cm(self) -> Self:  # each call of a decorated function gets a switch of its own
         return type(self)()
@@ -75,12 +75,15 @@ class _Switch(contextlib.ContextDecorator):
         return items  # type: ignore[return-value]
 
     def __enter__(self) -> Self:
-        self._before.append(getattr(state, self.field))
+        state.before.setdefault(id(self), []).append(getattr(state, self.field))
         setattr(state, self.field, self.value)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        setattr(state, self.field, self._before.pop())
+        found = state.before[id(self)]
+        setattr(state, self.field, found.pop())
+        if not found:
+            del state.before[id(self)]
 
 
 class no_grad(_Switch):

@@ -63,23 +63,29 @@ class Optimizer:
             p.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The rate, the number of steps, and a copy of what is kept for each parameter."""
+        """The class, the rate, the number of steps, and a copy of what is kept for each parameter."""
         kept = [{k: a.copy() for k, a in state.items()} for state in self.state]
-        return {"lr": self.lr, "steps": self.steps, "state": kept}
+        return {"class": type(self).__name__, "lr": self.lr, "steps": self.steps, "state": kept}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a `state_dict`. ValueError when it does not fit the parameters."""
         name = f"{type(self).__name__}.load_state_dict"
         if not isinstance(state, dict) or not state.keys() >= {"lr", "steps", "state"}:
             raise ValueError(f"{name}: expected lr, steps and state, got {state!r:.60}")
+        if state.get("class", type(self).__name__) != type(self).__name__:
+            raise ValueError(f"{name}: the state is of another optimizer, {shown(state['class'])}")
         lr = checks.number(name, "lr", state["lr"], 0, math.inf)
         steps = checks.integer(name, "steps", state["steps"], 0)
         try:
             kept = [{k: np.array(a) for k, a in s.items()} for s in state["state"]]
         except (AttributeError, TypeError, ValueError):
             kept = []
-        shapes = [{a.shape for a in s.values()} <= {p.shape} for s, p in zip(kept, self.params, strict=False)]
-        if len(kept) != len(self.params) or not all(shapes):
+        fit = [
+            a.dtype.kind in "fi" and a.shape == (() if k == "steps" else p.shape)
+            for s, p in zip(kept, self.params, strict=False)
+            for k, a in s.items()
+        ]
+        if len(kept) != len(self.params) or not all(fit):
             raise ValueError(f"{name}: the state is of other parameters")
         self.lr, self.steps, self.state = lr, steps, kept
 
@@ -143,7 +149,9 @@ class Adam(Optimizer):
 
     def update(self, p: Array, g: Array, state: dict[str, Array]) -> None:
         """See the class."""
-        (beta1, beta2), t = self.betas, self.steps
+        (beta1, beta2), count = self.betas, state.setdefault("steps", np.zeros((), np.int64))
+        count += 1  # of this parameter: its first gradient may have come late
+        t = int(count)
         if self.weight_decay and self.decoupled:
             p *= 1 - self.lr * self.weight_decay
         elif self.weight_decay:
@@ -181,6 +189,7 @@ class Schedule:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{type(self).__name__}: expected an Optimizer, got {type(optimizer).__name__}")
         self.optimizer = optimizer
+        self.first = optimizer.lr
         self.steps = 0
 
     def rate(self, k: int) -> float:
@@ -196,14 +205,16 @@ class Schedule:
         self._apply()
 
     def state_dict(self) -> dict[str, Any]:
-        """How many steps were made."""
-        return {"steps": self.steps}
+        """How many steps were made, and the optimizer's rate before the first."""
+        return {"steps": self.steps, "first": self.first}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a `state_dict`."""
-        if not isinstance(state, dict) or "steps" not in state:
-            raise ValueError(f"{type(self).__name__}.load_state_dict: expected steps, got {state!r:.60}")
-        self.steps = checks.integer(type(self).__name__, "steps", state["steps"], 0)
+        name = f"{type(self).__name__}.load_state_dict"
+        if not isinstance(state, dict) or not state.keys() >= {"steps", "first"}:
+            raise ValueError(f"{name}: expected steps and first, got {state!r:.60}")
+        self.steps = checks.integer(name, "steps", state["steps"], 0)
+        self.first = checks.number(name, "first", state["first"], 0, math.inf)
         self._apply()
 
 
@@ -244,7 +255,6 @@ class CosineDecay(Schedule):
 
     def __init__(self, optimizer: Optimizer, total_steps: int, *, final: float = 0.0) -> None:
         super().__init__(optimizer)
-        self.first = optimizer.lr
         self.total_steps = checks.integer("CosineDecay", "total_steps", total_steps, 1)
         self.final = checks.number("CosineDecay", "final", final, 0, math.inf)
 
@@ -258,7 +268,6 @@ class StepDecay(Schedule):
 
     def __init__(self, optimizer: Optimizer, every: int, *, factor: float = 0.1) -> None:
         super().__init__(optimizer)
-        self.first = optimizer.lr
         self.every = checks.integer("StepDecay", "every", every, 1)
         self.factor = checks.number("StepDecay", "factor", factor, 0, math.inf)
 

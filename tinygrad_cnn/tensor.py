@@ -214,6 +214,8 @@ class Tensor:
         return _operand("power", other, self) ** self
 
     def __matmul__(self, other: "Operand") -> "Tensor":
+        if not isinstance(other, Tensor) and not _is_number(other):
+            return NotImplemented
         return matmul(self, _operand("matmul", other, self))
 
     def __rmatmul__(self, other: "Operand") -> "Tensor":
@@ -324,6 +326,7 @@ class Tensor:
         except (OverflowError, TypeError, ValueError):
             raise ValueError(f"reshape: {self.size} numbers of shape {self.shape} do not fit {shown(target)}") from None
         before = self.shape
+        data.setflags(write=False)  # it may show this tensor's own numbers, which a graph may have to rely on
         return record("reshape", data, (self,), (lambda g, y: g.reshape(before),), shape=data.shape)
 
     def flatten(self, start_dim: int = 0) -> "Tensor":
@@ -331,15 +334,16 @@ class Tensor:
         (start,) = normal_axes("flatten", start_dim, max(self.ndim, 1))
         return self.reshape(*self.shape[:start], math.prod(self.shape[start:]))
 
-    def transpose(self, *axes: int) -> "Tensor":
+    def transpose(self, *axes: Any) -> "Tensor":
         """The axes in another order (NumPy's meaning: all of them are named); reversed when none is given."""
+        axes = tuple(axes[0]) if len(axes) == 1 and isinstance(axes[0], tuple | list) else axes
         order = normal_axes("transpose", axes or tuple(reversed(range(self.ndim))), self.ndim)
         if len(order) != self.ndim:
             raise ValueError(f"transpose: axes {axes} must name all {self.ndim} axes; swapaxes(a, b) swaps two")
         back = tuple(int(i) for i in np.argsort(order))
-        return record(
-            "transpose", self._data.transpose(order), (self,), (lambda g, y: g.transpose(*back),), axes=order
-        )
+        data = self._data.transpose(order)
+        data.setflags(write=False)
+        return record("transpose", data, (self,), (lambda g, y: g.transpose(*back),), axes=order)
 
     @property
     def T(self) -> "Tensor":
@@ -371,6 +375,8 @@ class Tensor:
         except (IndexError, OverflowError, TypeError, ValueError) as error:
             raise IndexError(f"indexing: {error} (shape {self.shape})") from None
         shape = self.shape
+        if data.base is not None:
+            data.setflags(write=False)
         return record("getitem", data, (self,), (lambda g, y: put(g, where, shape),), index=where)
 
     # Python's protocols -----------------------------------------------------------------------------------------------
@@ -427,6 +433,8 @@ class Tensor:
 
     def __repr__(self) -> str:
         numbers = np.array2string(self._data, separator=", ", prefix=f"{type(self).__name__}(", threshold=100)
+        if not self.size and self.ndim > 1:  # the brackets alone do not tell the shape
+            numbers = f"[], shape={self.shape}"
         kind = "" if self.dtype in (np.float32, np.int64, np.bool_) else f", dtype={self.dtype}"
         made = f", op={self.node.name}" if self.node else ", requires_grad=True" if self._requires_grad else ""
         return f"{type(self).__name__}({numbers}{kind}{made})"

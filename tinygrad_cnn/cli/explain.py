@@ -8,7 +8,7 @@ import argparse
 
 import numpy as np
 
-from ..explain import article_example, explain
+from ..explanation import article_example, explain
 from ..models import RECIPES
 from ..tensor import Tensor
 from ._options import Subparsers, add_data_flags

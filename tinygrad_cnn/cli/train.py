@@ -137,7 +137,7 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
         if len(named) != 1:
             raise ValueError("--resume goes on in one file: --checkpoint FILE --resume, or --resume FILE")
         args.checkpoint = named.pop()
-        if Path(args.checkpoint).exists():
+        if Path(args.checkpoint).exists() or args.resume is not True:
             return _resumed(given, checkpoint.about(args.checkpoint))
         say(f"{args.checkpoint} is not there yet: starting from the beginning")
     dataset = given["dataset"] or "digits"

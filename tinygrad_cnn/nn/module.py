@@ -89,7 +89,11 @@ class Module:
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Every parameter once, with its dotted name, in the order of definition."""
-        return ((name, t) for name, t in self._named_tensors() if isinstance(t, Parameter))
+        seen: set[int] = set()
+        for name, t in self._named_tensors():
+            if isinstance(t, Parameter) and id(t) not in seen:
+                seen.add(id(t))
+                yield name, t
 
     def parameters(self) -> Iterator[Parameter]:
         """Every parameter once, in the order of definition."""
@@ -99,13 +103,15 @@ class Module:
         """The names of the parameters that no backward has reached since `zero_grad`."""
         return [name for name, p in self.named_parameters() if p.requires_grad and p.grad is None]
 
-    def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        seen: set[int] = set()
-        for prefix, module in self.named_modules():
-            for name, value in _spread(vars(module)):
-                if isinstance(value, Parameter | Buffer) and id(value) not in seen:
-                    seen.add(id(value))
-                    yield f"{prefix}.{name}" if prefix else name, value
+    def _named_tensors(self, prefix: str = "", above: frozenset[int] = frozenset()) -> Iterator[tuple[str, Tensor]]:
+        """Every parameter and buffer under every name it has: one that two layers share comes twice."""
+        if id(self) in above:
+            return
+        for name, value in _spread(vars(self)):
+            if isinstance(value, Parameter | Buffer):
+                yield prefix + name, value
+        for name, module in self.children():
+            yield from module._named_tensors(f"{prefix}{name}.", above | {id(self)})
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """A copy of every parameter and buffer as a C-contiguous array, under its dotted name: PyTorch's keys."""
@@ -132,8 +138,8 @@ class Module:
                 continue
             try:
                 arrays[k] = a = np.asarray(v)
-            except (TypeError, ValueError):
-                wrong.append(f"{k} is no array")
+            except (RuntimeError, TypeError, ValueError) as error:  # PyTorch's own word is a RuntimeError
+                wrong.append(f"{k} is no array ({error})")
                 continue
             if a.shape != own[k].shape:
                 wrong.append(f"{k} has shape {a.shape}, {own[k].shape} is needed")

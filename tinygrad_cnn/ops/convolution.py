@@ -61,9 +61,10 @@ def correlate2d(
     x, w = same_float(as_tensor(name, x), as_tensor(name, w))
     how = _sliding(name, stride, padding, dilation, groups)
     if x.ndim != 4 or w.ndim != 4:
+        image, filter_ = _lift(name, x, w)
         if bias is not None:
             raise ValueError(f"{name}: a bias needs images (N, C, H, W) {checks.shapes(x=x, w=w)}")
-        lone = correlate2d(*_lift(name, x, w), mode=mode, **how._asdict())
+        lone = correlate2d(image, filter_, mode=mode, **how._asdict())
         return lone.reshape(plane(lone.shape))
     x, how = _bordered(name, x, w, mode, how, turned=False)
     _check_channels(name, x, w, how)
@@ -223,8 +224,10 @@ def _lift(op: str, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
     if x.ndim != w.ndim or x.ndim not in (2, 3):
         raise ValueError(
             f"{op}: takes (H, W) with (KH, KW), (C, H, W) with (C, KH, KW), or (N, C, H, W) with (F, C, KH, KW) "
-            f"{checks.shapes(x=x, w=w)}"
+            f"{checks.shapes(x=x, w=w)}" + "; one image is x.reshape(1, *x.shape)" * (x.ndim == 3 and w.ndim == 4)
         )
+    if x.shape[:-2] != w.shape[:-2]:
+        raise ValueError(f"{op}: x has {x.shape[0]} channels, w expects {w.shape[0]} {checks.shapes(x=x, w=w)}")
     lead = (1,) * (4 - x.ndim)
     return x.reshape(*lead, *x.shape), w.reshape(*lead, *w.shape)
 
@@ -276,6 +279,6 @@ def _check_maps(op: str, name: str, g: Tensor, expected: Pair, how: Sliding) -> 
     """The maps must have the shape that windows over the image make, and channels that the groups divide."""
     if plane(g.shape) != expected or g.shape[1] % how.groups:
         raise ValueError(
-            f"{op}: {name} must have maps of {expected[0]}x{expected[1]}, a multiple of {how.groups} of them "
-            f"{checks.shapes(**{name: g})}"
+            f"{op}: {name} must have maps of {expected[0]}x{expected[1]}, as windows over the image's shape make, "
+            f"a multiple of {how.groups} of them {checks.shapes(**{name: g})}"
         )
