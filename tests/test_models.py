@@ -157,3 +157,11 @@ def test_another_data_set_in_mnists_format_trains_without_edits(tmp_path):
     network = models.build("fast", data.image_shape, data.num_classes, rng=rng)
     list(fit(network, data[:90], epochs=3, batch_size=30, optimizer=recipe.make_optimizer(network), rng=rng))
     assert evaluate(network, data[90:]).accuracy > 0.9
+
+
+def test_scores_become_shares_of_belief_as_the_networks_cost_means_them():
+    scores = tg.Tensor([[0.1, 0.9, 0.0], [0.0, 0.0, 0.0]])
+    activations, logits = (models.probabilities(random(name, classes=3), scores).data for name in ("primer", "fast"))
+    np.testing.assert_allclose(activations, [[0.1, 0.9, 0.0], [1 / 3] * 3], rtol=1e-6, atol=1e-30)
+    np.testing.assert_array_equal(logits, tg.softmax(scores).data)
+    np.testing.assert_array_equal(models.probabilities(tg.nn.Linear(2, 3), scores).data, logits)

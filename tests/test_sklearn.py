@@ -85,6 +85,26 @@ def test_a_network_can_be_named_or_made():
     assert len(made.model_) == 3 and not made.model_.training
 
 
+@pytest.mark.parametrize("name", ["primer", "digits"])
+def test_a_named_network_is_trained_with_its_own_cost_and_its_scores_are_read_as_that_cost_means_them(name):
+    few = CNNClassifier(name, epochs=1, batch_size=100, random_state=0).fit(X[:100], Y[:100])
+    made = np.random.default_rng(np.random.RandomState(0).randint(2**31))
+    start = tg.models.build(name, (1, 8, 8), 10, rng=made)
+    images = ((X[:200] - few.mean_) / few.scale_).astype(np.float32).reshape(-1, 1, 8, 8)
+    wanted = tg.models.RECIPES[name].cost(start(tg.Tensor(images[:100])), Y[:100])
+    np.testing.assert_allclose(few.costs_[0], wanted.item(), rtol=1e-5)
+
+    scores = few.model_(tg.Tensor(images[100:])).data.astype(np.float64)
+    shares = scores if name == "primer" else np.exp(scores)
+    np.testing.assert_allclose(few.predict_proba(X[100:200]), shares / shares.sum(1, keepdims=True), rtol=1e-5)
+
+
+def test_a_network_that_ends_in_sigmoids_can_be_sure_of_itself():
+    primer = CNNClassifier("primer", epochs=20, lr=0.02, random_state=0).fit(X[:1200], Y[:1200])
+    assert primer.score(X[1200:], Y[1200:]) > 0.85
+    assert np.median(primer.predict_proba(X[1200:]).max(1)) > 0.6
+
+
 @pytest.mark.parametrize(
     ("features", "given", "found"),
     [(64, None, (1, 8, 8)), (7, None, (1, 1, 7)), (1, None, (1, 1, 1)), (6, (2, 3), (1, 2, 3)),

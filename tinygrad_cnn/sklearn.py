@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from . import nn
 from .extras import require
 from .graph import no_grad
-from .models import build
-from .ops import checks, cross_entropy, softmax
+from .models import build, cost_of, probabilities
+from .ops import checks
 from .optim import Adam, OneCycle
 from .tensor import wrap
 
@@ -37,7 +37,8 @@ class CNNClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: ignore
     """A convolutional network behind scikit-learn's interface: each row of X is an image, y has any labels.
 
     The numbers of X are shifted and scaled to mean 0 and standard deviation 1, all pixels together, as they were in
-    `fit`. The network is trained with Adam, its rate along one cycle, on the cross-entropy.
+    `fit`. The network is trained with Adam, its rate along one cycle, on the cross-entropy
+    or, where a named network's recipe has another cost, on that.
 
     Args:
         model: the network: a name from `tinygrad_cnn.models`, or a function of ``image_shape``, the number of classes
@@ -55,7 +56,7 @@ class CNNClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: ignore
         n_features_in_: how many numbers a row has.
         model_: the trained `tinygrad_cnn.nn.Module`.
         image_shape_: (C, H, W).
-        costs_: the mean cost of each epoch, in nats.
+        costs_: the mean cost of each epoch; of the cross-entropy, in nats.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class CNNClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: ignore
         images = self._images(_validation.validate_data(self, X, reset=False, dtype=(np.float64, np.float32)))
         with no_grad():
             chunks = [self.model_(wrap(images[i : i + _ROWS])) for i in range(0, len(images), _ROWS)]
-            return np.concatenate([softmax(scores.astype(np.float64)).data for scores in chunks])
+            return np.concatenate([probabilities(self.model_, scores.astype(np.float64)).data for scores in chunks])
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable label of each row, ``(n,)``."""
@@ -119,13 +120,14 @@ class CNNClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: ignore
         size = checks.integer("CNNClassifier", "batch_size", self.batch_size, 1)
         adam = Adam(self.model_.parameters(), self.lr)
         schedule = OneCycle(adam, self.lr, epochs * math.ceil(len(images) / size))
+        criterion = cost_of(self.model_)
         self.model_.train()
         costs = []
         for _ in range(epochs):
             order, total = rng.permutation(len(images)), 0.0
             for rows in (order[i : i + size] for i in range(0, len(order), size)):
                 with np.errstate(all="ignore"):  # what is not finite is found below, and named
-                    cost = cross_entropy(self.model_(wrap(images[rows])), labels[rows])
+                    cost = criterion(self.model_(wrap(images[rows])), labels[rows])
                     adam.zero_grad()
                     cost.backward()
                     adam.step()

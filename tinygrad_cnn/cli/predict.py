@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import no_grad
-from ..models import RECIPES, Network
-from ..ops import cross_entropy, softmax
+from ..models import Network, probabilities
 from ..tensor import wrap
 from ._images import read_images
 from ._options import Subparsers, add_compute_flags, apply_compute_flags
@@ -51,7 +50,5 @@ def run(args: argparse.Namespace) -> int:
 def _predicted(network: Network, images: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """The class of each image, and the network's share of belief in it."""
     with no_grad():
-        scores = network(wrap(images))
-        if RECIPES[network.name].cost is cross_entropy:  # else they are activations between 0 and 1 already
-            scores = softmax(scores)
-    return scores.data.argmax(axis=1), scores.data.max(axis=1)
+        shares = probabilities(network, network(wrap(images))).data
+    return shares.argmax(axis=1), shares.max(axis=1)

@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import no_grad
-from ..models import RECIPES, Network
+from ..models import Network, probabilities
 from ..nn import AvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module
-from ..ops import cross_entropy, softmax
 from ..tensor import Tensor, grad, wrap
 
 Maps = NDArray[np.float32]  # (C, H, W)
@@ -58,11 +57,8 @@ def steps(network: Network, image: Picture) -> tuple[list[Step], Maps]:
 def look(network: Network, image: Picture) -> dict[str, Any]:
     """Everything that the page shows of an image, ready for JSON."""
     found, scores = steps(network, image)
-    if RECIPES[network.name].cost is cross_entropy:  # else they are activations between 0 and 1 already
-        with no_grad():
-            shares = softmax(wrap(scores[None])).data[0]
-    else:
-        shares = scores
+    with no_grad():
+        shares = probabilities(network, wrap(scores[None])).data[0]
     return {
         "image": base64.b64encode(image.tobytes()).decode(),
         "shares": _rounded(shares),

@@ -7,6 +7,7 @@
 
 import numpy as np
 
+from .answer import cost_of, probabilities
 from .network import Draft, Network
 from .recipe import OPTIMIZERS, Cost, Recipe
 from .recipes import RECIPES
@@ -21,7 +22,9 @@ __all__ = [
     "Network",
     "Recipe",
     "build",
+    "cost_of",
     "output_shape",
+    "probabilities",
     "summarize",
 ]
 
