@@ -444,6 +444,7 @@ def test_repr_shows_numbers_type_and_making():
     assert repr(Tensor(np.ones(1))) == "Tensor([1.], dtype=float64)"
     assert repr(Tensor([True])) == "Tensor([ True])" and repr(Tensor(np.array([1], np.int8))).endswith("dtype=int8)")
     assert len(repr(Tensor(np.zeros((1000, 1000))))) < 1000
+    assert repr(Tensor(np.zeros((0, 3), np.float32))) == "Tensor([], shape=(0, 3))" and repr(Tensor([])) == "Tensor([])"
 
 
 @pytest.mark.parametrize("twin", [copy.copy, copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
