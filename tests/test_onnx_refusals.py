@@ -71,7 +71,7 @@ def test_wrong_calls_are_answered(tmp_path):
         to_onnx(nn.Conv2d(1, 2, 3), path, IMAGE)
 
 
-def node_file(path: Any, op: str, **attributes: Any) -> Any:
+def node_file(path: Any, op: str, opset: int = 17, **attributes: Any) -> Any:
     """A valid ONNX file with one node that to_onnx does not write."""
     kind = onnx.TensorProto.FLOAT
     graph = onnx.helper.make_graph(
@@ -79,7 +79,7 @@ def node_file(path: Any, op: str, **attributes: Any) -> Any:
         [onnx.helper.make_tensor_value_info("input", kind, ["batch", 4])],
         [onnx.helper.make_tensor_value_info("output", kind, ["batch", 4])],
     )  # fmt: skip
-    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)]), path)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)]), path)
     return path
 
 
@@ -88,6 +88,20 @@ def test_a_node_that_is_not_understood_is_named(tmp_path):
         from_onnx(node_file(tmp_path / "erf.onnx", "Erf"))
     with pytest.raises(CheckpointError, match="the node Softmax is not written as to_onnx writes it"):
         from_onnx(node_file(tmp_path / "softmax.onnx", "Softmax"))
+
+
+@pytest.mark.parametrize("opset", [1, 11, 12, 26])
+def test_an_operator_set_in_which_nodes_may_mean_something_else_is_named(opset, tmp_path):
+    """Softmax below 13, say, runs over all axes from its own on."""
+    with pytest.raises(CheckpointError, match=f"its operator set is {opset}; 13 to 25 can be read"):
+        from_onnx(node_file(tmp_path / "softmax.onnx", "Softmax", opset, axis=1))
+
+
+@pytest.mark.parametrize("opset", [13, 25])
+def test_every_operator_set_in_which_nodes_mean_the_same_is_read(opset, tmp_path):
+    x = tg.Tensor(RNG.random((2, 4), np.float32))
+    again = from_onnx(node_file(tmp_path / "softmax.onnx", "Softmax", opset, axis=1))
+    np.testing.assert_array_equal(again(x).data, tg.softmax(x).data)
 
 
 def test_damaged_files_are_refused_in_one_line_or_hold_other_numbers(tmp_path):

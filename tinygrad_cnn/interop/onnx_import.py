@@ -13,14 +13,18 @@ from ..tensor import Tensor
 from .onnx_export import BUFFERS
 from .onnx_read import READERS
 
+OPSETS = range(13, 26)
+"""The operator sets in which every node that is read means the same; below 13 softmax and the reductions differ."""
+
 
 def from_onnx(path: PathLike) -> "OnnxModule":
     """Read back what `to_onnx` wrote.
 
-    Other programs' files are read as far as they use no other nodes and attributes than `to_onnx` does.
+    Other programs' files are read as far as they use no other nodes and attributes than `to_onnx` does, in one of the
+    operator sets 13 to 25.
 
-    Raises CheckpointError when the file cannot be read, is damaged, or has a node that is not understood (the message
-    names it); ImportError without the extra ``onnx``.
+    Raises CheckpointError when the file cannot be read, is damaged, or has a node or an operator set that is not
+    understood (the message names it); ImportError without the extra ``onnx``.
     """
     onnx = require("onnx", "onnx")
     with open(regular_file(path), "rb") as file:
@@ -28,10 +32,18 @@ def from_onnx(path: PathLike) -> "OnnxModule":
     try:
         proto = onnx.load_model_from_string(content)
         onnx.checker.check_model(proto, full_check=True)
+        _check_opsets(proto)
         return OnnxModule(proto)
     except Exception as error:  # protobuf's and the checker's errors have no family in common
         reason = str(error).partition("\n")[0]
         raise CheckpointError(f"{path}: is not an ONNX file that can be read, or is damaged ({reason})") from None
+
+
+def _check_opsets(proto: Any) -> None:
+    """ValueError for an operator set in which the nodes may mean something else."""
+    for opset in proto.opset_import:
+        if opset.domain in ("", "ai.onnx") and opset.version not in OPSETS:
+            raise ValueError(f"its operator set is {opset.version}; {OPSETS[0]} to {OPSETS[-1]} can be read")
 
 
 class OnnxModule(Module):
