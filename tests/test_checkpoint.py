@@ -428,6 +428,20 @@ def test_a_link_is_followed_and_the_permissions_are_the_usual_ones(tmp_path):
     assert (tmp_path / "real" / "w.npz").stat().st_mode == plain.stat().st_mode
 
 
+def test_a_folder_that_cannot_be_written_is_reported_under_the_files_own_name(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError) as caught, atomic_writer(tmp_path / "missing" / "w.npz"):
+        pass
+    assert caught.value.filename == os.path.realpath(tmp_path / "missing" / "w.npz")
+
+    def refused(*args):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), args[0])
+
+    monkeypatch.setattr(files, "open", refused, raising=False)
+    with pytest.raises(PermissionError) as caught, atomic_writer(tmp_path / "w.npz"):
+        pass
+    assert caught.value.filename == os.path.realpath(tmp_path / "w.npz")
+
+
 def test_a_device_is_not_written_to(tmp_path):
     with pytest.raises(OSError, match="is not a regular file"), atomic_writer("/dev/null"):
         pass

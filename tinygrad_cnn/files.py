@@ -53,7 +53,7 @@ def atomic_writer(path: PathLike, *, keep_previous: bool = False) -> Iterator[Bi
         path: the file to make or replace; a link is followed.
         keep_previous: keep the file that was there as ``path + ".previous"``.
 
-    Raises OSError when it cannot be written, also when ``path`` is a folder or a device.
+    Raises OSError, naming ``path``, when it cannot be written, also when ``path`` is a folder or a device.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -221,7 +221,10 @@ def _locked_temporary(target: Path) -> tuple[Path, BinaryIO]:
     """A new file beside the target, locked for as long as it is open, so that no sweep takes it for abandoned."""
     while True:
         path = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-        file = open(path, "xb")  # noqa: SIM115  (the caller closes it)
+        try:
+            file = open(path, "xb")  # noqa: SIM115  (the caller closes it)
+        except OSError as error:  # of the file that was asked for, not of one that nobody knows
+            raise OSError(error.errno, error.strerror, str(target)) from None
         if sys.platform == "win32":
             return path, file
         with suppress(OSError):  # a file system without locks
