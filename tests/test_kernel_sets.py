@@ -214,6 +214,23 @@ def test_larger_shapes_agree(name, image, filters, how):
 
 
 @each_set
+@given(slidings())
+@small_setting
+def test_arguments_stay_as_they_are(name, case):
+    how, image, filters, numbers = case
+    ours, window = kernels(name), Window((1, 1))
+    given_arrays = x, w, bias = numbers.array(*image), numbers.array(*filters), numbers.array(filters[0])
+    before = [a.copy() for a in given_arrays]
+    y = ours.correlate2d(x, w, bias, how)
+    g = numbers.lay(y)
+    ours.correlate2d_weight(x, g, how, w.shape[2:])
+    ours.convolve2d_full(g, w, how, x.shape[2:])
+    ours.maxpool_scatter(g, ours.maxpool(g, window, True)[1], window, y.shape[2:])
+    for a, as_it_was in zip((*given_arrays, g), (*before, y), strict=True):
+        assert_array_equal(a, as_it_was)
+
+
+@each_set
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_what_is_not_finite_spreads_to_its_windows_only(name, value):

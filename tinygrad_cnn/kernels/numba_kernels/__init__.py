@@ -1,7 +1,7 @@
 """The compiled kernels (extra ``fast``): direct loops on several threads, without a copy of any window.
 
 Each function here checks in its arrays (batch innermost, contiguous), makes room for the result, and hands both to a
-compiled kernel of `convolution`, `pooling` or `normalization`, which `team.run` runs on all threads.
+compiled kernel of `convolution`, `borders`, `pooling` or `normalization`, which `team.run` runs on all threads.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from .. import threads
 from ..geometry import Pair, Sliding, Window, map_shape
 from ..interface import Array
 from ..memory import batch_innermost, empty
-from . import convolution, normalization, pooling
+from . import borders, convolution, normalization, pooling
 from .team import run
 
 Layout = tuple[int, int, int, int, int]  # channels, rows, phases of the stride, columns of one phase, batch
@@ -66,7 +66,7 @@ def convolve2d_full(g: Array, w: Array, how: Sliding, image_shape: Pair) -> Arra
     run(convolution.convolve_full, g.size * w[0].size, _inward(g).reshape(f, rows, columns * n), _plain(w),
         image.reshape(-1), layout, how.groups, _row_step(layout, how), how.dilation)  # fmt: skip
     if _moves(how):
-        run(convolution.gather, x.size, image, x, how.padding, how.stride[1])
+        run(borders.gather, x.size, image, x, how.padding, how.stride[1])
     return x.transpose(3, 0, 1, 2)
 
 
@@ -138,7 +138,18 @@ def batch_norm_backward(g: Array, x: Array, weight: Array, mean: Array, inv_std:
 
 def _plain(a: Array) -> Array:
     """``a`` as one kind of array, contiguous and writable, since each kind would be compiled for anew."""
-    return a if a.flags.carray else np.array(a, order="C")
+    if a.flags.carray:
+        return a
+    return np.asarray(_Unlocked(a)) if a.flags.c_contiguous and a.flags.aligned else np.array(a, order="C")
+
+
+class _Unlocked:
+    """A read-only array that calls itself writable: kernels write to their results alone, and a copy costs time."""
+
+    def __init__(self, a: Array) -> None:
+        interface = a.__array_interface__
+        self.__array_interface__ = interface | {"data": (interface["data"][0], False)}
+        self.held = a
 
 
 def _inward(x: Array) -> Array:
@@ -181,7 +192,7 @@ def _spread(x: Array, how: Sliding) -> tuple[Array, Layout]:
     image = _inward(x)
     if _moves(how):
         source, image = image, empty(layout, x.dtype)
-        run(convolution.spread, image.size, source, image, how.padding, how.stride[1])
+        run(borders.spread, image.size, source, image, how.padding, how.stride[1])
     return image.reshape(-1), layout
 
 

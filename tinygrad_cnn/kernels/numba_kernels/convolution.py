@@ -76,47 +76,55 @@ def pack(w, start, row_step, column_step, rows, depth, packed, packed_at):
 
 
 @compiled
-def add_products(out, out_at, out_offsets, first, last, w, w_at, x, x_at, x_offsets, depth, length):
-    """``out[r, t] += sum over k of w[k, r] x[k, t]`` for the rows from ``first`` to ``last`` and ``length`` places."""
+def add_products(out, out_at, out_offsets, first, last, start, start_at, w, w_at, x, x_at, x_offsets, depth, length):
+    """``out[r, t] += sum over k of w[k, r] x[k, t]`` for the rows from ``first`` to ``last`` and ``length`` places.
+
+    Where ``start_at`` is not negative, each row starts from a number, ``start[start_at]`` and onwards, instead.
+    """
     wide, narrow = WIDE_BYTES // x.itemsize, NARROW_BYTES // x.itemsize
     while first < last:
         rows = block_rows(last - first)
         t = 0
         while t + wide <= length:
             if rows == MOST_ROWS:
-                _wide_8(out, out_at + t, out_offsets, first, w, w_at, x, x_at + t, x_offsets, depth)
+                _wide_8(out, out_at + t, out_offsets, first, start, start_at, w, w_at, x, x_at + t, x_offsets, depth)
             elif rows == 4:
-                _wide_4(out, out_at + t, out_offsets, first, w, w_at, x, x_at + t, x_offsets, depth)
+                _wide_4(out, out_at + t, out_offsets, first, start, start_at, w, w_at, x, x_at + t, x_offsets, depth)
             elif rows == 2:
-                _wide_2(out, out_at + t, out_offsets, first, w, w_at, x, x_at + t, x_offsets, depth)
+                _wide_2(out, out_at + t, out_offsets, first, start, start_at, w, w_at, x, x_at + t, x_offsets, depth)
             else:
-                _wide_1(out, out_at + t, out_offsets, first, w, w_at, x, x_at + t, x_offsets, depth)
+                _wide_1(out, out_at + t, out_offsets, first, start, start_at, w, w_at, x, x_at + t, x_offsets, depth)
             t += wide
         while t + narrow <= length:
             if rows == MOST_ROWS:
-                _narrow_8(out, out_at + t, out_offsets, first, w, w_at, x, x_at + t, x_offsets, depth)
+                _narrow_8(out, out_at + t, out_offsets, first, start, start_at, w, w_at, x, x_at + t, x_offsets, depth)
             elif rows == 4:
-                _narrow_4(out, out_at + t, out_offsets, first, w, w_at, x, x_at + t, x_offsets, depth)
+                _narrow_4(out, out_at + t, out_offsets, first, start, start_at, w, w_at, x, x_at + t, x_offsets, depth)
             elif rows == 2:
-                _narrow_2(out, out_at + t, out_offsets, first, w, w_at, x, x_at + t, x_offsets, depth)
+                _narrow_2(out, out_at + t, out_offsets, first, start, start_at, w, w_at, x, x_at + t, x_offsets, depth)
             else:
-                _narrow_1(out, out_at + t, out_offsets, first, w, w_at, x, x_at + t, x_offsets, depth)
+                _narrow_1(out, out_at + t, out_offsets, first, start, start_at, w, w_at, x, x_at + t, x_offsets, depth)
             t += narrow
         if t < length:
-            add_single_products(out, out_at, out_offsets, first, rows, w, w_at, x, x_at, x_offsets, depth, t, length)
+            add_single_products(out, out_at, out_offsets, first, rows, start, start_at, w, w_at,
+                                x, x_at, x_offsets, depth, t, length)  # fmt: skip
         w_at += rows * depth
         first += rows
+        start_at += rows if start_at >= 0 else 0
 
 
 @compiled
-def add_single_products(out, out_at, out_offsets, first, rows, w, w_at, x, x_at, x_offsets, depth, begin, end):
+def add_single_products(
+    out, out_at, out_offsets, first, rows, start, start_at, w, w_at, x, x_at, x_offsets, depth, begin, end
+):
     """The same for the few places that do not fill a tile."""
     for r in range(rows):
         for t in range(begin, end):
-            total = out[out_at + out_offsets[first + r] + t] * 0
+            place = out_at + out_offsets[first + r] + t
+            total = out[place] if start_at < 0 else start[start_at + r]
             for k in range(depth):
                 total += w[w_at + k * rows + r] * x[x_at + x_offsets[k] + t]
-            out[out_at + out_offsets[first + r] + t] += total
+            out[place] = total
 
 
 @compiled
@@ -143,12 +151,8 @@ def correlate(progress, x, layout, w, bias, y, groups, row_step, dilation):
         places = min(chunk, length - begin)
         first, last = group * members, (group + 1) * members
         at = row * length + begin
-        for f in range(first, last):
-            target = flat_y[maps[f] + at : maps[f] + at + places]
-            for i in range(places):
-                target[i] = bias[f]
         image = group * channels * layout[1] * layout[2] * layout[3] * layout[4]
-        add_products(flat_y, at, maps, first, last, packed, first * depth,
+        add_products(flat_y, at, maps, first, last, bias, first, packed, first * depth,
                      x, image + row * row_step + begin, offsets, depth, places)  # fmt: skip
         finish(progress)
         task = take(progress)
@@ -194,7 +198,7 @@ def convolve_full(progress, g, w, x, layout, groups, row_step, dilation):
                     source, target = flat_g[at : at + places], panel[f * chunk : f * chunk + places]
                     for i in range(places):
                         target[i] = source[i]
-                add_products(x, image + row * row_step + t, offsets, begin * taps, end * taps, packed, 0,
+                add_products(x, image + row * row_step + t, offsets, begin * taps, end * taps, flat_w, -1, packed, 0,
                              panel, 0, maps, members, places)  # fmt: skip
         finish(progress)
         task = take(progress)
@@ -265,44 +269,3 @@ def padded(offsets, count):
     for i in range(count):
         out[i] = offsets[min(i, offsets.size - 1)]
     return out
-
-
-@compiled
-def spread(progress, x, image, padding, stride):
-    """x (C, H, W, N) into image (C, rows, phases, columns, N): a border of zeros, and every stride-th column together.
-
-    So the places of a tap are neighbours in memory whatever the stride. A task: a row.
-    """
-    channels, height, width, n = x.shape
-    tasks = channels * image.shape[1]
-    task = take(progress)
-    while task < tasks:
-        c, row = task // image.shape[1], task % image.shape[1]
-        image[c, row] = 0
-        if padding[0] <= row < height + padding[0]:
-            for column in range(width):
-                target = image[c, row, (column + padding[1]) % stride, (column + padding[1]) // stride]
-                source = x[c, row - padding[0], column]
-                for i in range(n):
-                    target[i] = source[i]
-        finish(progress)
-        task = take(progress)
-    return tasks
-
-
-@compiled
-def gather(progress, image, x, padding, stride):
-    """The reverse of `spread`: x (C, H, W, N) out of the image, without its border."""
-    channels, height, width, n = x.shape
-    tasks = channels * height
-    task = take(progress)
-    while task < tasks:
-        c, row = task // height, task % height
-        for column in range(width):
-            source = image[c, row + padding[0], (column + padding[1]) % stride, (column + padding[1]) // stride]
-            target = x[c, row, column]
-            for i in range(n):
-                target[i] = source[i]
-        finish(progress)
-        task = take(progress)
-    return tasks

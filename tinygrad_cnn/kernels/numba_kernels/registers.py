@@ -38,32 +38,44 @@ def product_tile(rows: int, row_bytes: int) -> Tile:
 
     The arrays are flat. Row r of ``out`` starts at ``out_at + out_offsets[first + r]``, row k of ``x`` at
     ``x_at + x_offsets[k]``; ``w`` is packed, ``depth`` times ``rows`` numbers from ``w_at`` on. Rows are added to
-    ``out`` one after the other, so they may overlap.
+    ``out`` one after the other, so they may overlap; where ``start_at`` is not negative, they replace what was there
+    and begin with ``start[start_at + r]``. Asked for at the beginning, they have come from memory by the end.
     """
 
     @intrinsic
-    def tile(typing_context, out, out_at, out_offsets, first, w, w_at, x, x_at, x_offsets, depth):
-        arguments = (out, out_at, out_offsets, first, w, w_at, x, x_at, x_offsets, depth)
+    def tile(typing_context, out, out_at, out_offsets, first, start, start_at, w, w_at, x, x_at, x_offsets, depth):
+        arguments = (out, out_at, out_offsets, first, start, start_at, w, w_at, x, x_at, x_offsets, depth)
 
         def generate(context, builder, signature, values):
             emit = _Emitter(context, builder, signature.args[0].dtype, min(row_bytes, VECTOR_BYTES))
-            out, out_offsets, w, x, x_offsets = (emit.pointer(signature.args[i], values[i]) for i in (0, 2, 4, 6, 8))
-            out_at, first, w_at, x_at, depth = (values[i] for i in (1, 3, 5, 7, 9))
+            out, out_offsets, start, w, x, x_offsets = (
+                emit.pointer(signature.args[i], values[i]) for i in (0, 2, 4, 6, 8, 10)
+            )
+            out_at, first, start_at, w_at, x_at, depth = (values[i] for i in (1, 3, 5, 7, 9, 11))
             starts = range(0, row_bytes // emit.itemsize, emit.lanes)
+            out_rows = emit.rows(out, out_at, out_offsets, first, rows)
+            for row in out_rows:
+                for at in starts:
+                    emit.ask_for(emit.at(row, at))
             sums = [[emit.register() for _ in starts] for _ in range(rows)]
             with cgutils.for_range(builder, depth) as loop:
                 row = emit.at(x, builder.add(x_at, emit.number(x_offsets, loop.index)))
-                pixels = [emit.load(emit.at(row, start)) for start in starts]
+                pixels = [emit.load(emit.at(row, at)) for at in starts]
                 weights = emit.at(w, builder.add(w_at, builder.mul(loop.index, emit.index(rows))))
                 for r in range(rows):
                     weight = emit.everywhere(emit.number(weights, r))
                     for register, pixel in zip(sums[r], pixels, strict=True):
                         emit.multiply_add(register, weight, pixel)
-            for r in range(rows):
-                row = emit.at(out, builder.add(out_at, emit.number(out_offsets, builder.add(first, emit.index(r)))))
-                for register, start in zip(sums[r], starts, strict=True):
-                    place = emit.at(row, start)
-                    emit.store(emit.plus(emit.load(place), builder.load(register)), place)
+            with builder.if_else(builder.icmp_signed("<", start_at, emit.index(0))) as (add, begin):
+                with add:
+                    for row, registers in zip(out_rows, sums, strict=True):
+                        for place, register in zip((emit.at(row, at) for at in starts), registers, strict=True):
+                            emit.store(emit.plus(emit.load(place), builder.load(register)), place)
+                with begin:
+                    for r, (row, registers) in enumerate(zip(out_rows, sums, strict=True)):
+                        number = emit.everywhere(emit.number(start, builder.add(start_at, emit.index(r))))
+                        for at, register in zip(starts, registers, strict=True):
+                            emit.store(emit.plus(number, builder.load(register)), emit.at(row, at))
             return context.get_dummy_value()
 
         return types.void(*arguments), generate
@@ -160,6 +172,13 @@ class _Emitter:
 
     def load(self, place: Any) -> Any:
         return self.builder.load(self._as_vector(place), align=self.itemsize)
+
+    def ask_for(self, place: Any) -> None:
+        """Have the cache line at a place fetched, to be written to."""
+        byte, flag = self.builder.bitcast(place, ir.IntType(8).as_pointer()), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte.type, flag, flag, flag])
+        prefetch = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
+        self.builder.call(prefetch, [byte, ir.Constant(flag, 1), ir.Constant(flag, 3), ir.Constant(flag, 1)])
 
     def store(self, vector: Any, place: Any) -> None:
         self.builder.store(vector, self._as_vector(place), align=self.itemsize)
