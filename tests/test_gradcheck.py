@@ -181,7 +181,7 @@ def test_a_kink_near_the_point_is_called_a_kink_too(steps):
         tg.gradcheck(bent, Tensor(np.array(0.0)), directions=1)
 
 
-@given(st.integers(0, 2**32 - 1), st.floats(-3, 3))
+@given(st.integers(0, 2**31 - 1), st.floats(-3, 3))
 def test_smooth_functions_are_not_taken_for_kinks(seed, scale):
     x = Tensor(np.random.default_rng(seed).standard_normal(5) * 10.0**scale)
     assert tg.gradcheck(lambda x: tg.sigmoid(x) * tg.tanh(x * 3) + (x * x).sum(), x, seed=seed)

@@ -36,7 +36,7 @@ CALLS = {
     "(x.shape=(1, 1, 4, 4), w.shape=(1, 1, 2, 2))": lambda: tg.correlate2d(X, W, dilation=(4, 1)),
     "correlate2d: takes (H, W) with (KH, KW), (C, H, W) with (C, KH, KW), or (N, C, H, W) with (F, C, KH, KW) "
     "(x.shape=(1, 1, 4, 4), w.shape=(1,))": lambda: tg.correlate2d(X, ones(1)),
-    "correlate2d: x has 3 channels, w expects 2 (x.shape=(1, 3, 4, 4), w.shape=(1, 2, 2, 2))":
+    "correlate2d: x has 3 channels, w expects 2 (x.shape=(3, 4, 4), w.shape=(2, 2, 2))":
         lambda: tg.correlate2d(ones(3, 4, 4), ones(2, 2, 2)),
     "correlate2d: stride must be at least 1, got 0": lambda: tg.correlate2d(X, W, stride=0),
     "correlate2d: stride must be an integer or two of them, got 1.5": lambda: tg.correlate2d(X, W, stride=1.5),
@@ -58,7 +58,8 @@ CALLS = {
     "correlate2d: expected a Tensor (Tensor: dtype object is not supported; use float32, float64, an integer type or "
     "bool)": lambda: tg.correlate2d(None, W),
     "correlate2d() got an unexpected keyword argument 'strides'": lambda: tg.correlate2d(X, W, strides=2),
-    "correlate2d_weight: g must have maps of 3x3, a multiple of 1 of them (g.shape=(1, 1, 3, 2))":
+    "correlate2d_weight: g must have maps of 3x3, as windows over the image's shape make, a multiple of 1 of "
+    "them (g.shape=(1, 1, 3, 2))":
         lambda: tg.correlate2d_weight(X, ones(1, 1, 3, 2), shape=(2, 2)),
     "correlate2d_weight: x and g must be one batch, in 1 groups (x.shape=(1, 1, 4, 4), g.shape=(2, 1, 3, 3))":
         lambda: tg.correlate2d_weight(X, ones(2, 1, 3, 3), shape=(2, 2)),
@@ -70,9 +71,11 @@ CALLS = {
         lambda: tg.convolve2d_full(X, ones(2, 1, 2, 2)),
     "convolve2d_full: x has 1 maps, w has 1 filters of 0x2 (x.shape=(1, 1, 4, 4), w.shape=(1, 1, 0, 2))":
         lambda: tg.convolve2d_full(X, ones(1, 1, 0, 2)),
-    "convolve2d_full: x must have maps of 2x2, a multiple of 1 of them (x.shape=(1, 1, 4, 4))":
+    "convolve2d_full: x must have maps of 2x2, as windows over the image's shape make, a multiple of 1 of "
+    "them (x.shape=(1, 1, 4, 4))":
         lambda: tg.convolve2d_full(X, W, shape=(3, 3)),
-    "convolve2d_full: x must have maps of 4x4, a multiple of 2 of them (x.shape=(1, 1, 4, 4))":
+    "convolve2d_full: x must have maps of 4x4, as windows over the image's shape make, a multiple of 2 of "
+    "them (x.shape=(1, 1, 4, 4))":
         lambda: tg.convolve2d_full(X, W, groups=2),
     "convolve2d_full: shape must be at least 1, got -1": lambda: tg.convolve2d_full(X, W, padding=3),
     "convolve2d_full: x must be (N, C, H, W), got 3 axes (x.shape=(1, 2, 2))":

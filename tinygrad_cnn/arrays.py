@@ -20,17 +20,25 @@ def new_array(source: ArrayLike, dtype: DTypeLike | None) -> NDArray[Any]:
         dtype = np.float32
     if dtype is None or array.dtype != np.float16:
         check_dtype(array.dtype)
-    return array if dtype is None or array.dtype == dtype else cast("Tensor", array, np.dtype(dtype))
+    return array if dtype is None or array.dtype == dtype else cast("Tensor", array, as_dtype("Tensor", dtype))
 
 
 def cast(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     """A copy in another type. ValueError where that is an integer type too small for the numbers."""
     check_dtype(dtype)
     if dtype.kind in "iu" and array.size:
-        least, most = array.min(), array.max()
+        least, most = array.min().item(), array.max().item()
         if not (np.iinfo(dtype).min <= least and most < np.iinfo(dtype).max + 1):
             raise ValueError(f"{name}: {dtype} cannot hold the numbers from {least} to {most}")
     return array.astype(dtype)
+
+
+def as_dtype(name: str, dtype: DTypeLike) -> np.dtype[Any]:
+    """The type that is meant. TypeError if none is."""
+    try:
+        return np.dtype(dtype)
+    except (AttributeError, OverflowError, SyntaxError, TypeError, ValueError):
+        raise TypeError(f"{name}: {shown(dtype)} is no data type") from None
 
 
 def check_dtype(dtype: np.dtype[Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeGuard
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .arrays import FLOATS, Axis, cast, is_basic, new_array, normal_axes, shown
+from .arrays import FLOATS, Axis, as_dtype, cast, is_basic, new_array, normal_axes, shown
 from .graph import GraphError, Node, backpropagate, caller, enable_grad, no_grad, refuse_anomaly, state
 from .notebook import tensor_html
 
@@ -254,7 +254,7 @@ class Tensor:
 
     def astype(self, dtype: DTypeLike) -> "Tensor":
         """The numbers in another type; the gradient comes back in this one."""
-        target = np.dtype(dtype)
+        target = as_dtype("astype", dtype)
         if dtype is None or (target not in FLOATS and self.requires_grad):
             raise TypeError(f"astype: a tensor that requires a gradient stays float32 or float64, got {shown(dtype)}")
         return record("astype", cast("astype", self._data, target), (self,), (lambda g, y: g,), dtype=target.name)
