@@ -79,6 +79,12 @@ def test_curves_leave_out_what_was_not_measured():
     assert lines(ax) == {"training": [[1, 1.0], [2, 0.5]]}
 
 
+def test_one_epoch_is_numbered_whole():
+    ax = plot.curves(HISTORY[:1]).axes[-1]
+    low, high = ax.get_xlim()
+    assert [tick for tick in ax.get_xticks() if low <= tick <= high] == [1]
+
+
 @pytest.mark.parametrize("history", [[], [{"epoch": 1}]])
 def test_curves_of_nothing_are_refused(history):
     with pytest.raises(ValueError, match="curves: no record"):
@@ -221,6 +227,18 @@ def test_confusion_writes_each_count_at_its_row_and_column():
     assert [t.get_text() for t in ax.get_yticklabels()] == ["cat", "dog"]
     assert ax.get_title(loc="left") == "8 of 9 images right (88.89%)"
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("taken for", "is")
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "name"), [(3, 10**9, ""), (10, 10**7, ""), (30, 9, ""), (26, 10**5, ""), (12, 9, "a long name ")]
+)
+def test_nothing_in_a_confusion_overlaps_however_many_classes_and_digits(size, count, name):
+    ax = plot.confusion(np.full((size, size), count), classes=[f"{name}{k}" for k in range(size)])
+    ax.figure.canvas.draw()
+    for texts in (ax.texts, ax.get_xticklabels(), ax.get_yticklabels()):
+        boxes = [t.get_window_extent() for t in texts]
+        assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
+    assert ax.title.get_window_extent().x1 <= ax.figure.bbox.x1
 
 
 @pytest.mark.parametrize("counts", [[[1, 2]], [[1, -1], [0, 0]], np.zeros((0, 0), int)])

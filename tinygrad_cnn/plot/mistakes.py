@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .canvas import Canvas
 
 _COLUMNS = 6  # of images
+_LETTER = 0.075  # inches, about a digit's width
 
 
 def confusion(counts: ArrayLike, *, classes: Sequence[str] | None = None, ax: "Axes | None" = None) -> "Axes":
@@ -25,7 +26,7 @@ def confusion(counts: ArrayLike, *, classes: Sequence[str] | None = None, ax: "A
     Args:
         counts: (K, K) integers, as `evaluate` counts them.
         classes: the classes' names; their numbers by default.
-        ax: where to draw; a new figure by default.
+        ax: where to draw; by default a new figure, in which every count has room.
 
     Raises ValueError for another shape or a negative count, TypeError for what are not integers.
 
@@ -40,16 +41,20 @@ def confusion(counts: ArrayLike, *, classes: Sequence[str] | None = None, ax: "A
     if len(names) != len(n):
         raise ValueError(f"confusion: {len(names)} names for {len(n)} classes")
     share = n / np.maximum(n.sum(1, keepdims=True), 1)
-    ax = new_axes(ax, WIDTH, WIDTH)
+    right, total = int(np.trace(n)), int(n.sum())
+    title = f"{right:,} of {total:,} images right ({right / max(total, 1):.2%})"
+    cell = max(0.3, _LETTER * (len(str(n.max())) + 1))  # inches, in which the widest count has room
+    side = max(WIDTH, cell * len(n) + 0.8, _LETTER * len(title) + 0.6)
+    ax = new_axes(ax, side, side)
     ax.imshow(np.sqrt(share), cmap="Greys", vmin=0, vmax=1.15, interpolation="nearest")
     for r, c in np.argwhere(n):
         ax.text(c, r, f"{n[r, c]}", ha="center", va="center", fontsize=TEXT,
                 color="white" if share[r, c] > 0.35 else "black")  # fmt: skip
-    ax.set_xticks(range(len(names)), names, fontsize=TEXT)
+    wide = max(map(len, names)) * _LETTER > (side - 0.8) / len(n)
+    ax.set_xticks(range(len(names)), names, fontsize=TEXT, rotation=90 if wide else 0)
     ax.set_yticks(range(len(names)), names, fontsize=TEXT)
     ax.tick_params(length=0)
-    right, total = int(np.trace(n)), int(n.sum())
-    ax.set_title(f"{right:,} of {total:,} images right ({right / max(total, 1):.2%})", fontsize=TITLE, loc="left")
+    ax.set_title(title, fontsize=TITLE, loc="left")
     ax.set_xlabel("taken for", fontsize=TEXT)
     ax.set_ylabel("is", fontsize=TEXT)
     return ax

@@ -5,6 +5,8 @@ from dataclasses import asdict
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
+from ..arrays import shown
+from ..extras import require
 from ..records import EpochRecord
 from .canvas import TEXT, TITLE, WIDTH, new_figure
 
@@ -26,10 +28,12 @@ def curves(history: Sequence[EpochRecord | Mapping[str, Any]], *, figure: "Canva
             upper picture (in nats for `cross_entropy`), every one that ends in ``accuracy`` (0 to 1) of the lower.
         figure: where to draw; a new figure by default.
 
-    Raises ValueError when there is nothing to draw.
+    Raises ValueError when there is nothing to draw, TypeError for what is no history.
 
     >>> picture = curves([{"epoch": 1, "loss": 2.3, "accuracy": 0.2}, {"epoch": 2, "loss": 0.4, "accuracy": 0.9}])
     """
+    if not isinstance(history, Sequence) or not all(isinstance(r, EpochRecord | Mapping) for r in history):
+        raise TypeError(f"curves: history must be a sequence of EpochRecord or mappings, got {shown(history)}")
     records = [asdict(record) if isinstance(record, EpochRecord) else record for record in history]
     keys = [k for k in dict.fromkeys(k for record in records for k in record) if any(_known(r.get(k)) for r in records)]
     panels = [
@@ -47,7 +51,8 @@ def curves(history: Sequence[EpochRecord | Mapping[str, Any]], *, figure: "Canva
         ax.set_ylabel(label, fontsize=TEXT)
     axes[0].set_title("Training, epoch by epoch", fontsize=TITLE, loc="left")
     axes[-1].set_xlabel("epoch", fontsize=TEXT)
-    axes[-1].xaxis.get_major_locator().set_params(integer=True)
+    whole = require("matplotlib.ticker", "plot").MaxNLocator(integer=True, min_n_ticks=1)
+    axes[-1].xaxis.set_major_locator(whole)
     return canvas
 
 
