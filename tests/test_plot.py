@@ -118,7 +118,7 @@ def test_filters_that_are_not_four_dimensional_are_refused():
 
 
 def test_maps_are_what_each_layer_makes(network, image):
-    stacks = maps_of(network, image)
+    stacks = maps_of("test", network, image)
     assert [(m.name, m.symbol) for m in stacks] == [
         ("image", "a"), ("correlate2d", "z"), ("maxpool", "z"), ("sigmoid", "a"), ("correlate2d", "z"), ("relu", "a"),
     ]  # fmt: skip
@@ -132,7 +132,7 @@ def test_gradients_are_those_of_the_cost(network, image):
     x = tg.Tensor(image[None], requires_grad=True)
     hidden = tg.sigmoid(network[1](network[0](x)))
     cost = tg.cross_entropy(network[3:](hidden), [3])
-    stacks = maps_of(network, image, 3)
+    stacks = maps_of("test", network, image, 3)
     dx, dh = tg.grad(cost, [x, hidden])
     assert np.allclose(stacks[0].gradient, dx.data[0], rtol=1e-5, atol=1e-8)
     assert np.allclose(stacks[3].gradient, dh.data[0], rtol=1e-5, atol=1e-8)
@@ -142,13 +142,13 @@ def test_another_cost_gives_other_gradients(network, image):
     def first(outputs, labels):
         return outputs[0, 0] * 1.0
 
-    plain, other = maps_of(network, image, 3), maps_of(network, image, 3, cost=first)
+    plain, other = maps_of("test", network, image, 3), maps_of("test", network, image, 3, cost=first)
     assert not np.allclose(plain[0].gradient, other[0].gradient)
 
 
 def test_a_network_that_does_not_look_at_the_image_has_gradients_of_zero_and_still_a_picture(network, image):
     network[6].weight.writable()[...] = 0
-    assert not any(m.gradient.any() for m in maps_of(network, image, 3))
+    assert not any(m.gradient.any() for m in maps_of("test", network, image, 3))
     plot.gradients(network, image, 3).savefig(io.BytesIO())
 
 

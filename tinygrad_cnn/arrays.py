@@ -53,6 +53,12 @@ def shown(value: object) -> str:
     return text if len(text) < 80 else text[:76] + " ..."
 
 
+def instance(op: str, name: str, value: object, kind: type) -> None:
+    """TypeError unless ``value`` is of the class."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{op}: {name} must be a {kind.__name__}, got {shown(value)}")
+
+
 def normal_axes(name: str, axis: Axis, ndim: int) -> tuple[int, ...]:
     """``axis`` as a tuple of axes counted from the front. ValueError if one does not exist or comes twice."""
     axes = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import models
+from .arrays import instance
 from .files import Arrays, CheckpointError, PathLike, read_archive, write_archive
 from .nn import Module, StateError
 from .records import EpochRecord
@@ -35,6 +36,7 @@ def save(model: Module, path: PathLike, *, about: Mapping[str, Any] | None = Non
     Raises ValueError for another ending, OSError when the file cannot be written; what was there before is then still
     there.
     """
+    instance("save", "model", model, Module)
     facts = {"model": described(model), "about": dict(about or {})}
     if _is_safetensors(path):
         save_safetensors(model.state_dict(), path, {name: json.dumps(fact) for name, fact in facts.items()})

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import instance
 from .extras import require
 from .nn.module import Module, Parameter
 from .tensor import Tensor
@@ -41,6 +42,9 @@ def draw(output: Tensor, model: Module | None = None) -> "Drawing":
     #2      sigmoid    (1, 2)  <- #1
     #3      sum        ()      <- #2
     """
+    instance("draw", "output", output, Tensor)
+    if model is not None:
+        instance("draw", "model", model, Module)
     return Drawing(walk(output, model))
 
 

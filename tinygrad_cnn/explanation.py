@@ -8,6 +8,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import instance
 from .article import FeatureMap
 from .graph import GraphError, Node, backpropagate, fitted, no_grad
 from .nn.module import Module
@@ -60,6 +61,9 @@ def article_example() -> tuple[Tensor, Module]:
 
 def story(loss: Tensor, model: Module | None = None) -> Iterator[str]:
     """The lines that `explain` prints."""
+    instance("explain", "loss", loss, Tensor)
+    if model is not None:
+        instance("explain", "model", model, Module)
     found = walk(loss, model)
     if loss.size != 1:
         raise GraphError(f"explain: the cost must be one number, got shape {loss.shape}")

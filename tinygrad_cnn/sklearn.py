@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import nn
+from .arrays import shown
 from .extras import require
 from .graph import no_grad
 from .models import build, cost_of, probabilities
@@ -104,6 +105,8 @@ class CNNClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: ignore
     def _make(self, rng: np.random.Generator) -> nn.Module:
         if isinstance(self.model, str):
             return build(self.model, self.image_shape_, len(self.classes_), rng=rng)
+        if isinstance(self.model, nn.Module) or not (self.model is None or callable(self.model)):
+            raise TypeError(f"CNNClassifier: model must be a name or a function, got {shown(self.model)}")
         network = (self.model or _network)(self.image_shape_, len(self.classes_), rng)
         if not isinstance(network, nn.Module):
             raise TypeError(f"CNNClassifier: model must make a Module, got {type(network).__name__}")
@@ -144,6 +147,8 @@ def _image_shape(wanted: tuple[int, ...] | None, features: int) -> tuple[int, ..
     if wanted is None:
         side = math.isqrt(features)
         return (1, side, side) if side * side == features else (1, 1, features)
+    if not isinstance(wanted, tuple | list):
+        raise TypeError(f"CNNClassifier: image_shape must be (H, W) or (C, H, W), got {shown(wanted)}")
     shape = tuple(checks.integer("CNNClassifier", "each of image_shape", n, 1) for n in wanted)
     if len(shape) not in (2, 3) or math.prod(shape) != features:
         raise ValueError(f"CNNClassifier: image_shape {shape} must be (H, W) or (C, H, W) and hold {features} numbers")

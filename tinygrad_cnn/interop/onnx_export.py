@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import instance, shown
 from ..extras import require
 from ..files import PathLike, atomic_writer
 from ..models import Network
@@ -47,14 +48,17 @@ def to_onnx(
 
     Source: the ONNX operator specification, https://onnx.ai/onnx/operators.
     """
-    if not isinstance(model, Module):
-        raise TypeError(f"to_onnx: model must be a Module, got {type(model).__name__}")
+    instance("to_onnx", "model", model, Module)
     texts = dict(metadata or {})
+    if not all(isinstance(text, str) for entry in texts.items() for text in entry):
+        raise TypeError(f"to_onnx: metadata must be texts under texts, got {shown(metadata)}")
     if isinstance(model, Network):
         image_shape = image_shape or model.image_shape
         texts["model"] = json.dumps(model.settings())
     if image_shape is None:
         raise ValueError("to_onnx: image_shape is needed, the shape of one image such as (1, 28, 28)")
+    if not isinstance(image_shape, tuple | list):
+        raise TypeError(f"to_onnx: image_shape must be a tuple such as (1, 28, 28), got {shown(image_shape)}")
     shape = tuple(checks.integer("to_onnx", "each of image_shape", n, 1) for n in image_shape)
     proto = _proto(trace("to_onnx", model, shape), texts)
     with atomic_writer(path) as file:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import instance
 from ..evaluation import evaluation_mode
 from ..graph import no_grad
 from ..nn.module import Module
@@ -35,6 +36,8 @@ def occlusion(
 
     Source: M. Zeiler and R. Fergus, "Visualizing and Understanding Convolutional Networks" (2014), section 4.2.
     """
+    instance("occlusion", "model", model, Module)
+    label, size = integer("occlusion", "label", label, 0), integer("occlusion", "size", size, 1)
     pixels = as_batch("occlusion", image)
     fall = occluded_fall(model, pixels[0], label, size)
     ax = new_axes(ax, WIDTH, 3.3)
@@ -47,7 +50,6 @@ def occlusion(
 
 def occluded_fall(model: Module, image: Image, label: int, size: int) -> NDArray[np.float64]:
     """(H, W): the output for ``label`` as it is, minus what it is with a square around each pixel covered."""
-    size = integer("occlusion", "size", size, 1)
     _, height, width = image.shape
     centres = [(r, c) for r in range(height) for c in range(width)]
     plain = float(_outputs(model, image[None], label)[0])

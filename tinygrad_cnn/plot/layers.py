@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..arrays import instance, shown
 from ..evaluation import evaluation_mode
 from ..graph import backpropagate, enable_grad
 from ..models import Cost
 from ..nn.module import Module
 from ..ops import cross_entropy
+from ..ops.checks import integer
 from ..tensor import Tensor
 from ..walk import walk
 from .canvas import TITLE, WIDTH, Image, mosaic, new_figure, scale, show
@@ -49,7 +51,7 @@ def feature_maps(model: Module, image: ArrayLike, *, figure: "Canvas | None" = N
 
     Raises ValueError for an image of another rank.
     """
-    return _stacks(maps_of(model, image), lambda m: m.values, "Feature maps", "", figure)
+    return _stacks(maps_of("feature_maps", model, image), lambda m: m.values, "Feature maps", "", figure)
 
 
 def gradients(
@@ -65,12 +67,19 @@ def gradients(
         cost: called as ``cost(model(image), [label])``.
     """
     title = f"Gradients flowing back; the image is of class {label}"
-    return _stacks(maps_of(model, image, label, cost=cost), lambda m: m.gradient, title, "dC/d", figure)
+    return _stacks(maps_of("gradients", model, image, label, cost=cost), lambda m: m.gradient, title, "dC/d", figure)
 
 
-def maps_of(model: Module, image: ArrayLike, label: int = 0, *, cost: Cost = cross_entropy) -> list[Maps]:
-    """Every stack of maps that the model makes of one image, with its gradient; the image itself comes first."""
-    x = Tensor(as_batch("feature_maps", image), requires_grad=True)
+def maps_of(
+    what: str, model: Module, image: ArrayLike, label: int = 0, *, cost: Cost = cross_entropy
+) -> list[Maps]:
+    """Every stack of maps that the model makes of one image, with its gradient; the image itself comes first.
+
+    ``what`` begins the messages of errors.
+    """
+    instance(what, "model", model, Module)
+    label = integer(what, "label", label, 0)
+    x = Tensor(as_batch(what, image), requires_grad=True)
     with evaluation_mode(model), enable_grad():
         c = cost(model(x), np.array([label]))
     made = [
@@ -89,7 +98,10 @@ def maps_of(model: Module, image: ArrayLike, label: int = 0, *, cost: Cost = cro
 
 def as_batch(what: str, image: ArrayLike) -> Image:
     """One image as float32 (1, C, H, W)."""
-    pixels = np.asarray(image, np.float32)
+    try:
+        pixels = np.asarray(image, np.float32)
+    except (TypeError, ValueError):
+        raise TypeError(f"{what}: image must be an array of numbers, got {shown(image)}") from None
     if pixels.ndim not in (2, 3):
         raise ValueError(f"{what}: one image (C, H, W) or (H, W) expected (image.shape={pixels.shape})")
     return pixels.reshape((1,) * (4 - pixels.ndim) + pixels.shape)

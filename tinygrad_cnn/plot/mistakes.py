@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..arrays import instance
 from ..data import Dataset
+from ..ops.checks import integer
 from .canvas import TEXT, TITLE, WIDTH, new_axes, new_figure, show
 
 if TYPE_CHECKING:
@@ -71,11 +73,15 @@ def errors(
         limit: how many are drawn, in order, at most.
         figure: where to draw; a new figure by default.
 
-    Raises ValueError when there is not one prediction for each image.
+    Raises ValueError when there is not one prediction for each image, TypeError for what are not integers.
     """
+    limit = integer("errors", "limit", limit, 0)
+    instance("errors", "dataset", dataset, Dataset)
     taken = np.asarray(predictions)
     if taken.shape != (len(dataset),):
         raise ValueError(f"errors: {len(dataset)} images need as many predictions (predictions.shape={taken.shape})")
+    if taken.dtype.kind not in "iu":
+        raise TypeError(f"errors: predictions must be integers, got {taken.dtype}")
     wrong = np.flatnonzero(dataset.labels != taken)
     images, labels = dataset.take(wrong[:limit])
     rows = max(-(-len(images) // _COLUMNS), 1)

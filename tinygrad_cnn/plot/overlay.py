@@ -45,8 +45,8 @@ def pooling(
     rows, columns = pair("pooling", "overlay_shape", overlay_shape, 1)
     down, right = pair("pooling", "stride", stride, 1)
     y = maxpool(x, (rows, columns), stride=(down, right))
-    r, c = place if place is not None else divmod(int(y.data.argmax()), y.shape[1])
-    if not (0 <= r < y.shape[0] and 0 <= c < y.shape[1]):
+    r, c = divmod(int(y.data.argmax()), y.shape[1]) if place is None else pair("pooling", "place", place, 0)
+    if not (r < y.shape[0] and c < y.shape[1]):
         raise ValueError(f"pooling: place {place} is outside the pooled map of shape {y.shape}")
     (wins,) = grad(maxpool(x, (rows, columns), stride=(down, right)).sum(), [x])
     (here,) = grad(y[r, c], [x])

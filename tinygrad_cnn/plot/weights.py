@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..arrays import shown
 from ..nn.layers import Conv2d
 from ..tensor import Tensor
 from .canvas import WIDTH, mosaic, new_figure, scale, show
@@ -25,6 +26,8 @@ def filters(weight: Tensor | Conv2d, *, figure: "Canvas | None" = None) -> "Canv
     >>> import tinygrad_cnn as tg
     >>> picture = filters(tg.nn.Conv2d(1, 6, 5))
     """
+    if not isinstance(weight, Conv2d | Tensor | np.ndarray):
+        raise TypeError(f"filters: weight must be a Conv2d or filters (F, C, KH, KW), got {shown(weight)}")
     w = np.asarray(weight.weight if isinstance(weight, Conv2d) else weight)
     if w.ndim != 4 or not w.size:
         raise ValueError(f"filters: the weights must be (F, C, KH, KW) and not empty (weight.shape={w.shape})")
@@ -33,8 +36,8 @@ def filters(weight: Tensor | Conv2d, *, figure: "Canvas | None" = None) -> "Canv
         sheet = mosaic(w[:, 0], _COLUMNS)
         title = f"{count} filters of {rows}×{columns}"
     else:
-        shown = w[:16, :16]
-        sheet = mosaic(shown.reshape(-1, rows, columns), shown.shape[1])
+        some = w[:16, :16]
+        sheet = mosaic(some.reshape(-1, rows, columns), some.shape[1])
         title = f"{rows}×{columns} filters: {_some(count)} (rows) for {_some(channels)} maps"
     canvas = new_figure(figure, WIDTH, 2.9 * sheet.shape[0] / sheet.shape[1] + 0.4)
     ax = canvas.subplots()

@@ -150,7 +150,7 @@ def _first_pooling(model: Network, image: NDArray[np.float32], label: int, cost:
     pool = next((m for m in model.modules() if isinstance(m, MaxPool2d)), None)
     if pool is None or pool.padding != (0, 0) or pool.dilation != (1, 1):
         return ""
-    stacks = maps_of(model, image, label, cost=cost)
+    stacks = maps_of("report", model, image, label, cost=cost)
     before = next(a for a, b in pairwise(stacks) if b.name == "maxpool")
     strongest = before.values[before.values.max((1, 2)).argmax()]
     drawn = plot.pooling(strongest, pool.kernel_size, stride=pool.stride)
