@@ -16,6 +16,8 @@ from .team import run
 
 Layout = tuple[int, int, int, int, int]  # channels, rows, phases of the stride, columns of one phase, batch
 
+_SMALL = 1 << 15  # bytes that are copied sooner than `_Unlocked` is made
+
 threads.hold_blas()
 
 
@@ -140,7 +142,9 @@ def _plain(a: Array) -> Array:
     """``a`` as one kind of array, contiguous and writable, since each kind would be compiled for anew."""
     if a.flags.carray:
         return a
-    return np.asarray(_Unlocked(a)) if a.flags.c_contiguous and a.flags.aligned else np.array(a, order="C")
+    if a.nbytes > _SMALL and a.flags.c_contiguous and a.flags.aligned:
+        return np.asarray(_Unlocked(a))
+    return np.array(a, order="C")
 
 
 class _Unlocked:
