@@ -195,7 +195,7 @@ def test_batch_norm_is_its_formula(name, shape, numbers, far):
         ((64, 8, 8, 8), (16, 4, 3, 3), Sliding(stride=(2, 2), padding=(1, 1), groups=2)),
         ((3, 7, 6, 6), (7, 1, 3, 3), Sliding(groups=7)),
         ((2, 4, 9, 9), (4, 4, 1, 1), Sliding(stride=(3, 3))),
-        ((16, 6, 8, 9), (8, 3, 3, 5), Sliding(padding=(2, 4), dilation=(2, 2), groups=2)),  # maps as large as images
+        ((16, 18, 8, 9), (8, 9, 3, 5), Sliding(padding=(2, 4), dilation=(2, 2), groups=2)),  # maps as large as images
         ((130, 2, 33, 33), (26, 2, 3, 3), Sliding()),  # gradients beyond what the third cache is taken to hold
     ],
 )

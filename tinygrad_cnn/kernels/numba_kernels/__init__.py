@@ -12,6 +12,7 @@ from ..geometry import Pair, Sliding, Window, map_shape
 from ..interface import Array
 from ..memory import batch_innermost, empty
 from . import borders, convolution, normalization, pooling
+from .registers import MOST_ROWS
 from .team import run
 
 Layout = tuple[int, int, int, int, int]  # channels, rows, phases of the stride, columns of one phase, batch
@@ -53,7 +54,8 @@ def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel_shape: Pair) -> 
 def convolve2d_full(g: Array, w: Array, how: Sliding, image_shape: Pair) -> Array:
     """Each place's gradient, times the filters, added to the pixels that it saw.
 
-    Where maps are as large as their images, that is a correlation with the turned filters, which adds in registers.
+    Where maps are as large as their images, that is a correlation with the turned filters, which adds in registers;
+    it is quicker if the channels fill a tile.
     """
     n, f, rows, columns = g.shape
     channels = w.shape[1] * how.groups
@@ -61,7 +63,8 @@ def convolve2d_full(g: Array, w: Array, how: Sliding, image_shape: Pair) -> Arra
     if not w.size or not g.size:
         x.fill(0)
         return x.transpose(3, 0, 1, 2)
-    if how.stride == (1, 1) and (rows, columns) == image_shape and min(border := _outer(w, how)) >= 0:
+    same = how.stride == (1, 1) and (rows, columns) == image_shape and w.shape[1] >= MOST_ROWS
+    if same and min(border := _outer(w, how)) >= 0:
         return correlate2d(g, _turned(w, how.groups), None, how._replace(padding=border))
     layout = _layout(channels, image_shape, n, how)
     image = empty(layout, g.dtype) if _moves(how) else x
