@@ -7,7 +7,6 @@ compiled kernel of `convolution`, `borders`, `pooling` or `normalization`, which
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import threads
 from ..geometry import Pair, Sliding, Window, map_shape
 from ..interface import Array
 from ..memory import batch_innermost, empty
@@ -18,8 +17,6 @@ from .team import run
 Layout = tuple[int, int, int, int, int]  # channels, rows, phases of the stride, columns of one phase, batch
 
 _SMALL = 1 << 15  # bytes that are copied sooner than `_Unlocked` is made
-
-threads.hold_blas()
 
 
 def correlate2d(x: Array, w: Array, bias: Array | None, how: Sliding) -> Array:

@@ -1,4 +1,4 @@
-"""Optimizers and schedules, each written out: how a step changes the parameters once gradients are known."""
+"""Optimizers, each written out: how a step changes the parameters once gradients are known."""
 
 import math
 from collections.abc import Iterable
@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import shown
-from .ops import checks
-from .tensor import Tensor
+from ..arrays import shown
+from ..ops import checks
+from ..tensor import Tensor
 
 Array = NDArray[Any]
 
@@ -179,103 +179,6 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay)
 
 
-class Schedule:
-    """Sets an optimizer's rate before each of its steps; call ``step()`` after each ``optimizer.step()``.
-
-    Subclasses give ``rate(k)`` for step k = 0, 1, ...
-    """
-
-    def __init__(self, optimizer: Optimizer) -> None:
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"{type(self).__name__}: expected an Optimizer, got {type(optimizer).__name__}")
-        self.optimizer = optimizer
-        self.first = optimizer.lr
-        self.steps = 0
-
-    def rate(self, k: int) -> float:
-        """The learning rate of step ``k``, counted from 0."""
-        raise NotImplementedError
-
-    def _apply(self) -> None:
-        self.optimizer.lr = self.rate(self.steps)
-
-    def step(self) -> None:
-        """Go on to the next step's rate."""
-        self.steps += 1
-        self._apply()
-
-    def state_dict(self) -> dict[str, Any]:
-        """How many steps were made, and the optimizer's rate before the first."""
-        return {"steps": self.steps, "first": self.first}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a `state_dict`."""
-        name = f"{type(self).__name__}.load_state_dict"
-        if not isinstance(state, dict) or not state.keys() >= {"steps", "first"}:
-            raise ValueError(f"{name}: expected steps and first, got {state!r:.60}")
-        self.steps = checks.integer(name, "steps", state["steps"], 0)
-        self.first = checks.number(name, "first", state["first"], 0, math.inf)
-        self._apply()
-
-
-class OneCycle(Schedule):
-    """Up to ``max_lr`` over the first ``warmup`` of the steps, then down to almost 0, both along a half cosine.
-
-    Starts at ``max_lr / start_factor`` and ends at ``max_lr / (start_factor * end_factor)``.
-
-    Source: L. Smith and N. Topin, "Super-Convergence" (2018), in PyTorch's form (OneCycleLR).
-    """
-
-    def __init__(
-        self, optimizer: Optimizer, max_lr: float, total_steps: int, *, warmup: float = 0.3,
-        start_factor: float = 25.0, end_factor: float = 1e4,
-    ) -> None:  # fmt: skip
-        super().__init__(optimizer)
-        self.max_lr = checks.number("OneCycle", "max_lr", max_lr, 0, math.inf)
-        self.total_steps = checks.integer("OneCycle", "total_steps", total_steps, 1)
-        self.warmup = checks.number("OneCycle", "warmup", warmup, 0, 1)
-        self.start = self.max_lr / checks.number("OneCycle", "start_factor", start_factor, 1, math.inf)
-        self.end = self.start / checks.number("OneCycle", "end_factor", end_factor, 1, math.inf)
-        self._apply()
-
-    def rate(self, k: int) -> float:
-        """See the class."""
-        last = self.total_steps - 1
-        peak = self.warmup * self.total_steps - 1
-        if k < peak:
-            return _half_cosine(self.start, self.max_lr, k / peak)
-        return _half_cosine(self.max_lr, self.end, (k - peak) / (last - peak) if k < last else float(k > peak))
-
-
-class CosineDecay(Schedule):
-    """From the optimizer's rate down to ``final`` over ``total_steps``, along a half cosine.
-
-    Source: I. Loshchilov and F. Hutter, "SGDR" (2017), one cycle.
-    """
-
-    def __init__(self, optimizer: Optimizer, total_steps: int, *, final: float = 0.0) -> None:
-        super().__init__(optimizer)
-        self.total_steps = checks.integer("CosineDecay", "total_steps", total_steps, 1)
-        self.final = checks.number("CosineDecay", "final", final, 0, math.inf)
-
-    def rate(self, k: int) -> float:
-        """See the class."""
-        return _half_cosine(self.first, self.final, min(1.0, k / self.total_steps))
-
-
-class StepDecay(Schedule):
-    """The optimizer's rate times ``factor`` after every ``every`` steps."""
-
-    def __init__(self, optimizer: Optimizer, every: int, *, factor: float = 0.1) -> None:
-        super().__init__(optimizer)
-        self.every = checks.integer("StepDecay", "every", every, 1)
-        self.factor = checks.number("StepDecay", "factor", factor, 0, math.inf)
-
-    def rate(self, k: int) -> float:
-        """See the class."""
-        return float(self.first * self.factor ** (k // self.every))
-
-
 def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
     """Scale all gradients down so that their common Euclidean norm is at most ``max_norm``.
 
@@ -306,9 +209,3 @@ def _listed(name: str, params: Iterable[Tensor]) -> list[Tensor]:
         if not isinstance(p, Tensor):
             raise TypeError(f"{name}: parameter {k} must be a Tensor, got {type(p).__name__}")
     return listed
-
-
-def _half_cosine(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
-
-
