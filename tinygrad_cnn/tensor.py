@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from .arrays import FLOATS, Axis, as_dtype, cast, is_basic, new_array, normal_axes, shown
 from .graph import GraphError, Node, backpropagate, caller, enable_grad, no_grad, refuse_anomaly, state
 from .notebook import tensor_html
+from .quiet import quiet
 
 Pullback = Callable[["Tensor", "Tensor"], "Tensor"]
 
@@ -25,7 +26,8 @@ class Tensor:
     Args:
         data: numbers, nested sequences of them, an array, or a tensor; always copied. Python floats become float32;
             arrays keep their type: float32, float64, an integer or bool. Arithmetic on integers is done in floating
-            point, so that nothing overflows silently.
+            point, so that none wraps around. What is too large for that is an infinity, what has no answer NaN, and
+            no warning says so, as in PyTorch; `detect_anomaly` finds the op that made it.
         requires_grad: whether `backward` shall leave dC/d(this) in `grad`; floating point only.
         dtype: the type wanted instead.
 
@@ -187,16 +189,12 @@ class Tensor:
         return binary("multiply", np.multiply, self, other, lambda a, b: (lambda g, y: g * b, lambda g, y: g * a))
 
     def __truediv__(self, other: "Operand") -> "Tensor":
-        """``a / b``; by NumPy's rules x/0 is an infinity and 0/0 NaN, without a warning."""
-        with np.errstate(all="ignore"):
-            return binary(
-                "divide", np.divide, self, other, lambda a, b: (lambda g, y: g / b, lambda g, y: -g * y / b)
-            )
+        """``a / b``; by NumPy's rules x/0 is an infinity and 0/0 NaN."""
+        return binary("divide", np.divide, self, other, lambda a, b: (lambda g, y: g / b, lambda g, y: -g * y / b))
 
     def __pow__(self, other: "Operand") -> "Tensor":
         """``a ** b``. dy/da = b a^(b-1), which is 0 where b = 0; dy/db = y log a, which is 0 where a = 0 and b > 0."""
-        with np.errstate(all="ignore"):
-            return binary("power", np.power, self, other, _power_rules)
+        return binary("power", np.power, self, other, _power_rules)
 
     def __radd__(self, other: "Operand") -> "Tensor":
         return self + other
@@ -288,7 +286,7 @@ class Tensor:
         x, axes = as_float(self), normal_axes("sum", axis, self.ndim)
         kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
         return record(
-            "sum", x.data.sum(axis=axes, keepdims=bool(keepdims)), (x,),
+            "sum", quiet.run(np.add.reduce, x.data, axis=axes, keepdims=bool(keepdims)), (x,),
             (lambda g, y: g.reshape(kept).broadcast_to(x.shape),), axis=axis, keepdims=keepdims,
         )  # fmt: skip
 
@@ -481,7 +479,7 @@ def record(
 def unary(
     name: str, kernel: Callable[[NDArray[Any]], NDArray[Any]], x: Tensor, pullback: Pullback, **params: Any
 ) -> Tensor:
-    """An elementwise op of one input; where it has no finite answer it gives infinity or NaN, without a warning."""
+    """An elementwise op of one input."""
     x = as_float(x)
     with np.errstate(all="ignore"):
         return record(name, kernel(x.data), (x,), (pullback,), **params)
@@ -494,13 +492,16 @@ def binary(
     b: Operand,
     rules: Callable[[Tensor, Tensor], tuple[Pullback, Pullback]],
 ) -> Tensor:
-    """An elementwise op of two inputs that broadcast against each other. NotImplemented for an unknown operand."""
+    """An elementwise op, by a function of NumPy's own, of two inputs that broadcast against each other.
+
+    NotImplemented for an unknown operand.
+    """
     if not isinstance(b, Tensor) and not _is_number(b):
         return NotImplemented  # type: ignore[no-any-return]
     b = _operand(name, b, a)
     a, b = same_float(a, b)
     try:
-        data = kernel(a._data, b._data)
+        data = quiet.run(kernel, a._data, b._data)
     except ValueError:
         raise ValueError(f"{name}: shapes {a.shape} and {b.shape} do not broadcast") from None
     return record(name, data, (a, b), rules(a, b))
@@ -528,7 +529,7 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     if b.ndim == 1:
         return matmul(a, b.reshape(-1, 1)).reshape(a.shape[:-1])
     try:
-        data = np.matmul(a.data, b.data)
+        data = quiet.run(np.matmul, a.data, b.data)
     except ValueError:
         raise ValueError(f"matmul: batches do not broadcast (a.shape={a.shape}, b.shape={b.shape})") from None
     return record(
@@ -543,7 +544,7 @@ def put(g: Tensor, index: Any, shape: tuple[int, ...]) -> Tensor:
     if is_basic(index):
         data[index] = g.data
     else:
-        np.add.at(data, index, g.data)
+        quiet.run(np.add.at, data, index, g.data)
     return record("put", data, (g,), (lambda v, y: v[index],), index=index)
 
 
@@ -603,7 +604,7 @@ def _operand(name: str, x: Operand, like: Tensor) -> Tensor:
     if not isinstance(x, int | float):
         x = as_tensor(name, x).item()  # refuses what is not a real number
     try:
-        array = np.asarray(x, dtype=like.dtype if like.dtype in FLOATS else as_float(like).dtype)
+        array = quiet.run(np.asarray, x, dtype=like.dtype if like.dtype in FLOATS else as_float(like).dtype)
     except OverflowError:
         raise ValueError(f"{name}: the integer is too large for a tensor") from None
     array.setflags(write=False)  # nobody else has it, so no graph need hold it
