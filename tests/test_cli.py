@@ -17,6 +17,7 @@ import pytest
 import tinygrad_cnn as tg
 from tinygrad_cnn import checkpoint, cli, models
 from tinygrad_cnn.files import read_archive
+from tinygrad_cnn.kernels.threads import processors
 from tinygrad_cnn.progress import meter
 
 SHORT = ["train", "--kernels", "numpy", "--epochs", "2"]
@@ -89,16 +90,21 @@ def test_held_out_images_and_patience(capsys):
     result = json.loads(out)
     assert result["epochs"] < 20 and not result["history"][-1]["best"]
     assert result["steps"] == result["epochs"] * 34, "1,078 of 1,437 images in batches of 32"
-    assert "validation loss" in err
+    assert re.search(r"^epoch 1/20: loss .*, validation \d\.\d{4} and \d+\.\d\d% \(best\)", err, re.M)
 
 
-def test_without_json_two_sentences(capsys):
+def test_without_json_three_lines(capsys):
     _, out, err = called(capsys, *SHORT)
-    accuracy, rest = out.splitlines()
+    accuracy, rest, how = out.splitlines()
     assert re.fullmatch(r"test accuracy \d+\.\d\d% on 360 images, loss \d\.\d{4}", accuracy)
-    figures = r"13,706 parameters, 2 epochs in \d+\.\d s, [\d,]+ images/s \(numpy kernels, \d+ threads, seed 0\)"
-    assert re.fullmatch(f"digits: {figures}", rest)
+    assert re.fullmatch(r"digits: 13,706 parameters, 2 epochs in \d+\.\d s, [\d,]+ images/s", rest)
+    assert re.fullmatch(r"numpy kernels, \d+ threads?, seed 0", how)
     assert [line.split(":")[0] for line in err.splitlines()] == ["epoch 1/2", "epoch 2/2"]
+
+
+def test_one_is_not_many(capsys):
+    _, out, _ = called(capsys, "train", "--kernels", "numpy", "--epochs", "1", "--threads", "1")
+    assert " 1 epoch in " in out and " 1 thread, " in out
 
 
 def test_the_same_seed_gives_the_same_result(capsys):
@@ -203,7 +209,8 @@ def test_an_unfinished_run_is_not_written_over(tmp_path, capsys, trained, monkey
     assert called(capsys, *flags, "--resume")[0] == 0
     assert called(capsys, *flags)[0] == 0, "a finished one may be"
     assert "holds weights, not a run" in complaint(capsys, "train", "--checkpoint", trained)
-    assert "is not a weights file or checkpoint" in complaint(capsys, "train", "--checkpoint", __file__)
+    (tmp_path / "other.npz").write_bytes(b"something else")
+    assert "is not a weights file or checkpoint" in complaint(capsys, "train", "--checkpoint", tmp_path / "other.npz")
 
 
 # evaluate, predict, summary -------------------------------------------------------------------------------------------
@@ -212,9 +219,11 @@ def test_an_unfinished_run_is_not_written_over(tmp_path, capsys, trained, monkey
 def test_evaluate_needs_only_the_weights(trained, capsys):
     status, out, _ = called(capsys, "evaluate", trained)
     assert status == 0
-    head, _, header, *rows = out.splitlines()
+    head, _, _, header, *rows = out.splitlines()
     assert re.fullmatch(r"test accuracy \d+\.\d\d% on 360 images \(\d+ misclassified\), loss \d\.\d{4}", head)
-    assert header.split()[:4] == ["class", "images", "accuracy", "as"] and len(rows) == 10
+    assert header.split() == ["class", "accuracy", *map(str, range(10))] and len(rows) == 10
+    assert sum(int(count) for count in re.sub(r"\.( |$)", "0 ", rows[3]).split()[2:]) == 37, "images of a 3"
+    assert max(map(len, out.splitlines())) < 80
     result = json.loads(called(capsys, "evaluate", trained, "--json")[1])
     assert result["test_accuracy"] == pytest.approx(1 - len(result["misclassified"]) / 360)
     assert np.trace(result["confusion"]) == 360 - len(result["misclassified"])
@@ -260,6 +269,9 @@ def bad_images(folder):
     whole = images_of(folder / "whole.npy").read_bytes()
     made = {
         "is a directory or not a file": folder,
+        "is empty": b"",
+        "holds no image (its shape is (0, 8, 8))": np.zeros((0, 8, 8), np.uint8),
+        "has shape (), the network takes images of shape (1, 8, 8)": np.array(3, np.uint8),
         "No such file": folder / "none.npy",
         "has shape (2, 9, 9), the network takes images of shape (1, 8, 8)": np.zeros((2, 9, 9), np.float32),
         "holds floats outside 0 to 1": np.full((8, 8), 2.0),
@@ -295,6 +307,20 @@ def test_predict_refuses_files_that_are_no_images(trained, tmp_path, capsys):
     complaint(capsys, "predict", trained, tmp_path / "bad.png")
 
 
+@pytest.mark.parametrize("name", ["photo.jpg", "photo", "photo.png", "photo.pgm", "photo.npy"])
+def test_predict_says_how_to_save_an_image_that_it_cannot_read(name, trained, tmp_path, capsys):
+    (tmp_path / name).write_bytes(b"\xff\xd8\xff\xe0\0\x10JFIF")
+    err = complaint(capsys, "predict", trained, tmp_path / name)
+    assert "save it as .png (extra plot), .pgm or .npy of 8x8 pixels, or as an IDX file" in err
+    assert ("is of no format that is read here" in err) == (name in ("photo.jpg", "photo"))
+
+
+def test_predict_names_the_extra_that_a_png_needs(trained, tmp_path, capsys, monkeypatch):
+    path = images_of(tmp_path / "a.png")
+    monkeypatch.setitem(sys.modules, "matplotlib.image", None)
+    assert "pip install 'tinygrad_cnn[plot]'" in complaint(capsys, "predict", trained, path)
+
+
 def test_predict_survives_bit_flips_and_cuts(trained, tmp_path, capsys):
     """Pixels have no checksum: another picture may come of it, but never another kind of failure."""
     rng = np.random.default_rng(0)
@@ -317,7 +343,7 @@ def test_summary_of_a_name_and_of_a_file(trained, capsys):
     lines = out.splitlines()
     assert lines[0] == "nielsen: images 1x28x28 (C x H x W), 10 classes"
     assert lines[1].startswith("recipe: 3 epochs, batches of 64, adam at 0.003; the book, chapter 6")
-    assert re.search(r"Conv2d\(1, 20, .*  20x24x24 +520 +288,000$", lines[3])
+    assert re.search(r"Conv2d\(1, 20, 5\)  +20x24x24 +520 +288,000$", lines[3])
     assert re.match(r"total +85,670 +1,633,000$", lines[-1])
     assert "images 1x8x8" in called(capsys, "summary", "nielsen", "--dataset", "digits")[1]
     assert re.search(r"total +13,706 ", called(capsys, "summary", trained)[1])
@@ -348,7 +374,10 @@ def test_summary_of_a_name_and_of_a_file(trained, capsys):
         (["train", "--save", "/nowhere/w.npz"], "--save /nowhere/w.npz: there is no folder /nowhere"),
         (["train", "--checkpoint", "/nowhere/c.npz"], "--checkpoint /nowhere/c.npz: there is no folder /nowhere"),
         (["train", "--checkpoint", "/"], "--checkpoint /: is a folder"),
-        (["train", "--save", "w.pt"], "must end in .npz"),
+        (["train", "--save", "w.pt"], "--save w.pt: the name must end in .npz or .safetensors"),
+        (["train", "--checkpoint", "model.txt"], "--checkpoint model.txt: the name must end in .npz"),
+        (["train", "--checkpoint", "run.safetensors"], "the name must end in .npz"),
+        (["train", "--threads", "100000"], f"must be at most {processors()}, the processors there are to run on"),
         (["evaluate", "/nowhere.npz"], "/nowhere.npz: No such file or directory"),
         (["evaluate", __file__], "is not a weights file or checkpoint"),
         (["predict", "/nowhere.npz", "a.npy"], "/nowhere.npz: No such file or directory"),
@@ -375,12 +404,20 @@ def test_a_data_set_that_only_the_file_knows_is_refused(tmp_path, capsys):
     assert "there is no data set 'birds'" in complaint(capsys, "evaluate", tmp_path / "w.npz")
 
 
-def test_help_is_printed_for_every_command(capsys):
+def test_help_is_printed_for_every_command_and_fits_a_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     status, out, _ = called(capsys, "--help")
     assert status == 0
-    for command in ("train", "evaluate", "predict", "summary"):
+    for command in ("train", "evaluate", "predict", "summary", "demo", "explain", "export", "report"):
         assert command in out
-        assert called(capsys, command, "--help")[0] == 0
+        status, text, _ = called(capsys, command, "--help")
+        assert status == 0 and max(map(len, text.splitlines())) < 80
+
+
+@pytest.mark.parametrize("name", models.RECIPES)
+def test_summaries_of_named_networks_fit_a_terminal(name, capsys):
+    out = called(capsys, "summary", name)[1]
+    assert max(len(line) for line in out.splitlines() if not line.startswith("recipe:")) <= 80
 
 
 # Around the process ---------------------------------------------------------------------------------------------------

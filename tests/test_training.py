@@ -422,3 +422,9 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     other = tg.nn.Sequential(tg.nn.Flatten(), tg.nn.Linear(64, 10))
     with pytest.raises(CheckpointError, match=r"run\.npz: "):
         run_of(other, checkpoint=tmp_path / "run.npz", resume=True)
+
+
+@pytest.mark.parametrize("name", ["model.txt", "run.safetensors", "run"])
+def test_a_checkpoint_is_named_as_what_it_is(name, tmp_path):
+    with pytest.raises(ValueError, match=r"fit: the checkpoint's name must end in \.npz, got '.*" + name):
+        run_of(dense(), checkpoint=tmp_path / name)

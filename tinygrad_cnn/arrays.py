@@ -53,6 +53,11 @@ def shown(value: object) -> str:
     return text if len(text) < 80 else text[:76] + " ..."
 
 
+def counted(n: int, one: str, more: str = "") -> str:
+    """``1 image``, ``2,000 images``: a number with its word, whose plural is ``more`` if an s does not make it."""
+    return f"{n:,} {one if n == 1 else more or one + 's'}"
+
+
 def instance(op: str, name: str, value: object, kind: type) -> None:
     """TypeError unless ``value`` is of the class."""
     if not isinstance(value, kind):

@@ -104,7 +104,7 @@ def _bar(epochs: int, out: TextIO) -> Iterator[Show]:
 def _figures(record: Record) -> str:
     text = f"loss {record.loss:.4f}, accuracy {record.accuracy:.2%}"
     if isinstance(record, EpochRecord) and record.validation_accuracy is not None:
-        text += f", validation loss {record.validation_loss:.4f}, accuracy {record.validation_accuracy:.2%}"
+        text += f", validation {record.validation_loss:.4f} and {record.validation_accuracy:.2%}"
         text += " (best)" if record.best else ""
     return text
 

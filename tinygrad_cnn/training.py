@@ -74,8 +74,8 @@ def fit(
         ema: the decay d of a running average ``a = d a + (1 - d) w`` of all weights, taken after each update, with d
             at most (1 + t) / (10 + t) at update t so that the first values are forgotten soon.
         patience: stop when so many epochs in a row were not the best on ``validation``.
-        checkpoint: a file to save to whenever ``save_every`` seconds have passed, at the end, and when the loop is
-            left early. The file before it is kept as ``.previous``.
+        checkpoint: a file, ``.npz``, to save to whenever ``save_every`` seconds have passed, at the end, and when the
+            loop is left early. The file before it is kept as ``.previous``.
         save_every: how many seconds of training may be lost.
         resume: go on from ``checkpoint`` if it is there; everything else must be as it was then.
         about: facts for JSON that the checkpoint shall carry along (`checkpoint.about` reads them).
@@ -108,6 +108,8 @@ def fit(
         raise ValueError("fit: patience needs validation images to judge by")
     if resume and checkpoint is None:
         raise ValueError("fit: resume=True needs the checkpoint to go on from")
+    if checkpoint is not None and Path(checkpoint).suffix != ".npz":
+        raise ValueError(f"fit: the checkpoint's name must end in .npz, got {str(checkpoint)!r}")
     team = world() if distributed else ALONE
     run = Run(model, train, settings, optimizer, schedule, cost, validation, augment, rng, team)
     if team.size > 1:

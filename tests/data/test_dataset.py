@@ -50,6 +50,7 @@ def test_labels_are_a_copy_in_int64(dataset: Dataset) -> None:
 
 def test_repr_is_one_short_line(dataset: Dataset) -> None:
     assert repr(dataset) == "Dataset(10 images of 1x3x5, 4 classes)"
+    assert repr(dataset[:1]).startswith("Dataset(1 image of 1x3x5, ")
 
 
 def test_colour_images_keep_their_channels() -> None:

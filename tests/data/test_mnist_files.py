@@ -31,8 +31,8 @@ def refusal(folder: Path) -> str:
 
 def test_the_real_files_are_read(mnist_folder: Path) -> None:
     train, test = mnist(mnist_folder)
-    assert repr(train) == "Dataset(60000 images of 1x28x28, 10 classes)"
-    assert repr(test) == "Dataset(10000 images of 1x28x28, 10 classes)"
+    assert repr(train) == "Dataset(60,000 images of 1x28x28, 10 classes)"
+    assert repr(test) == "Dataset(10,000 images of 1x28x28, 10 classes)"
     assert train.labels[:5].tolist() == [5, 0, 4, 1, 9]
     assert test.labels[:5].tolist() == [7, 2, 1, 0, 4]
     assert round(train.pixels.mean() / 255, 4) == 0.1307  # the mean that every MNIST recipe quotes

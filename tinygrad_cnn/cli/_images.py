@@ -22,23 +22,32 @@ def read_images(path: str, image_shape: tuple[int, ...]) -> NDArray[np.float32]:
             or (C, H, W), or several, with N first.
         image_shape: (C, H, W).
 
-    Raises DataError, in one line, for any file that is not one of these.
+    Raises DataError, in one line, for any file that is not one of these, ImportError for ``.png`` without matplotlib.
     """
+    channels, height, width = image_shape
+    suffix = Path(path).suffix.lower()
+    read = {".npy": _npy, ".pgm": _pgm, ".png": _png}.get(suffix, _idx)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise DataError(f"{path}: is not a regular file")
-        read = {".npy": _npy, ".pgm": _pgm, ".png": _png}.get(Path(path).suffix.lower(), _idx)
+        if not os.path.getsize(path):
+            raise DataError("is empty")
         values = _scaled(read(path))
+    except ImportError:
+        raise
     except DataError as error:
         raise DataError(str(error) if str(error).startswith(path) else f"{path}: {error}") from error
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
     except Exception as error:  # NumPy's and matplotlib's readers raise of every kind when a file is damaged
-        raise DataError(f"{path}: is not a {Path(path).suffix} image, or is damaged ({error})") from error
-    channels, height, width = image_shape
+        what = str(error) if read is _idx else f"is not a {suffix} image, or is damaged ({error})"
+        todo = f"save it as .png (extra plot), .pgm or .npy of {height}x{width} pixels, or as an IDX file"
+        raise DataError(f"{path}: {what}; {todo}") from error
+    if not values.size:
+        raise DataError(f"{path}: holds no image (its shape is {values.shape})")
     fits = {
         2: channels == 1,  # one image
-        3: channels in (1, values.shape[0]),  # one image of several channels, or several images of one
+        3: channels in (1, *values.shape[:1]),  # one image of several channels, or several images of one
         4: values.shape[1:2] == (channels,),
     }
     if values.shape[-2:] != (height, width) or not fits.get(values.ndim, False):
@@ -54,6 +63,10 @@ def _npy(path: str) -> NDArray[Any]:
 
 
 def _idx(path: str) -> NDArray[Any]:
+    with open(path, "rb") as file:
+        start = file.read(2)
+    if start not in (b"\0\0", b"\x1f\x8b"):  # IDX, gzip
+        raise ValueError("is of no format that is read here")
     return read_idx(path)
 
 
@@ -72,10 +85,10 @@ def _pgm(path: str) -> NDArray[Any]:
         header.append(token)
         place += len(token)
         if not token or len(token) > 9:
-            raise DataError("is not a .pgm image")
+            raise ValueError("it has no such header")
     width, height, highest = (int(t) for t in header[1:])
     if header[0] not in (b"P2", b"P5") or not 0 < highest < 256 or min(width, height) < 1:
-        raise DataError("is not an 8 bit .pgm image")
+        raise ValueError("it must begin with P2 or P5, a size, and a largest value below 256")
     body = content[place + 1 :]
     flat = np.frombuffer(body, np.uint8) if header[0] == b"P5" else np.array(body.split(), dtype=np.uint8)
     if flat.size != width * height:

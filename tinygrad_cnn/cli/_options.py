@@ -25,7 +25,7 @@ def add_data_flags(parser: argparse.ArgumentParser, default: str = "digits, whic
 
 def add_compute_flags(parser: argparse.ArgumentParser) -> None:
     """``--threads`` and ``--kernels``."""
-    parser.add_argument("--threads", type=positive(int), metavar="N", help="default: what the machine has")
+    parser.add_argument("--threads", type=_threads, metavar="N", help="default, and most: one for each processor")
     parser.add_argument("--kernels", choices=("auto", "numpy", "scipy", "numba"), help="default: numba if installed")
 
 
@@ -45,6 +45,17 @@ def apply_compute_flags(kernel_set: str | None, num_threads: int | None) -> None
     kernels.set_kernels(kernel_set or "auto")
     if num_threads is not None:
         threads.set_num_threads(num_threads)
+
+
+def _threads(text: str) -> int:
+    """An argparse type: a number of threads, not above that of the processors."""
+    value, most = int(positive(int)(text)), threads.processors()
+    if value > most:
+        raise argparse.ArgumentTypeError(f"must be at most {most}, the processors there are to run on, got {text}")
+    return value
+
+
+_threads.__name__ = "int"  # argparse's "invalid int value"
 
 
 def say(message: str) -> None:

@@ -5,6 +5,7 @@ import json
 import math
 from typing import Any
 
+from ..arrays import counted
 from ..evaluation import Evaluation, evaluate
 from ..models import RECIPES
 from ._options import Subparsers, add_compute_flags, add_data_flags, apply_compute_flags
@@ -47,10 +48,14 @@ def _result(scored: Evaluation, dataset: str) -> dict[str, Any]:
 
 def _sentences(scored: Evaluation) -> str:
     images, wrong = len(scored.predictions), len(scored.misclassified)
-    head = f"test accuracy {scored.accuracy:.2%} on {images:,} images ({wrong:,} misclassified), loss {scored.loss:.4f}"
+    head = (
+        f"test accuracy {scored.accuracy:.2%} on {counted(images, 'image')} ({wrong:,} misclassified), "
+        f"loss {scored.loss:.4f}"
+    )
     classes = len(scored.confusion)
     columns = range(classes) if classes <= _WIDEST else ()
-    rows: list[list[object]] = [["class", "images", "accuracy", *(f"as {j}" for j in columns)]]
+    note = "a row for each class; on the right, how many of its images were taken for which\n" if columns else ""
+    rows: list[list[object]] = [["class", "accuracy", *columns]]
     for i, (counts, share) in enumerate(zip(scored.confusion, scored.per_class_accuracy, strict=True)):
-        rows.append([i, counts.sum(), f"{share:.2%}", *(counts[j] or "." for j in columns)])
-    return f"{head}\n\n{aligned(rows, 0)}"
+        rows.append([i, "-" if math.isnan(share) else f"{share:.2%}", *(counts[j] or "." for j in columns)])
+    return f"{head}\n\n{note}{aligned(rows, 0)}"

@@ -21,7 +21,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """See the package."""
     parser = subparsers.add_parser("predict", help="classify image files", description=__doc__)
     parser.add_argument("weights", metavar="WEIGHTS", help="a weights file or checkpoint")
-    parser.add_argument("images", metavar="IMAGES", nargs="+", help=".npy, IDX (also .gz), .pgm; .png (extra plot)")
+    parser.add_argument("images", metavar="IMAGES", nargs="+", help=".npy, .pgm, IDX (also .gz), .png (extra plot)")
     add_compute_flags(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 

@@ -1,8 +1,10 @@
 """Show a network's layers: output shapes, parameters, and multiply-adds for one image."""
 
 import argparse
+import re
 
 from .. import models
+from ..arrays import counted
 from ..models import RECIPES, Network
 from ._options import DATASETS, Subparsers
 from ._table import aligned
@@ -23,19 +25,26 @@ def run(args: argparse.Namespace) -> int:
     network = _network(args.model, args.dataset)
     rows = models.summarize(network, network.image_shape)
     shape = "x".join(map(str, network.image_shape))
-    print(f"{network.name}: images {shape} (C x H x W), {network.num_classes} classes")
+    classes = counted(network.num_classes, "class", "classes")
+    print(f"{network.name}: images {shape} (C x H x W), {classes}")
     recipe = RECIPES[network.name]
-    settings = f"{recipe.epochs} epochs, batches of {recipe.batch_size}, {recipe.optimizer} at {recipe.lr:g}"
+    settings = f"{counted(recipe.epochs, 'epoch')}, batches of {recipe.batch_size}, {recipe.optimizer} at {recipe.lr:g}"
     print(f"recipe: {settings}; {recipe.source}")
     table = [("layer", "output", "parameters", "multiply-adds")]
-    table += [
-        (f"{r.name}  {r.layer}", "x".join(map(str, r.output_shape)), f"{r.parameters:,}", f"{r.multiply_adds:,}")
-        for r in rows
-    ]
+    for r in rows:
+        output = "x".join(map(str, r.output_shape))
+        table.append((f"{r.name}  {_short(r.layer)}", output, f"{r.parameters:,}", f"{r.multiply_adds:,}"))
     sums = sum(r.parameters for r in rows), sum(r.multiply_adds for r in rows)
     table.append(("total", "", f"{sums[0]:,}", f"{sums[1]:,}"))
     print(aligned(table))
     return 0
+
+
+def _short(layer: str) -> str:
+    """A layer as one would write it: one number for rows and columns that are equal, and no defaults."""
+    text = re.sub(r"\((\d+), \1\)", r"\1", layer).replace("kernel_size=", "")
+    text = re.sub(r", (padding=0|eps=1e-05|momentum=0.1)\b", "", text)
+    return text.replace(", stride=1", "") if text.startswith("Conv2d") else text
 
 
 def _network(model: str, dataset: str | None) -> Network:

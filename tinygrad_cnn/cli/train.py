@@ -1,4 +1,8 @@
-"""Train a named network on a data set, and say how well it does on the test images."""
+"""Train a named network on a data set, and say how well it does on the test images.
+
+Epochs, batch size, optimizer and learning rate are what the network's recipe says (summary shows it), unless a flag
+says otherwise.
+"""
 
 import argparse
 import json
@@ -14,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import checkpoint, models
+from ..arrays import counted
 from ..data import Dataset, expand_shifted
 from ..distributed import ALONE, World, world
 from ..evaluation import Evaluation, evaluate
@@ -43,25 +48,25 @@ def add_parser(subparsers: Subparsers) -> None:
     """See the package."""
     parser = subparsers.add_parser("train", help="train a named network", description=__doc__)
     add_data_flags(parser)
-    parser.add_argument("--model", choices=RECIPES, help="the network and its settings (default: digits, else fast)")
+    names = f"one of {', '.join(RECIPES)} (default: digits for the digits, else fast)"
+    parser.add_argument("--model", choices=RECIPES, metavar="NAME", help=names)
     parser.add_argument("--epochs", type=positive(int), metavar="N", help="how often each image is seen")
-    parser.add_argument("--batch-size", type=positive(int), metavar="N", help="images an update sees")
-    parser.add_argument("--lr", type=positive(float), metavar="RATE", help="learning rate, the highest of a schedule")
-    parser.add_argument("--optimizer", choices=OPTIMIZERS, help="the recipe's other optimizer settings then go")
+    parser.add_argument("--batch-size", type=positive(int), metavar="N", help="images per update")
+    parser.add_argument("--lr", type=positive(float), metavar="RATE", help="learning rate, a schedule's highest")
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, help="one that the recipe does not name has its defaults")
     parser.add_argument("--validation", type=finite, metavar="SHARE", help="share of the training images held out")
     parser.add_argument("--patience", type=positive(int), metavar="N", help="stop after N epochs without a new best")
-    parser.add_argument("--seed", type=seed, metavar="N", help="of first weights, order and chance (default: 0)")
+    parser.add_argument("--seed", type=seed, metavar="N", help="decides weights, order and all chance (default: 0)")
     add_compute_flags(parser)
-    parser.add_argument("--save", metavar="FILE", help="write the weights here: .npz, or .safetensors (extra)")
-    parser.add_argument("--checkpoint", metavar="FILE", help="save the run here every minute, and when interrupted")
-    parser.add_argument(
-        "--resume", nargs="?", const=True, metavar="FILE", help="go on with a checkpoint; its settings stay"
-    )
+    parser.add_argument("--save", metavar="FILE", help="write the weights here: .npz, or .safetensors (an extra)")
+    parser.add_argument("--checkpoint", metavar="FILE", help="save the run in this .npz, each minute and when stopped")
+    parser.add_argument("--resume", nargs="?", const=True, metavar="FILE", help="go on with a checkpoint as it began")
     parser.add_argument(
         "--distributed", action="store_true", help="train together with the other processes that mpiexec started"
     )
-    parser.add_argument("--progress", choices=STYLES, default="auto", help="on standard error (default: auto)")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    shown = "what standard error shows of it (default: auto: a bar on a terminal, else plain lines)"
+    parser.add_argument("--progress", choices=STYLES, default="auto", help=shown)
+    parser.add_argument("--json", action="store_true", help="print one JSON object, not sentences")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -166,13 +171,16 @@ def _resumed(given: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
 
 def _refuse_bad_targets(args: argparse.Namespace) -> None:
     """Better now than after an hour of training."""
-    for flag, path in (("--save", args.save), ("--checkpoint", args.checkpoint)):
-        if path is not None and not Path(path).absolute().parent.is_dir():
+    weights, archive = (".npz", ".safetensors"), (".npz",)
+    for flag, path, endings in (("--save", args.save, weights), ("--checkpoint", args.checkpoint, archive)):
+        if path is None:
+            continue
+        if not Path(path).absolute().parent.is_dir():
             raise ValueError(f"{flag} {path}: there is no folder {Path(path).absolute().parent}")
-        if path is not None and Path(path).is_dir():
+        if Path(path).is_dir():
             raise ValueError(f"{flag} {path}: is a folder")
-    if args.save is not None and not args.save.endswith((".npz", ".safetensors")):
-        raise ValueError(f"--save {args.save}: the name must end in .npz or .safetensors")
+        if not path.endswith(endings):
+            raise ValueError(f"{flag} {path}: the name must end in {' or '.join(endings)}")
     if args.checkpoint is not None and args.resume is None and Path(args.checkpoint).exists():
         state = read_archive(args.checkpoint)[1].get("run")
         if not state or not state["finished"]:
@@ -224,11 +232,11 @@ def _result(
 
 def _sentences(result: dict[str, Any]) -> str:
     return (
-        f"test accuracy {result['test_accuracy']:.2%} on {result['test_images']:,} images, "
+        f"test accuracy {result['test_accuracy']:.2%} on {counted(result['test_images'], 'image')}, "
         f"loss {result['test_loss']:.4f}\n"
-        f"{result['model']}: {result['parameters']:,} parameters, {result['epochs']} epochs in "
-        f"{result['train_seconds']:.1f} s, {result['images_per_second']:,.0f} images/s "
-        f"({result['kernels']} kernels, {result['threads']} threads, seed {result['seed']})"
+        f"{result['model']}: {result['parameters']:,} parameters, {counted(result['epochs'], 'epoch')} in "
+        f"{result['train_seconds']:.1f} s, {result['images_per_second']:,.0f} images/s\n"
+        f"{result['kernels']} kernels, {counted(result['threads'], 'thread')}, seed {result['seed']}"
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tinygrad_cnn.data import _checks
+from ..arrays import counted
+from . import _checks
 
 
 class Dataset:
@@ -60,7 +61,8 @@ class Dataset:
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self.image_shape))
-        return f"Dataset({len(self)} images of {size}, {self.num_classes} classes)"
+        classes = counted(self.num_classes, "class", "classes")
+        return f"Dataset({counted(len(self), 'image')} of {size}, {classes})"
 
     def __getitem__(self, index: Any) -> Dataset:
         """Return the Dataset of some rows: an integer, a slice, a sequence of integers, or N booleans."""

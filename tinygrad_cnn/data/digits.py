@@ -22,7 +22,7 @@ def digits() -> tuple[Dataset, Dataset]:
 
     >>> train, test = digits()
     >>> train, test
-    (Dataset(1437 images of 1x8x8, 10 classes), Dataset(360 images of 1x8x8, 10 classes))
+    (Dataset(1,437 images of 1x8x8, 10 classes), Dataset(360 images of 1x8x8, 10 classes))
     """
     with np.load(_FILE, allow_pickle=False) as stored:
         train, test = (

@@ -55,7 +55,7 @@ def expand_shifted(dataset: Dataset) -> Dataset:
 
     >>> from tinygrad_cnn.data import digits
     >>> expand_shifted(digits()[0])
-    Dataset(7185 images of 1x8x8, 10 classes)
+    Dataset(7,185 images of 1x8x8, 10 classes)
     """
     if not isinstance(dataset, Dataset):
         raise TypeError(f"expand_shifted: dataset must be a Dataset, got {type(dataset).__name__}")

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import counted
 from ..graph import no_grad
 from ..models import Network, probabilities
 from ..nn import AvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module
@@ -126,7 +127,7 @@ def _input(image: Picture, *, requires_grad: bool = False) -> Tensor:
 
 def _described(step: Step) -> dict[str, Any]:
     count, height, width = step.maps.shape
-    size = f"{count} neurons" if height == width == 1 else f"{count} maps of {height}×{width}"
+    size = counted(count, "neuron") if height == width == 1 else f"{counted(count, 'map')} of {height}×{width}"
     overlay = " " + "×".join(map(str, step.layer.kernel_size)) if isinstance(step.layer, _SLIDING) else ""
     kept = base64.b64encode(_kept(step).tobytes()).decode() if isinstance(step.layer, MaxPool2d) else None
     return packed(step.maps) | {

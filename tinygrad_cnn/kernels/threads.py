@@ -7,7 +7,10 @@ import importlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 _WORTH_SHARING = 4e6  # multiply-adds: some 80 microseconds, several times what it takes to wake a thread
 
@@ -49,6 +52,11 @@ def _default() -> int:
         value = os.environ.get(name, "").split(",")[0].strip()
         if value.isdecimal() and int(value) >= 1:
             return int(value)
+    return processors()
+
+
+def processors() -> int:
+    """How many processors this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -83,7 +91,8 @@ def _pool(helpers: int) -> ThreadPoolExecutor:
     """Threads that sleep until they are needed."""
     global _helpers
     if _helpers is None or _helpers[0] < helpers:
-        _helpers = helpers, ThreadPoolExecutor(helpers, "tinygrad_cnn")
+        silent = partial(np.seterr, all="ignore")  # each thread has a setting of its own for NumPy's warnings
+        _helpers = helpers, ThreadPoolExecutor(helpers, "tinygrad_cnn", silent)
     return _helpers[1]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import instance
+from ..arrays import counted, instance
 from ..data import Dataset
 from ..ops.checks import integer
 from .canvas import TEXT, TITLE, WIDTH, new_axes, new_figure, show
@@ -44,7 +44,7 @@ def confusion(counts: ArrayLike, *, classes: Sequence[str] | None = None, ax: "A
         raise ValueError(f"confusion: {len(names)} names for {len(n)} classes")
     share = n / np.maximum(n.sum(1, keepdims=True), 1)
     right, total = int(np.trace(n)), int(n.sum())
-    title = f"{right:,} of {total:,} images right ({right / max(total, 1):.2%})"
+    title = f"{right:,} of {counted(total, 'image')} right ({right / max(total, 1):.2%})"
     cell = max(0.3, _LETTER * (len(str(n.max())) + 1))  # inches, in which the widest count has room
     side = max(WIDTH, cell * len(n) + 0.8, _LETTER * len(title) + 0.6)
     ax = new_axes(ax, side, side)
@@ -87,7 +87,7 @@ def errors(
     rows = max(-(-len(images) // _COLUMNS), 1)
     canvas = new_figure(figure, WIDTH, 0.8 * rows + 0.3)
     more = "" if len(images) == len(wrong) else f", the first {len(images)}"
-    canvas.suptitle(f"{len(wrong):,} of {len(dataset):,} images taken for another class{more}", fontsize=TITLE)
+    canvas.suptitle(f"{len(wrong):,} of {counted(len(dataset), 'image')} taken for another class{more}", fontsize=TITLE)
     places = canvas.subplots(rows, _COLUMNS, squeeze=False).ravel()
     for ax in places[len(images) :]:
         ax.set_axis_off()

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..arrays import shown
+from ..arrays import counted, shown
 from ..nn.layers import Conv2d
 from ..tensor import Tensor
 from .canvas import WIDTH, mosaic, new_figure, scale, show
@@ -34,7 +34,7 @@ def filters(weight: Tensor | Conv2d, *, figure: "Canvas | None" = None) -> "Canv
     count, channels, rows, columns = w.shape
     if channels == 1:
         sheet = mosaic(w[:, 0], _COLUMNS)
-        title = f"{count} filters of {rows}×{columns}"
+        title = f"{counted(count, 'filter')} of {rows}×{columns}"
     else:
         some = w[:16, :16]
         sheet = mosaic(some.reshape(-1, rows, columns), some.shape[1])

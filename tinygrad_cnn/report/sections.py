@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import plot
+from ..arrays import counted
 from ..data import Dataset, rotated, shifted
 from ..evaluation import Evaluation, evaluation_mode
 from ..graph import no_grad
@@ -66,7 +67,7 @@ def learned_filters(model: Network) -> str:
     convolutions = [(name, m) for name, m in model.named_modules() if isinstance(m, Conv2d)]
     if not convolutions:
         return section("Filters", paragraph("This network has no convolutional layer."))
-    drawn = [picture(plot.filters(m), f"Layer {name}: {m.out_channels} filters") for name, m in convolutions]
+    drawn = [picture(plot.filters(m), f"Layer {name}: {counted(m.out_channels, 'filter')}") for name, m in convolutions]
     return section(
         "Filters",
         paragraph("Bright weights are positive and speak for a feature; dark ones are negative and speak against it."),
