@@ -77,8 +77,8 @@ def cpu_seconds_of_children() -> float:
 
 def kept() -> dict[str, list[Result]]:
     """All results, by model, in the recipes' order."""
-    found = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*-[0-9]*.json"))]
-    return {model: runs for model in RECIPES if (runs := [r for r in found if r["model"] == model])}
+    found = {model: sorted(FOLDER.glob(f"{model}-[0-9]*.json")) for model in RECIPES}
+    return {model: [json.loads(path.read_text()) for path in paths] for model, paths in found.items() if paths}
 
 
 def table(results: dict[str, list[Result]]) -> str:

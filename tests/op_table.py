@@ -16,7 +16,7 @@ from scipy import signal, special
 
 import tinygrad_cnn as tg
 from tinygrad_cnn.kernels.geometry import Window
-from tinygrad_cnn.ops import activation, pooling
+from tinygrad_cnn.ops import activation, convolution, cost, pooling
 from tinygrad_cnn.tensor import put
 
 KERNEL_SETS = ["numpy", "scipy"] + ["numba"] * (importlib.util.find_spec("numba") is not None)
@@ -167,8 +167,8 @@ def where(n):
 
 def gate(n):
     x = n.normal(*n.shape())
-    is_open = n.rng.random(x.shape) < 0.5
-    return Case(lambda x: activation.gate(x, is_open), (x,), np.where(is_open, x, 0), (0,))
+    a = n.rng.random(x.shape) < 0.5 if n.choice(True, False) else n.normal(*x.shape)
+    return Case(lambda x: activation.gate(x, a), (x,), np.where(a > 0, x, 0), (0,))
 
 
 def dropout(n):
@@ -560,6 +560,11 @@ def _winners(n, window, shape):
     return winners
 
 
+def bias_gradient(n):
+    g = n.normal(*(n.integer(1, 4) for _ in range(4)))
+    return Case(convolution.bias_gradient, (g,), g.sum((0, 2, 3)), (0,))
+
+
 def maxpool_scatter(n):
     window, shape = pooling_window(n, dilated=True)
     winners = _winners(n, window, shape)
@@ -599,10 +604,20 @@ def avgpool_spread(n):
 def cross_entropy(n):
     rows, classes = n.integer(1, 4), n.integer(1, 5)
     z, labels = single(3 * n.normal(rows, classes)), n.rng.integers(0, classes, rows)
-    cost = -np.mean([z[i, k] - np.log(np.exp(z[i]).sum()) for i, k in enumerate(labels)])
+    expected = -np.mean([z[i, k] - np.log(np.exp(z[i]).sum()) for i, k in enumerate(labels)])
     return Case(
-        lambda z: tg.cross_entropy(z, labels), (z,), cost, (),
+        lambda z: tg.cross_entropy(z, labels), (z,), expected, (),
         lambda t, z: t.nn.functional.cross_entropy(z, t.as_tensor(labels)),
+    )  # fmt: skip
+
+
+def cross_entropy_backward(n):
+    rows, classes = n.integer(1, 4), n.integer(1, 5)
+    g, z, labels = n.normal(), n.normal(rows, classes), n.rng.integers(0, classes, rows)
+    a = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    return Case(
+        lambda g, z: cost.cross_entropy_backward(g, z, special.softmax(z.data, 1), labels), (g, z),
+        (a - np.eye(classes)[labels]) * g / rows, (0,),
     )  # fmt: skip
 
 
@@ -673,7 +688,7 @@ OPS = [
     Op("pad", cases(pad)),
     Op("concatenate", cases(concatenate)),
     Op("where", cases(where)),
-    Op("gate", cases(gate)),
+    Op("gate", cases(gate), kernels=True),
     Op("sigmoid", unary("sigmoid", special.expit)),
     Op("sigmoid_backward", cases(sigmoid_backward)),
     Op("tanh", unary("tanh", np.tanh)),
@@ -681,6 +696,7 @@ OPS = [
     Op("softmax", softmax("softmax")),
     Op("log_softmax", softmax("log_softmax")),
     Op("cross_entropy", cases(cross_entropy)),
+    Op("cross_entropy_backward", cases(cross_entropy_backward)),
     Op("quadratic_cost", cases(quadratic_cost)),
     Op("dropout", cases(dropout)),
     Op("batch_norm", cases(batch_norm), kernels=True),
@@ -688,6 +704,7 @@ OPS = [
     Op("correlate2d_weight", cases(correlate2d_weight), kernels=True),
     Op("convolve2d_full", cases(convolve2d_full) | cases(lone_full), kernels=True),
     Op("convolve2d", by_scipy("convolve2d"), kernels=True),
+    Op("bias_gradient", cases(bias_gradient), kernels=True),
     Op("maxpool", cases(maxpool), kernels=True),
     Op("maxpool_scatter", cases(maxpool_scatter), kernels=True),
     Op("maxpool_gather", cases(maxpool_gather), kernels=True),

@@ -1,6 +1,6 @@
 """What a tensor's array may be: its types, its axes, its indices."""
 
-from typing import Any, SupportsIndex
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -67,7 +67,7 @@ def instance(op: str, name: str, value: object, kind: type) -> None:
 def normal_axes(name: str, axis: Axis, ndim: int) -> tuple[int, ...]:
     """``axis`` as a tuple of axes counted from the front. ValueError if one does not exist or comes twice."""
     axes = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    if not all(isinstance(i, SupportsIndex) and -ndim <= i < ndim for i in axes):
+    if not all(hasattr(i, "__index__") and -ndim <= i < ndim for i in axes):
         raise ValueError(f"{name}: axis {shown(axis)} does not exist in {ndim} axes")
     normal = tuple(int(i) % ndim for i in axes)
     if len(set(normal)) < len(normal):

@@ -132,8 +132,10 @@ class Hold:
         array.setflags(write=False)
 
     def __del__(self) -> None:
-        with contextlib.suppress(ValueError):  # a view of an array that is held itself stays read-only
+        try:  # noqa: SIM105 - quicker than suppress(), and this runs for each parameter at each step
             self.array.setflags(write=True)
+        except ValueError:  # a view of an array that is held itself stays read-only
+            pass
 
 
 _holds: "weakref.WeakValueDictionary[int, Hold]" = weakref.WeakValueDictionary()

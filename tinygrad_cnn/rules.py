@@ -72,6 +72,9 @@ RULES = {
         "w' = correlate2d(a, g)",
         (Way("a", "dC/da = convolve2d(g, dC/dw', full)"), Way("g", "dC/dg = correlate2d(a, dC/dw')")),
     ),
+    "bias_gradient": Rule(
+        "db = the sum of dC/dz", (Way("dC/dz", "its gradient = dC/ddb, at every neuron of the map"),)
+    ),
     "batch_norm": Rule(
         "y = w (x - mean) / sqrt(var + eps) + b",
         (
@@ -96,6 +99,11 @@ RULES = {
     "cross_entropy": Rule(
         "C = -log softmax(z)[label], mean over the batch",
         (Way("z", "dC/dz = (softmax(z) - one_hot(label)) / N", "what the network said, less what it should have"),),
+    ),
+    "cross_entropy_backward": Rule(
+        "y = (a - one_hot(label)) g / N with a = softmax(z)",
+        (Way("g", "dC/dg = the sum of dC/dy (a - one_hot(label)) / N"),
+         Way("z", "dC/dz = a * (u - sum(u * a)) with u = dC/dy g / N")),
     ),
     # arithmetic
     "add": Rule("y = u + v", (Way("u", "dC/du = dC/dy"), Way("v", "dC/dv = dC/dy"))),

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .arrays import FLOATS, Axis, as_dtype, cast, is_basic, new_array, normal_axes, shown
 from .graph import GraphError, Node, backpropagate, caller, enable_grad, no_grad, refuse_anomaly, state
+from .kernels.memory import empty, is_alone
 from .notebook import tensor_html
 from .quiet import quiet
 
@@ -150,7 +151,7 @@ class Tensor:
         seed = self._seed(gradient)
         given: set[int] = {id(seed.data)}
         for leaf, g in backpropagate(self, seed, None, retain=retain_graph or create_graph, record=create_graph):
-            shared = g.data.base is not None or id(g.data) in given
+            shared = not is_alone(g.data) or id(g.data) in given
             if leaf.grad is not None:
                 with enable_grad() if create_graph else no_grad():
                     g = leaf.grad + g
@@ -338,10 +339,11 @@ class Tensor:
         order = normal_axes("transpose", axes or tuple(reversed(range(self.ndim))), self.ndim)
         if len(order) != self.ndim:
             raise ValueError(f"transpose: axes {axes} must name all {self.ndim} axes; swapaxes(a, b) swaps two")
-        back = tuple(int(i) for i in np.argsort(order))
         data = self._data.transpose(order)
         data.setflags(write=False)
-        return record("transpose", data, (self,), (lambda g, y: g.transpose(*back),), axes=order)
+        return record(
+            "transpose", data, (self,), (lambda g, y: g.transpose(np.argsort(order).tolist()),), axes=order
+        )
 
     @property
     def T(self) -> "Tensor":
@@ -529,7 +531,10 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     if b.ndim == 1:
         return matmul(a, b.reshape(-1, 1)).reshape(a.shape[:-1])
     try:
-        data = quiet.run(np.matmul, a.data, b.data)
+        if a.ndim == b.ndim == 2:  # `numpy.dot` has no slow path for a single row or column
+            data = quiet.run(np.dot, a.data, b.data, empty((a.shape[0], b.shape[1]), a.dtype))
+        else:
+            data = quiet.run(np.matmul, a.data, b.data)
     except ValueError:
         raise ValueError(f"matmul: batches do not broadcast (a.shape={a.shape}, b.shape={b.shape})") from None
     return record(

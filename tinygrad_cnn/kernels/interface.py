@@ -35,6 +35,12 @@ class KernelSet(Protocol):
     def convolve2d_full(self, g: Array, w: Array, how: Sliding, image_shape: Pair) -> Array:
         """Images' gradient ``(N, C, H, W)``: the maps' gradient convolved, in full, with the filters."""
 
+    def bias_gradient(self, g: Array) -> Array:
+        """``(F,)``: the sum of each map's gradient over images and places."""
+
+    def gate(self, g: Array, a: Array) -> Array:
+        """``g`` where ``a > 0``, an exact 0 elsewhere, whatever g is there; of one shape, any type of a."""
+
     def maxpool(self, x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArray[np.integer] | None]:
         """Each window's maximum ``(N, C, OH, OW)`` and, on request, which tap won.
 

@@ -36,14 +36,30 @@ def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
 
 def empty_like(a: NDArray[Any], dtype: DTypeLike | None = None) -> NDArray[Any]:
     """`empty` of the same shape and memory order, so that the two are walked through in step."""
-    order = sorted(range(a.ndim), key=lambda i: -abs(a.strides[i]))
+    if a.nbytes < _SMALL:
+        return np.empty_like(a, dtype)
+    order = memory_order(a)
     back = sorted(range(a.ndim), key=order.__getitem__)
     return empty(tuple(a.shape[i] for i in order), a.dtype if dtype is None else dtype).transpose(back)
+
+
+def memory_order(a: NDArray[Any]) -> list[int]:
+    """The axes from the widest stride to the narrowest: transposed so, a packed array is C-contiguous."""
+    strides = a.strides
+    return sorted(range(a.ndim), key=lambda i: -abs(strides[i]))
 
 
 def empty_images(n: int, c: int, h: int, w: int, dtype: DTypeLike) -> NDArray[Any]:
     """`empty` for images: shape ``(N, C, H, W)``, batch innermost in memory."""
     return empty((c, h, w, n), dtype).transpose(3, 0, 1, 2)
+
+
+def is_alone(a: NDArray[Any]) -> bool:
+    """Whether no other array lives in a's memory, so that it may be edited: only ``a`` refers to what it is a view of."""
+    if a.base is None:
+        return True
+    pool: list[NDArray[np.uint8]] = _pools.__dict__.get("buffers", [])
+    return sys.getrefcount(a.base) == _VIEW_COUNT + any(buffer is a.base for buffer in pool)
 
 
 def keep_where(g: NDArray[Any], kept: NDArray[np.bool_], out: NDArray[Any]) -> NDArray[Any]:
@@ -86,4 +102,10 @@ def _idle_count() -> int:
     return sys.getrefcount(pool[0])
 
 
+def _view_count() -> int:
+    a = np.empty(1)[:]
+    return sys.getrefcount(a.base)
+
+
 _IDLE_COUNT = _idle_count()
+_VIEW_COUNT = _view_count()

@@ -9,11 +9,11 @@ from scipy import signal
 
 from .geometry import Pair, Sliding, Window, map_shape, plane
 from .interface import Array
-from .numpy_kernels import batch_norm, batch_norm_backward
+from .numpy_kernels import batch_norm, batch_norm_backward, gate
 
 __all__ = [
-    "avgpool", "avgpool_spread", "batch_norm", "batch_norm_backward", "convolve2d_full", "correlate2d",
-    "correlate2d_weight", "maxpool", "maxpool_gather", "maxpool_scatter",
+    "avgpool", "avgpool_spread", "batch_norm", "batch_norm_backward", "bias_gradient", "convolve2d_full", "correlate2d",
+    "correlate2d_weight", "gate", "maxpool", "maxpool_gather", "maxpool_scatter",
 ]  # fmt: skip
 
 
@@ -53,6 +53,12 @@ def convolve2d_full(g: Array, w: Array, how: Sliding, image_shape: Pair) -> Arra
             full = signal.convolve2d(spaced(g[i, f], how.stride), filter_, mode="full")
             dx[i, x_channel, : full.shape[0], : full.shape[1]] += full
     return dx[:, :, ph : ph + h, pw : pw + width]
+
+
+def bias_gradient(g: Array) -> Array:
+    """``db[f]`` = the sum of map f's gradient."""
+    total: Array = g.sum(axis=(0, 2, 3))
+    return total
 
 
 def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArray[np.integer] | None]:

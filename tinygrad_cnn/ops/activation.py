@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import normal_axes
-from ..kernels.memory import empty_like, keep_where
+from ..kernels import current
+from ..kernels.memory import empty_like
 from ..tensor import Tensor, as_float, as_tensor, record, unary
 from . import checks
 
@@ -43,12 +44,14 @@ def relu(z: Tensor) -> Tensor:
     >>> relu(Tensor([-1.0, 2.0]))
     Tensor([0., 2.])
     """
-    return unary("relu", lambda z: np.maximum(z, 0), as_tensor("relu", z), lambda g, a: gate(g, a.data > 0))
+    z = as_float(as_tensor("relu", z))
+    a = np.maximum(z.data, 0, out=empty_like(z.data))
+    return record("relu", a, (z,), (lambda g, y: gate(g, a),))
 
 
-def gate(g: Tensor, is_open: NDArray[np.bool_]) -> Tensor:
-    """``g`` where the gate is open, an exact 0 elsewhere, whatever g is there. Its rule is itself."""
-    return record("gate", keep_where(g.data, is_open, empty_like(g.data)), (g,), (lambda v, y: gate(v, is_open),))
+def gate(g: Tensor, a: NDArray[Any]) -> Tensor:
+    """``g`` where ``a > 0``, an exact 0 elsewhere, whatever g is there. Its rule is itself."""
+    return record("gate", current().gate(g.data, a), (g,), (lambda v, y: gate(v, a),))
 
 
 def softmax(z: Tensor, axis: int = -1) -> Tensor:
@@ -59,10 +62,13 @@ def softmax(z: Tensor, axis: int = -1) -> Tensor:
     z = as_float(as_tensor("softmax", z))
     axis = one_axis("softmax", axis, z)
     return record(
-        "softmax", np.exp(stable_log_softmax(z.data, axis)), (z,),
-        (lambda g, a: a * (g - (g * a).sum(axis, keepdims=True)),),
-        axis=axis,
-    )  # fmt: skip
+        "softmax", np.exp(stable_log_softmax(z.data, axis)), (z,), (lambda g, a: softmax_backward(g, a, axis),), axis=axis
+    )
+
+
+def softmax_backward(g: Tensor, a: Tensor, axis: int = -1) -> Tensor:
+    """The rule of `softmax`, in terms of its result a."""
+    return a * (g - (g * a).sum(axis, keepdims=True))
 
 
 def log_softmax(z: Tensor, axis: int = -1) -> Tensor:

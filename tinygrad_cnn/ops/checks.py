@@ -29,17 +29,23 @@ def pair(op: str, name: str, value: object, least: int) -> Pair:
     """Rows and columns from one integer or two. TypeError for another type or length, ValueError below ``least``."""
     if type(value) is int and least <= value < _MOST:
         return value, value
+    if type(value) is tuple and len(value) == 2:
+        rows, columns = value
+        if type(rows) is int and type(columns) is int and least <= rows < _MOST and least <= columns < _MOST:
+            return value  # as a layer keeps it
     items: tuple[Any, ...] = tuple(value) if isinstance(value, tuple | list) else (value, value)
     if len(items) != 2 or not all(map(_is_integer, items)):
         raise TypeError(f"{op}: {name} must be an integer or two of them, got {shown(value)}")
-    rows, columns = int(items[0]), int(items[1])
-    _bounded(op, name, min(rows, columns), least)
-    _bounded(op, name, max(rows, columns), least)
-    return rows, columns
+    pair = int(items[0]), int(items[1])
+    _bounded(op, name, min(pair), least)
+    _bounded(op, name, max(pair), least)
+    return pair
 
 
 def integer(op: str, name: str, value: object, least: int) -> int:
     """An integer not below ``least``. TypeError for another type, ValueError below."""
+    if type(value) is int and least <= value < _MOST:
+        return value
     if not _is_integer(value):
         raise TypeError(f"{op}: {name} must be an integer, got {shown(value)}")
     number: int = int(value)  # type: ignore[call-overload]

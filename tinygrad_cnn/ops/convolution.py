@@ -68,13 +68,18 @@ def correlate2d(
         return lone.reshape(plane(lone.shape))
     x, how = _bordered(name, x, w, mode, how, turned=False)
     _check_channels(name, x, w, how)
-    b = () if bias is None else (_check_bias(name, bias, w),)
+    return feature_maps(x, w, None if bias is None else _check_bias(name, bias, w), how)
+
+
+def feature_maps(x: Tensor, w: Tensor, bias: Tensor | None, how: Sliding) -> Tensor:
+    """`correlate2d` of what fits: the kernel, and a rule for each input."""
+    b = () if bias is None else (bias,)
     return record(
-        name, current().correlate2d(x.data, w.data, b[0].data if b else None, how), (x, w, *b),
+        "correlate2d", current().correlate2d(x.data, w.data, b[0].data if b else None, how), (x, w, *b),
         (
-            lambda g, y: convolve2d_full(g, w, shape=plane(x.shape), **how._asdict()),
-            lambda g, y: correlate2d_weight(x, g, shape=plane(w.shape), **how._asdict()),
-            lambda g, y: g.sum(axis=(0, 2, 3)),
+            lambda g, y: image_gradient(g, w, how, plane(x.shape)),
+            lambda g, y: weight_gradient(x, g, how, plane(w.shape)),
+            lambda g, y: bias_gradient(g),
         )[: 2 + len(b)],
         **how._asdict(),
     )  # fmt: skip
@@ -104,12 +109,14 @@ def correlate2d_weight(
     if x.shape[0] != g.shape[0] or x.shape[1] % how.groups:
         raise ValueError(f"{name}: x and g must be one batch, in {how.groups} groups {checks.shapes(x=x, g=g)}")
     _check_maps(name, "g", g, map_shape(plane(x.shape), shape, how), how)
+    return weight_gradient(x, g, how, shape)
+
+
+def weight_gradient(x: Tensor, g: Tensor, how: Sliding, shape: Pair) -> Tensor:
+    """`correlate2d_weight` of what fits."""
     return record(
-        name, current().correlate2d_weight(x.data, g.data, how, shape), (x, g),
-        (
-            lambda v, y: convolve2d_full(g, v, shape=plane(x.shape), **how._asdict()),
-            lambda v, y: correlate2d(x, v, **how._asdict()),
-        ),
+        "correlate2d_weight", current().correlate2d_weight(x.data, g.data, how, shape), (x, g),
+        (lambda v, y: image_gradient(g, v, how, plane(x.shape)), lambda v, y: feature_maps(x, v, None, how)),
         **how._asdict(),
     )  # fmt: skip
 
@@ -166,13 +173,23 @@ def convolve2d_full(
             f"{checks.shapes(x=x, w=w)}"
         )
     _check_maps(name, "x", x, map_shape(shape, plane(w.shape), how), how)
+    return image_gradient(x, w, how, shape)
+
+
+def image_gradient(g: Tensor, w: Tensor, how: Sliding, shape: Pair) -> Tensor:
+    """`convolve2d_full` of what fits."""
     return record(
-        name, current().convolve2d_full(x.data, w.data, how, shape), (x, w),
-        (
-            lambda v, y: correlate2d(v, w, **how._asdict()),
-            lambda v, y: correlate2d_weight(v, x, shape=plane(w.shape), **how._asdict()),
-        ),
+        "convolve2d_full", current().convolve2d_full(g.data, w.data, how, shape), (g, w),
+        (lambda v, y: feature_maps(v, w, None, how), lambda v, y: weight_gradient(v, g, how, plane(w.shape))),
         shape=shape, **how._asdict(),
+    )  # fmt: skip
+
+
+def bias_gradient(g: Tensor) -> Tensor:
+    """The sum of ∂C/dz over places and images: one number a map, ``(F,)``."""
+    return record(
+        "bias_gradient", current().bias_gradient(g.data), (g,),
+        (lambda v, y: v.reshape(-1, 1, 1).broadcast_to(g.shape),),
     )  # fmt: skip
 
 

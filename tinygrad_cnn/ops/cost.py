@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..tensor import Tensor, as_float, as_tensor, record, same_float
 from . import checks
-from .activation import softmax, stable_log_softmax
+from .activation import softmax, softmax_backward, stable_log_softmax
 
 
 def cross_entropy(logits: Tensor, labels: ArrayLike | Tensor) -> Tensor:
@@ -28,12 +28,24 @@ def cross_entropy(logits: Tensor, labels: ArrayLike | Tensor) -> Tensor:
     """
     z = as_float(as_tensor("cross_entropy", logits))
     chosen = _labels("cross_entropy", labels, z)
-    n = len(chosen)
-    picked = np.arange(n), chosen
-    data = -stable_log_softmax(z.data, 1)[picked].mean()
-    one_hot = np.zeros(z.shape, z.dtype)
-    one_hot[picked] = 1
-    return record("cross_entropy", data, (z,), (lambda g, y: (softmax(z) - one_hot) * (g / n),), labels=chosen)
+    log_a = stable_log_softmax(z.data, 1)
+    data = -log_a[np.arange(len(chosen)), chosen].mean()
+    return record(
+        "cross_entropy", data, (z,), (lambda g, y: cross_entropy_backward(g, z, np.exp(log_a), chosen),), labels=chosen
+    )
+
+
+def cross_entropy_backward(g: Tensor, z: Tensor, a: NDArray[Any], labels: NDArray[Any]) -> Tensor:
+    """The rule of `cross_entropy`, ``(a - one_hot(labels)) g / N`` with a = softmax(z).
+
+    Its own rules: ``v · (a - one_hot) / N`` for g, and that of `softmax` for z.
+    """
+    one_hot, n = np.zeros_like(a), len(labels)
+    one_hot[np.arange(n), labels] = 1
+    return record(
+        "cross_entropy_backward", (a - one_hot) * (g.data / n), (g, z),
+        (lambda v, y: (v * (softmax(z) - one_hot)).sum() / n, lambda v, y: softmax_backward(v * (g / n), softmax(z))),
+    )  # fmt: skip
 
 
 def quadratic_cost(a: Tensor, y: ArrayLike | Tensor) -> Tensor:

@@ -26,7 +26,7 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     x, w = same_float(as_tensor("linear", x), as_tensor("linear", w))
     if w.ndim != 2 or not x.ndim or x.shape[-1] != w.shape[1]:
         raise ValueError(f"linear: the last axis of x must be as long as w's {checks.shapes(x=x, w=w)}")
-    z, rows = x.data @ w.data.T, math.prod(x.shape[:-1])
+    z = x.data @ w.data.T
     parts: tuple[Tensor, ...] = (x, w)
     if b is not None:
         b = as_tensor("linear", b)
@@ -39,7 +39,12 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
         "linear", z, parts,
         (
             lambda g, y: matmul(g, w),
-            lambda g, y: matmul(g.reshape(rows, w.shape[0]).T, x.reshape(rows, w.shape[1])),
-            lambda g, y: g.reshape(rows, w.shape[0]).sum(0),
+            lambda g, y: matmul(_rows(g).T, _rows(x)),
+            lambda g, y: _rows(g).sum(0),
         )[: len(parts)],
     )  # fmt: skip
+
+
+def _rows(t: Tensor) -> Tensor:
+    """All leading axes as one."""
+    return t if t.ndim == 2 else t.reshape(math.prod(t.shape[:-1]), t.shape[-1])

@@ -85,4 +85,5 @@ def where(condition: object, a: Tensor | float, b: Tensor | float) -> Tensor:
         data = np.where(chosen, a_.data, b_.data)
     except ValueError:
         raise ValueError(f"where: {chosen.shape} does not broadcast with {checks.shapes(a=a_, b=b_)}") from None
-    return record("where", data, (a_, b_), (lambda g, y: gate(g, chosen), lambda g, y: gate(g, ~chosen)))
+    taken = np.broadcast_to(chosen, data.shape)
+    return record("where", data, (a_, b_), (lambda g, y: gate(g, taken), lambda g, y: gate(g, ~taken)))

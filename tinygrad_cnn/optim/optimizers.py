@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import shown
+from ..kernels.memory import empty_like
 from ..ops import checks
 from ..tensor import Tensor
 
@@ -114,11 +115,11 @@ class SGD(Optimizer):
         if self.weight_decay:
             g = g + self.weight_decay * p
         if self.momentum:
-            v = state.setdefault("velocity", np.zeros_like(p))
+            v = _kept(state, "velocity", p)
             v *= self.momentum
             v += g
             g = g + self.momentum * v if self.nesterov else v
-        p -= self.lr * g
+        p -= np.multiply(g, p.dtype.type(self.lr), out=empty_like(p))
 
 
 class Adam(Optimizer):
@@ -156,7 +157,7 @@ class Adam(Optimizer):
             p *= 1 - self.lr * self.weight_decay
         elif self.weight_decay:
             g = g + self.weight_decay * p
-        m, v = state.setdefault("m", np.zeros_like(p)), state.setdefault("v", np.zeros_like(p))
+        m, v = _kept(state, "m", p), _kept(state, "v", p)
         m *= beta1
         m += (1 - beta1) * g
         v *= beta2
@@ -198,6 +199,13 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
             array = g.writable()
             array *= limit / norm
     return norm
+
+
+def _kept(state: dict[str, Array], name: str, p: Array) -> Array:
+    """What is kept for a parameter under this name: zeros at first."""
+    if name not in state:
+        state[name] = np.zeros_like(p)
+    return state[name]
 
 
 def _listed(name: str, params: Iterable[Tensor]) -> list[Tensor]:

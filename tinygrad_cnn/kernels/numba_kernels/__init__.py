@@ -1,7 +1,7 @@
 """The compiled kernels (extra ``fast``): direct loops on several threads, without a copy of any window.
 
 Each function here checks in its arrays (batch innermost, contiguous), makes room for the result, and hands both to a
-compiled kernel of `convolution`, `borders`, `pooling` or `normalization`, which `team.run` runs on all threads.
+compiled kernel of `convolution`, `borders`, `elementwise`, `pooling` or `normalization`, which `team.run` runs on all threads.
 """
 
 import numpy as np
@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from ..geometry import Pair, Sliding, Window, map_shape
 from ..interface import Array
-from ..memory import batch_innermost, empty
-from . import borders, convolution, normalization, pooling
+from ..memory import batch_innermost, empty, empty_like, memory_order
+from . import borders, convolution, elementwise, normalization, pooling
 from .registers import MOST_ROWS
 from .team import run
 
 Layout = tuple[int, int, int, int, int]  # channels, rows, phases of the stride, columns of one phase, batch
 
+_PASS = 4  # multiply-adds that take as long as one number read, compared or added, and written
 _SMALL = 1 << 15  # bytes that are copied sooner than `_Unlocked` is made
 
 
@@ -68,8 +69,24 @@ def convolve2d_full(g: Array, w: Array, how: Sliding, image_shape: Pair) -> Arra
     run(convolution.convolve_full, g.size * w[0].size, _inward(g).reshape(f, rows, columns * n), _plain(w),
         image.reshape(-1), layout, how.groups, _row_step(layout, how), how.dilation)  # fmt: skip
     if _moves(how):
-        run(borders.gather, x.size, image, x, how.padding, how.stride[1])
+        run(borders.gather, _PASS * x.size, image, x, how.padding, how.stride[1])
     return x.transpose(3, 0, 1, 2)
+
+
+def bias_gradient(g: Array) -> Array:
+    """Each map's sum."""
+    maps = _inward(g).reshape(g.shape[1], -1)
+    total = np.empty(len(maps), g.dtype)
+    run(elementwise.sums, _PASS * maps.size, maps, total)
+    return total
+
+
+def gate(g: Array, a: Array) -> Array:
+    """One pass over both as they lie in memory."""
+    out = empty_like(a, g.dtype)
+    order = memory_order(out)
+    run(elementwise.gate, _PASS * out.size, *(_plain(t.transpose(order)).reshape(-1) for t in (g, a, out)))
+    return out
 
 
 def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArray[np.integer] | None]:
@@ -77,8 +94,8 @@ def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArra
     n, c, *_ = x.shape
     rows, columns = map_shape(x.shape[2:], window.shape, window)
     y = empty((c, rows, columns, n), x.dtype)
-    winners = empty(y.shape, np.uint8 if window.shape[0] * window.shape[1] <= 256 else np.int32)
-    run(pooling.maxpool, x.size, _inward(x), y, winners, *window)
+    winners = empty(y.shape, np.uint8 if window.shape[0] * window.shape[1] < 256 else np.int32)  # and one for none
+    run(pooling.maxpool, _PASS * x.size, _inward(x), y, winners, *window)
     return y.transpose(3, 0, 1, 2), winners.transpose(3, 0, 1, 2) if want_winners else None
 
 
@@ -87,7 +104,7 @@ def maxpool_scatter(g: Array, winners: NDArray[np.integer], window: Window, imag
     n, c, rows, columns = g.shape
     x = empty((c, *image_shape, n), g.dtype)
     covered = window.stride == window.shape and (rows * window.shape[0], columns * window.shape[1]) == image_shape
-    run(pooling.scatter, x.size, _inward(g), _inward(_small(winners)), x, *window,
+    run(pooling.scatter, _PASS * x.size, _inward(g), _inward(_small(winners)), x, *window,
         window.tiles, covered and not any(window.padding))  # fmt: skip
     return x.transpose(3, 0, 1, 2)
 
@@ -96,7 +113,7 @@ def maxpool_gather(x: Array, winners: NDArray[np.integer], window: Window) -> Ar
     """The pixel at each winner."""
     n, c, rows, columns = winners.shape
     y = empty((c, rows, columns, n), x.dtype)
-    run(pooling.gather, y.size, _inward(x), _inward(_small(winners)), y, *window)
+    run(pooling.gather, _PASS * y.size, _inward(x), _inward(_small(winners)), y, *window)
     return y.transpose(3, 0, 1, 2)
 
 
@@ -104,7 +121,7 @@ def avgpool(x: Array, window: Window) -> Array:
     """The sum over the taps, over their number."""
     n, c, *_ = x.shape
     y = empty((c, *map_shape(x.shape[2:], window.shape, window), n), x.dtype)
-    run(pooling.avgpool, x.size, _inward(x), y, *window)
+    run(pooling.avgpool, _PASS * x.size, _inward(x), y, *window)
     return y.transpose(3, 0, 1, 2)
 
 
@@ -112,7 +129,7 @@ def avgpool_spread(g: Array, window: Window, image_shape: Pair) -> Array:
     """Each gradient, shared by its window."""
     n, c = g.shape[:2]
     x = empty((c, *image_shape, n), g.dtype)
-    run(pooling.spread, x.size, _inward(g), x, *window)
+    run(pooling.spread, _PASS * x.size, _inward(g), x, *window)
     return x.transpose(3, 0, 1, 2)
 
 
@@ -122,7 +139,7 @@ def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
     y = empty(images.shape, x.dtype)
     mean, inv_std = np.empty_like(weight), np.empty_like(weight)
     c = len(images)
-    run(normalization.batch_norm, x.size, images.reshape(c, -1), _plain(weight), _plain(bias), float(eps),
+    run(normalization.batch_norm, _PASS * x.size, images.reshape(c, -1), _plain(weight), _plain(bias), float(eps),
         y.reshape(c, -1), mean, inv_std)  # fmt: skip
     return y.transpose(3, 0, 1, 2), mean, inv_std
 
@@ -133,7 +150,7 @@ def batch_norm_backward(g: Array, x: Array, weight: Array, mean: Array, inv_std:
     dx = empty(images.shape, x.dtype)
     dweight, dbias = np.empty_like(weight), np.empty_like(weight)
     c = len(images)
-    run(normalization.batch_norm_backward, x.size, _inward(g).reshape(c, -1), images.reshape(c, -1),
+    run(normalization.batch_norm_backward, _PASS * x.size, _inward(g).reshape(c, -1), images.reshape(c, -1),
         _plain(weight), _plain(mean), _plain(inv_std), dx.reshape(c, -1), dweight, dbias)  # fmt: skip
     return dx.transpose(3, 0, 1, 2), dweight, dbias
 
@@ -196,7 +213,7 @@ def _spread(x: Array, how: Sliding) -> tuple[Array, Layout]:
     image = _inward(x)
     if _moves(how):
         source, image = image, empty(layout, x.dtype)
-        run(borders.spread, image.size, source, image, how.padding, how.stride[1])
+        run(borders.spread, _PASS * image.size, source, image, how.padding, how.stride[1])
     return image.reshape(-1), layout
 
 

@@ -227,6 +227,9 @@ def correlate_weight(progress, x, layout, g, dw, groups, row_step, dilation):
         map_parts, tap_parts = min(map_blocks, 4), min(tap_blocks, _ENOUGH_TASKS // min(map_blocks, 4))
         lines, run = gradient_block(-(-members // map_parts), rows, length, x.itemsize)
     dots = np.empty(DOT_ROWS * DOT_COLUMNS, x.dtype)
+    # Lines that fill a vector badly are joined: a map's own lie one after the other anyway.
+    short = lines == rows and run == length and 1 < rows and length * x.itemsize < WIDE_BYTES
+    joined, apart = np.empty(DOT_COLUMNS * rows * length if short else 0, x.dtype), steps(DOT_COLUMNS, rows * length)
     tasks = groups * map_parts * tap_parts
     task = take(progress)
     while task < tasks:
@@ -238,19 +241,45 @@ def correlate_weight(progress, x, layout, g, dw, groups, row_step, dilation):
         end = min(tap_blocks * (tap_part + 1) // tap_parts * DOT_COLUMNS, depth)
         for f in range(group * members + first, group * members + last):
             flat_dw[f * depth + begin : f * depth + end] = 0
-        for row in range(0, rows, lines):
+        if short:
+            for k in range(begin, end, DOT_COLUMNS):
+                join_lines(x, image, row_step, taps, k, rows, length, joined)
+                for f in range(first, last, DOT_ROWS):
+                    _dots(dots, flat_g, group * members * rows * length, 0, maps, f,
+                          joined, 0, 0, apart, 0, 1, rows * length)  # fmt: skip
+                    add_dots(flat_dw, (group * members + f) * depth + k, depth, dots,
+                             min(DOT_ROWS, last - f), min(DOT_COLUMNS, end - k))  # fmt: skip
+        for row in range(0, 0 if short else rows, lines):
             for t in range(0, length, run):
                 for k in range(begin, end, DOT_COLUMNS):
                     for f in range(first, last, DOT_ROWS):
                         _dots(dots, flat_g, (group * members * rows + row) * length + t, length, maps, f,
                               x, image + row * row_step + t, row_step, taps, k,
                               min(lines, rows - row), min(run, length - t))  # fmt: skip
-                        for r in range(min(DOT_ROWS, last - f)):
-                            for j in range(min(DOT_COLUMNS, end - k)):
-                                flat_dw[(group * members + f + r) * depth + k + j] += dots[r * DOT_COLUMNS + j]
+                        add_dots(flat_dw, (group * members + f) * depth + k, depth, dots,
+                                 min(DOT_ROWS, last - f), min(DOT_COLUMNS, end - k))  # fmt: skip
         finish(progress)
         task = take(progress)
     return tasks
+
+
+@compiled
+def join_lines(x, at, row_step, taps, first, rows, length, joined):
+    """The pixels of a few taps at all places: their lines, ``row_step`` apart, one after the other."""
+    for k in range(DOT_COLUMNS):
+        for row in range(rows):
+            begin = at + taps[first + k] + row * row_step
+            source, target = x[begin : begin + length], joined[(k * rows + row) * length : (k * rows + row + 1) * length]
+            for i in range(length):
+                target[i] = source[i]
+
+
+@compiled
+def add_dots(dw, at, depth, dots, rows, columns):
+    """A block of products added to the gradient's."""
+    for r in range(rows):
+        for j in range(columns):
+            dw[at + r * depth + j] += dots[r * DOT_COLUMNS + j]
 
 
 @compiled

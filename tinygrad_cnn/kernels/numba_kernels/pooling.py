@@ -4,6 +4,8 @@
 from .compiling import compiled
 from .team import finish, take
 
+_FEW = 8  # images, which do not fill a vector: then the places of a row do
+
 
 @compiled
 def inside(place, stride, tap, dilation, padding, size):
@@ -13,70 +15,132 @@ def inside(place, stride, tap, dilation, padding, size):
 
 
 @compiled
+def places_inside(places, stride, tap, dilation, padding, size):
+    """The first place whose tap is on the image, the place after the last one, and the first one's pixel."""
+    offset = tap * dilation - padding
+    begin = max(0, -(offset // stride))
+    end = min(places, (size - 1 - offset) // stride + 1)
+    return begin, max(begin, end), begin * stride + offset
+
+
+@compiled
 def maxpool(progress, x, y, winners, kernel, stride, padding, dilation):
     """Each window's maximum y and its winning tap, (C, OH, OW, N). A task: a row of windows."""
-    _, height, width, n = x.shape
-    channels, rows, columns, _ = y.shape
-    kh, kw = kernel
+    channels, rows, _, n = y.shape
     task = take(progress)
     while task < channels * rows:
         c, p = task // rows, task % rows
-        for q in range(columns):
-            best, winner = y[c, p, q], winners[c, p, q]
-            first = True
-            for i in range(kh):
-                row = inside(p, stride[0], i, dilation[0], padding[0], height)
-                for j in range(kw):
-                    column = inside(q, stride[1], j, dilation[1], padding[1], width)
-                    if row < 0 or column < 0:
-                        continue
-                    pixels = x[c, row, column]
-                    k = i * kw + j
-                    if first:
-                        for b in range(n):
-                            best[b] = pixels[b]
-                            winner[b] = k
-                        first = False
-                    else:
-                        for b in range(n):
-                            # A NaN is not <=, so it wins; nothing wins against a NaN.
-                            wins = not (pixels[b] <= best[b]) and best[b] == best[b]
-                            best[b] = pixels[b] if wins else best[b]
-                            winner[b] = k if wins else winner[b]
+        best, winner = y[c, p], winners[c, p]
+        winner[:] = -1  # none yet
+        if n < _FEW:
+            for b in range(n):
+                row_of_one(best[:, b], winner[:, b], x[c, :, :, b], p, kernel, stride, padding, dilation)
+        else:
+            row_of_many(best, winner, x[c], p, kernel, stride, padding, dilation)
         finish(progress)
         task = take(progress)
     return channels * rows
 
 
 @compiled
+def row_of_many(best, winner, x, p, kernel, stride, padding, dilation):
+    """One row of windows (OW, N) over images (H, W, N): the whole batch for each place of each tap.
+
+    A NaN is not <=, so it wins; nothing wins against a NaN; anything wins against none, -1.
+    """
+    (height, width, n), none = x.shape, winner.dtype.type(-1)
+    for i in range(kernel[0]):
+        row = inside(p, stride[0], i, dilation[0], padding[0], height)
+        if row < 0:
+            continue
+        pixels = x[row]
+        for j in range(kernel[1]):
+            k = i * kernel[1] + j
+            begin, end, column = places_inside(len(best), stride[1], j, dilation[1], padding[1], width)
+            for q in range(begin, end):
+                at = column + (q - begin) * stride[1]
+                for b in range(n):
+                    pixel, most, by = pixels[at, b], best[q, b], winner[q, b]
+                    higher = (not (pixel <= most) and most == most) | (by == none)
+                    best[q, b], winner[q, b] = pixel if higher else most, k if higher else by
+
+
+@compiled
+def row_of_one(best, winner, x, p, kernel, stride, padding, dilation):
+    """One row of windows (OW,) over one image (H, W): all places for each tap."""
+    (height, width), none = x.shape, winner.dtype.type(-1)
+    for i in range(kernel[0]):
+        row = inside(p, stride[0], i, dilation[0], padding[0], height)
+        if row < 0:
+            continue
+        pixels = x[row]
+        for j in range(kernel[1]):
+            k = i * kernel[1] + j
+            begin, end, column = places_inside(len(best), stride[1], j, dilation[1], padding[1], width)
+            for q in range(begin, end):
+                pixel, most, by = pixels[column + (q - begin) * stride[1]], best[q], winner[q]
+                higher = (not (pixel <= most) and most == most) | (by == none)
+                best[q], winner[q] = pixel if higher else most, k if higher else by
+
+
+@compiled
 def scatter(progress, g, winners, x, kernel, stride, padding, dilation, tiles, covered):
     """x (C, H, W, N): each g added at its window's winner. A task: a channel."""
-    channels, height, width, n = x.shape
-    _, rows, columns, _ = g.shape
-    kh, kw = kernel
+    channels, rows, _, n = g.shape
     task = take(progress)
     while task < channels:
         if not covered:
             x[task] = 0
         for p in range(rows):
-            for q in range(columns):
-                gradient, winner = g[task, p, q], winners[task, p, q]
-                for i in range(kh):
-                    row = inside(p, stride[0], i, dilation[0], padding[0], height)
-                    for j in range(kw):
-                        column = inside(q, stride[1], j, dilation[1], padding[1], width)
-                        if row < 0 or column < 0:
-                            continue
-                        pixels, k = x[task, row, column], i * kw + j
-                        if tiles:
-                            for b in range(n):
-                                pixels[b] = gradient[b] if winner[b] == k else 0
-                        else:
-                            for b in range(n):
-                                pixels[b] += gradient[b] if winner[b] == k else 0
+            if n < _FEW:
+                for b in range(n):
+                    send_of_one(g[task, p, :, b], winners[task, p, :, b], x[task, :, :, b], p, kernel, stride, padding,
+                                dilation, tiles)  # fmt: skip
+            else:
+                send_of_many(g[task, p], winners[task, p], x[task], p, kernel, stride, padding, dilation, tiles)
         finish(progress)
         task = take(progress)
     return channels
+
+
+@compiled
+def send_of_many(g, winners, x, p, kernel, stride, padding, dilation, tiles):
+    """The gradients of one row of windows (OW, N) into images (H, W, N)."""
+    (height, width, n), zero = x.shape, g.dtype.type(0)
+    for i in range(kernel[0]):
+        row = inside(p, stride[0], i, dilation[0], padding[0], height)
+        if row < 0:
+            continue
+        pixels = x[row]
+        for j in range(kernel[1]):
+            k = i * kernel[1] + j
+            begin, end, column = places_inside(len(g), stride[1], j, dilation[1], padding[1], width)
+            for q in range(begin, end):
+                at = column + (q - begin) * stride[1]
+                if tiles:
+                    for b in range(n):
+                        pixels[at, b] = g[q, b] if winners[q, b] == k else zero
+                else:
+                    for b in range(n):
+                        pixels[at, b] += g[q, b] if winners[q, b] == k else zero
+
+
+@compiled
+def send_of_one(g, winners, x, p, kernel, stride, padding, dilation, tiles):
+    """The gradients of one row of windows (OW,) into one image (H, W)."""
+    (height, width), zero = x.shape, g.dtype.type(0)
+    for i in range(kernel[0]):
+        row = inside(p, stride[0], i, dilation[0], padding[0], height)
+        if row < 0:
+            continue
+        pixels = x[row]
+        for j in range(kernel[1]):
+            k = i * kernel[1] + j
+            begin, end, column = places_inside(len(g), stride[1], j, dilation[1], padding[1], width)
+            for q in range(begin, end):
+                passed = g[q] if winners[q] == k else zero
+                at = column + (q - begin) * stride[1]
+                pixels[at] = passed if tiles else pixels[at] + passed
 
 
 @compiled

@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 from .. import threads
 from .compiling import compiled
 
-_SMALL_WORK = 500_000  # multiply-adds that one thread finishes before another would have begun
+_SMALL_WORK = 2_000_000  # multiply-adds, some 60 microseconds: about what it takes to wake a thread
 _PATIENCE = 30_000  # looks at the bell, some 100 microseconds: about the time between two kernels of a training step
 
 

@@ -4,10 +4,13 @@ Two ways to lay out the windows: `rows` for long rows (many images or wide ones)
 map saves most of the copying; `patches` for short ones, where one product for all rows saves most of the calls.
 """
 
+import numpy as np
+
 from ..geometry import Pair, Sliding, map_shape, plane
 from ..interface import Array
 from ..memory import batch_innermost, empty, zeros
 from . import patches, rows
+from .activation import gate
 from .normalization import batch_norm, batch_norm_backward
 from .pooling import avgpool, avgpool_spread, maxpool, maxpool_gather, maxpool_scatter
 
@@ -16,9 +19,11 @@ __all__ = [
     "avgpool_spread",
     "batch_norm",
     "batch_norm_backward",
+    "bias_gradient",
     "convolve2d_full",
     "correlate2d",
     "correlate2d_weight",
+    "gate",
     "maxpool",
     "maxpool_gather",
     "maxpool_scatter",
@@ -57,6 +62,12 @@ def convolve2d_full(g: Array, w: Array, how: Sliding, image_shape: Pair) -> Arra
         maps = batch_innermost(g)
         (patches if is_short(maps) else rows).convolve2d_full(dx, maps, w, how)
     return dx.transpose(3, 0, 1, 2)
+
+
+def bias_gradient(g: Array) -> Array:
+    """Each map's sum, as a matrix product with ones: the quickest way to add up long rows."""
+    maps = batch_innermost(g).reshape(g.shape[1], -1)
+    return maps @ np.ones(maps.shape[1], g.dtype)
 
 
 def is_short(maps: Array) -> bool:
