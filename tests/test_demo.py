@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 
 import numpy as np
@@ -291,6 +292,37 @@ def test_methods_and_places_that_are_not_there(client):
     refused(client.get("/nothing"), 404)
     for path in ("/static/../server.py", "/static/%2e%2e/server.py", "/static/server.py", "/mnist.npz"):
         refused(client.get(path), 404)
+
+
+@pytest.fixture(scope="module")
+def address(network):
+    """Where a server listens."""
+    with server.bind(0) as listening:
+        serving = server.make_server(network, listening)
+        thread = threading.Thread(target=serving.serve_forever)
+        thread.start()
+        yield serving.server_address
+        serving.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "error"),
+    [
+        (b'GET "/\\ " HTTP/1.1\r\n\r\n', 400, "Bad request syntax"),
+        (b"GET /" + b"a" * 65_532, 414, "Request-URI Too Long"),  # as much as is read of a line
+        (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", 431, "Too many headers"),
+    ],
+    ids=["syntax", "path", "headers"],
+)
+def test_what_is_no_http_is_refused_like_the_rest(sent, status, error, address, capfd):
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(sent)
+        head, _, body = b"".join(iter(lambda: connection.recv(65_536), b"")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status) and b"Content-Type: application/json" in head
+    assert b"nosniff" in head and b"Python" not in head
+    assert error in json.loads(body)["error"]
+    assert capfd.readouterr() == ("", "")
 
 
 def test_rates_are_bounded(network):

@@ -1,5 +1,6 @@
 """The server: this computer only, small questions, plain answers. Flask is imported when an app is made."""
 
+import json
 import socket
 import threading
 from collections.abc import Callable
@@ -66,8 +67,18 @@ def make_server(network: Network, listening: socket.socket) -> "BaseWSGIServer":
         timeout = _PATIENCE
         server_version, sys_version = "tinygrad-cnn", ""
 
-        def log_request(self, code: object = "-", size: object = "-") -> None:
-            """Say nothing: a drawing is many requests."""
+        def log(self, type: str, message: str, *args: object) -> None:
+            """Say nothing: a drawing is many requests, and browsers open connections that they do not use."""
+
+        def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+            """Refuse what is no HTTP, and never reaches the app, in the app's manner."""
+            body = json.dumps({"error": message or self.responses[code][0]}).encode()
+            self.send_response(code)
+            about_body = {"Content-Type": "application/json", "Content-Length": len(body), "Connection": "close"}
+            for name, value in (_HEADERS | about_body).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
 
     server: BaseWSGIServer = serving.make_server(
         HOST, listening.getsockname()[1], app, threaded=True, request_handler=Handler, fd=listening.fileno()
