@@ -246,12 +246,16 @@ class Sequential(Module):
         return Sequential(*layers[index]) if isinstance(index, slice) else layers[index]
 
 
-def _spread(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Attributes by name, those inside lists, tuples and dicts by dotted names."""
+def _spread(
+    values: Mapping[Any, Any], prefix: str = "", above: frozenset[int] = frozenset()
+) -> Iterator[tuple[str, Any]]:
+    """Attributes by name, those inside lists, tuples and dicts by dotted names; one that holds itself is seen once."""
     for name, value in values.items():
+        if id(value) in above:
+            continue
         inner = dict(enumerate(value)) if isinstance(value, list | tuple) else value
         if isinstance(inner, dict):
-            yield from _spread(inner, f"{prefix}{name}.")
+            yield from _spread(inner, f"{prefix}{name}.", above | {id(value)})
         else:
             yield f"{prefix}{name}", value
 

@@ -88,8 +88,8 @@ def log_softmax(z: Tensor, axis: int = -1) -> Tensor:
 def stable_log_softmax(z: NDArray[Any], axis: int) -> NDArray[Any]:
     """The values of `log_softmax`, on arrays."""
     with np.errstate(invalid="ignore", divide="ignore"):  # infinite logits: a NaN where inf - inf has no answer
-        below = z - z.max(axis, keepdims=True, initial=-np.inf)
-        return below - np.log(np.exp(below).sum(axis, keepdims=True))  # type: ignore[no-any-return]
+        below = z - np.maximum.reduce(z, axis=axis, keepdims=True, initial=-np.inf)
+        return below - np.log(np.add.reduce(np.exp(below), axis=axis, keepdims=True))  # type: ignore[no-any-return]
 
 
 def one_axis(op: str, axis: int, z: Tensor) -> int:
