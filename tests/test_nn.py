@@ -106,6 +106,17 @@ def test_a_state_that_does_not_fit_names_everything_that_is_wrong_and_changes_no
             net.load_state_dict(nothing)
 
 
+def test_a_list_may_hold_itself_and_the_module():
+    net = Net()
+    names = list(net.state_dict())
+    net.ring = [nn.Linear(1, 1)]
+    net.ring.append(net.ring)
+    net.ring.append({"up": net.ring, "net": net})
+    assert list(net.state_dict()) == [*names, "ring.0.weight", "ring.0.bias"]
+    assert sum(1 for _ in net.modules()) == sum(1 for _ in Net().modules()) + 1
+    assert "Linear(1, 1)" in repr(net)
+
+
 def test_loading_what_fits_of_another_state():
     net, part = Net(), {"scale": np.array([5.0, 6.0]), "stray": np.ones(1)}
     net.load_state_dict(part, strict=False)

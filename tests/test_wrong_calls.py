@@ -28,7 +28,7 @@ CALLS = {
         lambda: tg.correlate2d(ones(2, 3, 28, 28), ones(20, 1, 5, 5)),
     "correlate2d: x has 4 channels, w expects 1 * 2 groups (x.shape=(1, 4, 4, 4), w.shape=(2, 1, 2, 2))":
         lambda: tg.correlate2d(ones(1, 4, 4, 4), ones(2, 1, 2, 2), groups=2),
-    "correlate2d: groups=2 must divide 1 channels and 1 filters (x.shape=(1, 1, 4, 4), w.shape=(1, 1, 2, 2))":
+    "correlate2d: groups=2 must divide 1 channel and 1 filter (x.shape=(1, 1, 4, 4), w.shape=(1, 1, 2, 2))":
         lambda: tg.correlate2d(X, W, groups=2),
     "correlate2d: the filter must not be empty nor larger than the image with its padding (0, 0) and dilation (1, 1) "
     "(x.shape=(1, 1, 2, 2), w.shape=(1, 1, 4, 4))": lambda: tg.correlate2d(W, X),
@@ -38,6 +38,12 @@ CALLS = {
     "(x.shape=(1, 1, 4, 4), w.shape=(1,))": lambda: tg.correlate2d(X, ones(1)),
     "correlate2d: x has 3 channels, w expects 2 (x.shape=(3, 4, 4), w.shape=(2, 2, 2))":
         lambda: tg.correlate2d(ones(3, 4, 4), ones(2, 2, 2)),
+    "correlate2d: the filter must not be empty nor larger than the image with its padding (0, 0) and dilation (1, 1) "
+    "(x.shape=(2, 2), w.shape=(3, 3))": lambda: tg.correlate2d(ones(2, 2), ones(3, 3)),
+    "correlate2d: the filter must not be empty nor larger than the image with its padding (1, 0) and dilation (1, 1) "
+    "(x.shape=(3, 2, 2), w.shape=(3, 3, 3))": lambda: tg.correlate2d(ones(3, 2, 2), ones(3, 3, 3), padding=(1, 0)),
+    "correlate2d: groups=3 must divide 3 channels and 1 filter (x.shape=(3, 4, 4), w.shape=(3, 2, 2))":
+        lambda: tg.correlate2d(ones(3, 4, 4), ones(3, 2, 2), groups=3),
     "correlate2d: stride must be at least 1, got 0": lambda: tg.correlate2d(X, W, stride=0),
     "correlate2d: stride must be an integer or two of them, got 1.5": lambda: tg.correlate2d(X, W, stride=1.5),
     "correlate2d: stride must be an integer or two of them, got (1,)": lambda: tg.correlate2d(X, W, stride=(1,)),
@@ -61,15 +67,15 @@ CALLS = {
     "correlate2d_weight: g must have maps of 3x3, as windows over the image's shape make, a multiple of 1 of "
     "them (g.shape=(1, 1, 3, 2))":
         lambda: tg.correlate2d_weight(X, ones(1, 1, 3, 2), shape=(2, 2)),
-    "correlate2d_weight: x and g must be one batch, in 1 groups (x.shape=(1, 1, 4, 4), g.shape=(2, 1, 3, 3))":
+    "correlate2d_weight: x and g must be one batch, in 1 group (x.shape=(1, 1, 4, 4), g.shape=(2, 1, 3, 3))":
         lambda: tg.correlate2d_weight(X, ones(2, 1, 3, 3), shape=(2, 2)),
     "correlate2d_weight: x and g must be one batch, in 2 groups (x.shape=(1, 1, 4, 4), g.shape=(1, 2, 3, 3))":
         lambda: tg.correlate2d_weight(X, ones(1, 2, 3, 3), shape=(2, 2), groups=2),
     "correlate2d_weight: shape must be at least 1, got 0":
         lambda: tg.correlate2d_weight(X, ones(1, 1, 5, 5), shape=(0, 0)),
-    "convolve2d_full: x has 1 maps, w has 2 filters of 2x2 (x.shape=(1, 1, 4, 4), w.shape=(2, 1, 2, 2))":
+    "convolve2d_full: x has 1 map, w has 2 filters of 2x2 (x.shape=(1, 1, 4, 4), w.shape=(2, 1, 2, 2))":
         lambda: tg.convolve2d_full(X, ones(2, 1, 2, 2)),
-    "convolve2d_full: x has 1 maps, w has 1 filters of 0x2 (x.shape=(1, 1, 4, 4), w.shape=(1, 1, 0, 2))":
+    "convolve2d_full: x has 1 map, w has 1 filter of 0x2 (x.shape=(1, 1, 4, 4), w.shape=(1, 1, 0, 2))":
         lambda: tg.convolve2d_full(X, ones(1, 1, 0, 2)),
     "convolve2d_full: x must have maps of 2x2, as windows over the image's shape make, a multiple of 1 of "
     "them (x.shape=(1, 1, 4, 4))":
@@ -80,8 +86,14 @@ CALLS = {
     "convolve2d_full: shape must be at least 1, got -1": lambda: tg.convolve2d_full(X, W, padding=3),
     "convolve2d_full: x must be (N, C, H, W), got 3 axes (x.shape=(1, 2, 2))":
         lambda: tg.convolve2d_full(ones(1, 2, 2), ones(1, 2, 2)),
-    "convolve2d: x has 1 channels, w expects 2 (x.shape=(1, 1, 4, 4), w.shape=(1, 2, 2, 2))":
+    "convolve2d: x has 1 channel, w expects 2 (x.shape=(1, 1, 4, 4), w.shape=(1, 2, 2, 2))":
         lambda: tg.convolve2d(X, ones(1, 2, 2, 2)),
+    "convolve2d: the filter must not be empty nor larger than the image with its padding (0, 0) and dilation (1, 1) "
+    "(x.shape=(2, 2), w.shape=(3, 3))": lambda: tg.convolve2d(ones(2, 2), ones(3, 3), mode="valid"),
+    "convolve2d_full: x has 1 map, w has 1 filter of 0x2 (x.shape=(4, 4), w.shape=(0, 2))":
+        lambda: tg.convolve2d_full(ones(4, 4), ones(0, 2)),
+    "convolve2d_full: x must have maps of 2x2, as windows over the image's shape make, a multiple of 1 of "
+    "them (x.shape=(4, 4))": lambda: tg.convolve2d_full(ones(4, 4), ones(2, 2), shape=(3, 3)),
     "convolve2d: mode must be 'valid', 'same' or 'full', got None": lambda: tg.convolve2d(X, W, mode=None),
     # pooling
     "maxpool: the overlay (5, 5) is larger than the map (x.shape=(1, 1, 4, 4))": lambda: tg.maxpool(X, 5),
@@ -103,6 +115,8 @@ CALLS = {
     "labels.shape=(1, 2), dtype int64)": lambda: tg.cross_entropy(ones(1, 2), [[0, 1]]),
     "cross_entropy: labels must be (N,), one class index for each row (not one-hot) (logits.shape=(1, 2), "
     "labels.shape=(2,), dtype int64)": lambda: tg.cross_entropy(ones(1, 2), [0, 1]),
+    "cross_entropy: labels must be (N,), one class index for each row, got a ragged sequence":
+        lambda: tg.cross_entropy(ones(2, 2), [[0], [0, 1]]),
     "cross_entropy: labels must be between 0 and 1, got 2 to 2": lambda: tg.cross_entropy(ones(1, 2), [2]),
     "cross_entropy: labels must be between 0 and 1, got -1 to 0": lambda: tg.cross_entropy(ones(2, 2), [-1, 0]),
     "cross_entropy: logits must be (N, K) and not empty (logits.shape=(2,), labels.shape=(1,), dtype int64)":
@@ -120,7 +134,8 @@ CALLS = {
     "matmul: inner lengths must match (a.shape=(2,), b.shape=())": lambda: ones(2) @ 3,
     "add: shapes (3,) and (2,) do not broadcast": lambda: ones(3) + ones(2),
     "comparison: shapes (3,) and (2,) do not broadcast": lambda: ones(3) < ones(2),
-    "softmax: axis 3 does not exist in 1 axes": lambda: tg.softmax(ones(2), 3),
+    "softmax: axis 3 does not exist in 1 axis": lambda: tg.softmax(ones(2), 3),
+    "softmax: a lone number has no axis to go along (z.shape=())": lambda: tg.softmax(Tensor(1.0)),
     "log_softmax: axis must be an integer, got 0.5": lambda: tg.log_softmax(ones(2), 0.5),
     "dropout: p must be a number, got 'half'": lambda: tg.dropout(ones(2), "half"),
     "dropout: p must be finite and between 0 and 1, got nan": lambda: tg.dropout(ones(2), float("nan")),
@@ -128,6 +143,8 @@ CALLS = {
     "pad: each of widths must be at least 0, got -1": lambda: tg.pad(ones(1, 1), -1),
     "pad: widths must be one (before, after) for each axis, got ((1, 1),) (x.shape=(1, 1))":
         lambda: tg.pad(ones(1, 1), ((1, 1),)),
+    "pad: each of widths must be an integer or two of them, got [0.5, 1.0]":
+        lambda: tg.pad(ones(1, 1), np.array([[0.5, 1], [0, 0]])),
     "pad: value must be one number, got [1.0]": lambda: tg.pad(ones(1, 1), 1, value=[1.0]),
     "concatenate: takes a list of one or more tensors": lambda: tg.concatenate([]),
     "concatenate: shapes may differ along axis 0 only, got (1,), (1, 1)":
@@ -162,10 +179,10 @@ CALLS = {
     "len: a tensor of one number without axes has no length": lambda: len(ones()),
     "sum: axis 2 does not exist in 2 axes": lambda: ones(2, 2).sum(2),
     "max: axis (0, -2) names an axis twice": lambda: ones(2, 2).max((0, -2)),
-    "argmax: axis 5 does not exist in 1 axes": lambda: ones(2).argmax(5),
+    "argmax: axis 5 does not exist in 1 axis": lambda: ones(2).argmax(5),
     "reshape: 2 numbers of shape (2,) do not fit (3,)": lambda: ones(2).reshape(3),
     "reshape: 2 numbers of shape (2,) do not fit ('a',)": lambda: ones(2).reshape("a"),
-    "flatten: axis 5 does not exist in 1 axes": lambda: ones(2).flatten(5),
+    "flatten: axis 5 does not exist in 1 axis": lambda: ones(2).flatten(5),
     "transpose: axes (0,) must name all 2 axes; swapaxes(a, b) swaps two": lambda: ones(2, 2).transpose(0),
     "swapaxes: axis 5 does not exist in 2 axes": lambda: ones(2, 2).swapaxes(0, 5),
     "broadcast_to: shape (2,) does not stretch to (3,)": lambda: ones(2).broadcast_to((3,)),
@@ -179,6 +196,17 @@ CALLS = {
 def test_a_wrong_call_says_what_is_wrong(message, call):
     with pytest.raises((ValueError, TypeError), match="^" + re.escape(message) + "$"):
         call()
+
+
+def test_sizes_may_be_numpys():
+    x = ones(1, 1, 4, 4)
+    widths = ((0, 0), (0, 0), (2, 1), (0, 3))
+    for same in (np.array(widths), [np.array(w) for w in widths]):
+        np.testing.assert_array_equal(tg.pad(x, same).data, tg.pad(x, widths).data)
+    for one in (np.int64(1), np.array(1), np.uint8(1)):
+        assert tg.pad(x, one).shape == (1, 1, 6, 6)
+        assert tg.maxpool(x, 2, stride=one).shape == (1, 1, 3, 3)
+    assert nn.Conv2d(1, 2, np.array([3, 2]), padding=np.int32(1))(x).shape == (1, 2, 4, 5)
 
 
 # Any call at all ------------------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ def normal_axes(name: str, axis: Axis, ndim: int) -> tuple[int, ...]:
     """``axis`` as a tuple of axes counted from the front. ValueError if one does not exist or comes twice."""
     axes = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     if not all(hasattr(i, "__index__") and -ndim <= i < ndim for i in axes):
-        raise ValueError(f"{name}: axis {shown(axis)} does not exist in {ndim} axes")
+        raise ValueError(f"{name}: axis {shown(axis)} does not exist in {counted(ndim, 'axis', 'axes')}")
     normal = tuple(int(i) % ndim for i in axes)
     if len(set(normal)) < len(normal):
         raise ValueError(f"{name}: axis {shown(axis)} names an axis twice")

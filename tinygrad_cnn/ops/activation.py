@@ -94,6 +94,8 @@ def stable_log_softmax(z: NDArray[Any], axis: int) -> NDArray[Any]:
 
 def one_axis(op: str, axis: int, z: Tensor) -> int:
     """A single axis, counted from the front."""
+    if not z.ndim:
+        raise ValueError(f"{op}: a lone number has no axis to go along {checks.shapes(z=z)}")
     (normal,) = normal_axes(op, checks.integer(op, "axis", axis, -z.ndim), z.ndim)
     return normal
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import shown
+from ..arrays import counted, shown
 from ..kernels.geometry import Pair
 from ..tensor import Tensor, as_float, as_tensor
 
@@ -21,7 +21,8 @@ def images(op: str, x: object, name: str = "x") -> Tensor:
     """``x`` as a floating point tensor ``(N, C, H, W)``. ValueError for another rank."""
     t = as_float(as_tensor(op, x))
     if t.ndim != 4:
-        raise ValueError(f"{op}: {name} must be (N, C, H, W), got {t.ndim} axes ({name}.shape={t.shape})")
+        axes = counted(t.ndim, "axis", "axes")
+        raise ValueError(f"{op}: {name} must be (N, C, H, W), got {axes} ({name}.shape={t.shape})")
     return t
 
 
@@ -33,6 +34,8 @@ def pair(op: str, name: str, value: object, least: int) -> Pair:
         rows, columns = value
         if type(rows) is int and type(columns) is int and least <= rows < _MOST and least <= columns < _MOST:
             return value  # as a layer keeps it
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     items: tuple[Any, ...] = tuple(value) if isinstance(value, tuple | list) else (value, value)
     if len(items) != 2 or not all(map(_is_integer, items)):
         raise TypeError(f"{op}: {name} must be an integer or two of them, got {shown(value)}")

@@ -8,7 +8,7 @@ the feature map `correlate2d` is dT/dg, the weight gradient `correlate2d_weight`
 previous layer `convolve2d_full` is dT/dx. So the rules of each are the other two, and every order of derivative closes.
 """
 
-from ..arrays import shown
+from ..arrays import counted, shown
 from ..kernels import current
 from ..kernels.geometry import Pair, Sliding, map_shape, plane, reach
 from ..tensor import Tensor, as_tensor, record, same_float
@@ -60,15 +60,15 @@ def correlate2d(
     name = "correlate2d"
     x, w = same_float(as_tensor(name, x), as_tensor(name, w))
     how = _sliding(name, stride, padding, dilation, groups)
-    if x.ndim != 4 or w.ndim != 4:
-        image, filter_ = _lift(name, x, w)
+    given, lone = (x, w), x.ndim != 4 or w.ndim != 4
+    if lone:
+        x, w = _lift(name, x, w)
         if bias is not None:
-            raise ValueError(f"{name}: a bias needs images (N, C, H, W) {checks.shapes(x=x, w=w)}")
-        lone = correlate2d(image, filter_, mode=mode, **how._asdict())
-        return lone.reshape(plane(lone.shape))
+            raise ValueError(f"{name}: a bias needs images (N, C, H, W) {_shapes(given)}")
     x, how = _bordered(name, x, w, mode, how, turned=False)
-    _check_channels(name, x, w, how)
-    return feature_maps(x, w, None if bias is None else _check_bias(name, bias, w), how)
+    _check_channels(name, x, w, how, given)
+    y = feature_maps(x, w, None if bias is None else _check_bias(name, bias, w), how)
+    return y.reshape(plane(y.shape)) if lone else y
 
 
 def feature_maps(x: Tensor, w: Tensor, bias: Tensor | None, how: Sliding) -> Tensor:
@@ -107,8 +107,9 @@ def correlate2d_weight(
     how = _sliding(name, stride, padding, dilation, groups)
     shape = checks.pair(name, "shape", shape, 1)
     if x.shape[0] != g.shape[0] or x.shape[1] % how.groups:
-        raise ValueError(f"{name}: x and g must be one batch, in {how.groups} groups {checks.shapes(x=x, g=g)}")
-    _check_maps(name, "g", g, map_shape(plane(x.shape), shape, how), how)
+        parts = counted(how.groups, "group")
+        raise ValueError(f"{name}: x and g must be one batch, in {parts} {checks.shapes(x=x, g=g)}")
+    _check_maps(name, "g", g, map_shape(plane(x.shape), shape, how), how, g)
     return weight_gradient(x, g, how, shape)
 
 
@@ -156,12 +157,9 @@ def convolve2d_full(
     """
     name = "convolve2d_full"
     x, w = same_float(as_tensor(name, x), as_tensor(name, w))
-    if x.ndim == 2 and w.ndim == 2:
-        lone = convolve2d_full(
-            x.reshape(1, 1, *x.shape), w.reshape(1, 1, *w.shape),
-            stride=stride, dilation=dilation, shape=shape, padding=padding, groups=groups,
-        )  # fmt: skip
-        return lone.reshape(plane(lone.shape))
+    given, lone = (x, w), x.ndim == 2 and w.ndim == 2
+    if lone:
+        x, w = _lift(name, x, w)
     x, w = checks.images(name, x), checks.images(name, w, "w")
     how = _sliding(name, stride, padding, dilation, groups)
     if shape is None:
@@ -169,11 +167,12 @@ def convolve2d_full(
     shape = checks.pair(name, "shape", shape, 1)
     if w.shape[0] != x.shape[1] or 0 in plane(w.shape):
         raise ValueError(
-            f"{name}: x has {x.shape[1]} maps, w has {w.shape[0]} filters of {w.shape[2]}x{w.shape[3]} "
-            f"{checks.shapes(x=x, w=w)}"
+            f"{name}: x has {counted(x.shape[1], 'map')}, w has {counted(w.shape[0], 'filter')} of "
+            f"{w.shape[2]}x{w.shape[3]} {_shapes(given)}"
         )
-    _check_maps(name, "x", x, map_shape(shape, plane(w.shape), how), how)
-    return image_gradient(x, w, how, shape)
+    _check_maps(name, "x", x, map_shape(shape, plane(w.shape), how), how, given[0])
+    y = image_gradient(x, w, how, shape)
+    return y.reshape(plane(y.shape)) if lone else y
 
 
 def image_gradient(g: Tensor, w: Tensor, how: Sliding, shape: Pair) -> Tensor:
@@ -210,12 +209,13 @@ def convolve2d(x: Tensor, w: Tensor, *, mode: str = "full") -> Tensor:
     """
     name = "convolve2d"
     x, w = same_float(as_tensor(name, x), as_tensor(name, w))
-    if x.ndim != 4 or w.ndim != 4:
-        lone = convolve2d(*_lift(name, x, w), mode=mode)
-        return lone.reshape(plane(lone.shape))
+    given, lone = (x, w), x.ndim != 4 or w.ndim != 4
+    if lone:
+        x, w = _lift(name, x, w)
     x, how = _bordered(name, x, w, mode, Sliding(), turned=True)
-    _check_channels(name, x, w, how)
-    return correlate2d(x, w[:, :, ::-1, ::-1], padding=how.padding)
+    _check_channels(name, x, w, how, given)
+    y = feature_maps(x, w[:, :, ::-1, ::-1], None, how)
+    return y.reshape(plane(y.shape)) if lone else y
 
 
 def smallest_image(maps: Pair, kernel: Pair, how: Sliding) -> Pair:
@@ -244,7 +244,8 @@ def _lift(op: str, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
             f"{checks.shapes(x=x, w=w)}" + "; one image is x.reshape(1, *x.shape)" * (x.ndim == 3 and w.ndim == 4)
         )
     if x.shape[:-2] != w.shape[:-2]:
-        raise ValueError(f"{op}: x has {x.shape[0]} channels, w expects {w.shape[0]} {checks.shapes(x=x, w=w)}")
+        channels = counted(x.shape[0], "channel")
+        raise ValueError(f"{op}: x has {channels}, w expects {w.shape[0]} {checks.shapes(x=x, w=w)}")
     lead = (1,) * (4 - x.ndim)
     return x.reshape(*lead, *x.shape), w.reshape(*lead, *w.shape)
 
@@ -269,19 +270,25 @@ def _bordered(op: str, x: Tensor, w: Tensor, mode: str, how: Sliding, *, turned:
     return pad(x, ((0, 0), (0, 0), *sides)), how
 
 
-def _check_channels(op: str, x: Tensor, w: Tensor, how: Sliding) -> None:
+def _shapes(given: tuple[Tensor, Tensor]) -> str:
+    """What the caller gave, before it was lifted or bordered."""
+    return checks.shapes(x=given[0], w=given[1])
+
+
+def _check_channels(op: str, x: Tensor, w: Tensor, how: Sliding, given: tuple[Tensor, Tensor]) -> None:
     channels, filters, groups = x.shape[1], w.shape[0], how.groups
     if channels % groups or filters % groups:
         raise ValueError(
-            f"{op}: groups={groups} must divide {channels} channels and {filters} filters {checks.shapes(x=x, w=w)}"
+            f"{op}: groups={groups} must divide {counted(channels, 'channel')} and {counted(filters, 'filter')} "
+            f"{_shapes(given)}"
         )
     if channels != w.shape[1] * groups:
         expected = f"{w.shape[1]} * {groups} groups" if groups > 1 else f"{w.shape[1]}"
-        raise ValueError(f"{op}: x has {channels} channels, w expects {expected} {checks.shapes(x=x, w=w)}")
+        raise ValueError(f"{op}: x has {counted(channels, 'channel')}, w expects {expected} {_shapes(given)}")
     if 0 in map_shape(plane(x.shape), plane(w.shape), how) or 0 in plane(w.shape):
         raise ValueError(
             f"{op}: the filter must not be empty nor larger than the image with its padding {how.padding} "
-            f"and dilation {how.dilation} {checks.shapes(x=x, w=w)}"
+            f"and dilation {how.dilation} {_shapes(given)}"
         )
 
 
@@ -292,10 +299,10 @@ def _check_bias(op: str, bias: Tensor, w: Tensor) -> Tensor:
     return b if b.dtype == w.dtype else b.astype(w.dtype)
 
 
-def _check_maps(op: str, name: str, g: Tensor, expected: Pair, how: Sliding) -> None:
+def _check_maps(op: str, name: str, g: Tensor, expected: Pair, how: Sliding, given: Tensor) -> None:
     """The maps must have the shape that windows over the image make, and channels that the groups divide."""
     if plane(g.shape) != expected or g.shape[1] % how.groups:
         raise ValueError(
             f"{op}: {name} must have maps of {expected[0]}x{expected[1]}, as windows over the image's shape make, "
-            f"a multiple of {how.groups} of them {checks.shapes(**{name: g})}"
+            f"a multiple of {how.groups} of them {checks.shapes(**{name: given})}"
         )

@@ -73,7 +73,10 @@ def quadratic_cost(a: Tensor, y: ArrayLike | Tensor) -> Tensor:
 
 
 def _labels(op: str, labels: ArrayLike | Tensor, logits: Tensor) -> NDArray[Any]:
-    chosen = labels.data if isinstance(labels, Tensor) else np.asarray(labels)
+    try:
+        chosen = labels.data if isinstance(labels, Tensor) else np.asarray(labels)
+    except ValueError:
+        raise ValueError(f"{op}: labels must be (N,), one class index for each row, got a ragged sequence") from None
     found = f"(logits.shape={logits.shape}, labels.shape={chosen.shape}, dtype {chosen.dtype})"
     if logits.ndim != 2 or not logits.size:
         raise ValueError(f"{op}: logits must be (N, K) and not empty {found}")

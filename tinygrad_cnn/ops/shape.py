@@ -28,6 +28,8 @@ def pad(x: Tensor, widths: int | Sequence[tuple[int, int]], *, value: float = 0.
             [0., 0., 0.]])
     """
     x = as_float(as_tensor("pad", x))
+    if isinstance(widths, np.ndarray | np.generic):
+        widths = widths.tolist()
     if isinstance(widths, int) and x.ndim >= 2:
         widths = ((0, 0),) * (x.ndim - 2) + ((widths, widths),) * 2
     if not isinstance(widths, Sequence) or len(widths) != x.ndim:
