@@ -1,5 +1,6 @@
 """Files: what comes back is what was saved, or an error; what stood there before survives a failing write."""
 
+import dataclasses
 import errno
 import io
 import json
@@ -104,6 +105,22 @@ def test_the_same_model_makes_the_same_file(weights, tmp_path):
 def test_facts_are_kept_beside_the_weights(tmp_path):
     save(small_model(), tmp_path / "w.npz", about={"dataset": "digits"})
     assert checkpoint.about(tmp_path / "w.npz") == {"dataset": "digits"}
+
+
+def test_the_history_of_a_run_is_told_by_its_checkpoint_and_by_weights_that_keep_it(tmp_path):
+    run, model = run_of(tmp_path)
+    assert len(run.history) == 2 and checkpoint.history(tmp_path / "run.npz") == run.history
+    save(model, tmp_path / "w.npz", about={"history": [dataclasses.asdict(record) for record in run.history]})
+    assert checkpoint.history(tmp_path / "w.npz") == run.history
+    save(model, tmp_path / "w.npz")
+    assert checkpoint.history(tmp_path / "w.npz") == []
+
+
+@pytest.mark.parametrize("history", [5, [5], [{"epoch": 1}], {"epoch": 1}])
+def test_a_history_that_is_none_is_refused(history, tmp_path):
+    save(small_model(), tmp_path / "w.npz", about={"history": history})
+    with pytest.raises(CheckpointError, match="its training history is damaged"):
+        checkpoint.history(tmp_path / "w.npz")
 
 
 def test_a_checkpoint_loads_as_the_weights_that_the_run_would_end_with(tmp_path):
@@ -297,6 +314,7 @@ def test_everything_that_is_wrong_is_named_at_once(tmp_path):
         ({"version": 2}, "has format version 2; this program reads 1"),
         ({"format": "other"}, "its format is not 'tinygrad_cnn'"),
         ({"arrays": 3}, "lists no arrays"),
+        ({"arrays": {}}, "unexpected: weights/a"),
         ({"model": {"name": "nobody", "image_shape": [1, 8, 8], "num_classes": 10}}, "there is no model 'nobody'"),
         ({"model": {"name": "nielsen"}}, "image_shape"),
         ({"model": {"name": "nielsen", "image_shape": "abc", "num_classes": 10}}, "image_shape"),
@@ -314,6 +332,24 @@ def test_a_run_goes_on_only_with_the_settings_it_began_with(tmp_path):
         run_of(tmp_path, resume=True, epochs=3, batch_size=10)
     save(small_model(), tmp_path / "run.npz")
     with pytest.raises(CheckpointError, match="holds weights only"):
+        run_of(tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda about: about["run"].pop("optimizer"), "optimizer"),
+        (lambda about: about.update(run=5), "not subscriptable"),
+        (lambda about: about.update(model=small_model().settings()), r"is of the model .*'nielsen'.*, this one is"),
+    ],
+    ids=["state that lacks a part", "state that is a number", "another model"],
+)
+def test_a_checkpoint_whose_state_is_of_another_kind_is_refused_under_its_name(damage, reason, tmp_path):
+    run_of(tmp_path, steps=2)
+    arrays, about = read_archive(tmp_path / "run.npz")
+    damage(about)
+    write_archive(tmp_path / "run.npz", arrays, about)
+    with pytest.raises(CheckpointError, match=rf"run\.npz: .*{reason}"):
         run_of(tmp_path, resume=True)
 
 

@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from contextlib import nullcontext
 
@@ -16,6 +17,7 @@ import pytest
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import checkpoint, cli, models
+from tinygrad_cnn.cli._interrupt import Interrupt
 from tinygrad_cnn.files import read_archive
 from tinygrad_cnn.kernels.threads import processors
 from tinygrad_cnn.progress import meter
@@ -418,6 +420,20 @@ def test_help_is_printed_for_every_command_and_fits_a_terminal(capsys, monkeypat
 def test_summaries_of_named_networks_fit_a_terminal(name, capsys):
     out = called(capsys, "summary", name)[1]
     assert max(len(line) for line in out.splitlines() if not line.startswith("recipe:")) <= 80
+
+
+def test_in_another_thread_signals_are_left_as_they_are():
+    before = signal.getsignal(signal.SIGINT)
+    seen = []
+
+    def work():
+        with Interrupt() as interrupt:
+            seen.append((signal.getsignal(signal.SIGINT), interrupt.status))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(before, 0)]
 
 
 # Around the process ---------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import checkpoint, nn
+from tinygrad_cnn.cli._ranks import together
 from tinygrad_cnn.distributed import (
     DistributedError,
     World,
@@ -233,6 +234,55 @@ def test_without_mpi_the_message_names_the_extra(monkeypatch):
     world.cache_clear()
     with pytest.raises(ImportError, match=r"pip install 'tinygrad_cnn\[mpi\]'"):
         world()
+
+
+def test_without_an_affinity_mask_all_processors_are_shared_out(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert [World(0, size).threads() for size in (1, 2, 4, 7)] == [6, 3, 1, 1]
+
+
+class Ended(BaseException):
+    """What a stand-in for MPI raises when a rank ends the job; the argument is the exit status."""
+
+
+class Communicator:
+    def Abort(self, status):  # noqa: N802 - MPI's name
+        raise Ended(status)
+
+
+def failing_with(error, rank):
+    """The exit status of a rank's command that fails, and whether it ended the other ranks; or the error it leaves."""
+
+    def work():
+        raise error
+
+    try:
+        return together(World(rank, 2, Communicator()), work), "returned"
+    except Ended as ended:
+        return ended.args[0], "ended all"
+    except Exception as raised:
+        return raised, "raised"
+
+
+@pytest.mark.parametrize(("error", "status"), [(DistributedError("x"), 2), (DivergenceError("x"), 1)])
+def test_what_fails_on_every_rank_is_left_to_rank_0_to_tell(error, status):
+    assert failing_with(error, rank=0) == (error, "raised")
+    assert failing_with(error, rank=1) == (status, "returned")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_what_fails_on_one_rank_ends_them_all(rank, capsys):
+    assert failing_with(OSError("the disk is full"), rank) == (2, "ended all")
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "tinygrad-cnn: error: the disk is full"
+    assert said[1].startswith(f"rank {rank} of 2 failed, and all ranks end with it")
+    assert failing_with(KeyboardInterrupt(), rank) == (130, "ended all")
+
+
+def test_gradients_that_nobody_asked_for_cannot_be_shared():
+    with pytest.raises(ValueError, match="no parameter requires a gradient"):
+        all_reduce_gradients([tg.Tensor([1.0])])
 
 
 # The command ----------------------------------------------------------------------------------------------------------

@@ -87,6 +87,43 @@ def test_no_optional_extra_is_needed(plainly):
     assert run(hidden + PROGRAM) == plainly
 
 
+# Runs every command twice: with a standard output that is closed, and with one whose reader has left.
+COMMANDS = """
+import os, sys
+from tinygrad_cnn.cli import main
+numpy = ["--kernels", "numpy"]
+for command in (
+    ["train", "--epochs", "1", "--save", "w.npz", *numpy], ["train", "--epochs", "1", "--json", *numpy],
+    ["evaluate", "w.npz", *numpy], ["summary", "nielsen"], ["explain"], ["explain", "w.npz"],
+    ["predict", "w.npz", "digit.pgm", *numpy], ["export", "w.npz", "w.onnx"], ["report", "w.npz", *numpy],
+):
+    for way in ("closed", "left"):
+        if way == "closed":
+            sys.stdout = None
+        else:
+            reader, writer = os.pipe()
+            os.close(reader)
+            os.dup2(writer, 1)
+            sys.stdout = open(1, "w", closefd=False)
+        status = main(command)
+        if status != 0:
+            raise SystemExit(f"{command} with standard output {way}: {status}")
+"""
+
+
+def test_no_command_minds_a_standard_output_that_nobody_reads(tmp_path):
+    for needed in ("matplotlib", "onnx"):
+        pytest.importorskip(needed)
+    (tmp_path / "digit.pgm").write_bytes(b"P5 8 8 255 " + bytes(range(0, 256, 4)))
+    done = subprocess.run(
+        [sys.executable, "-c", COMMANDS], capture_output=True, text=True, timeout=120, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+    assert {p.name for p in tmp_path.iterdir()} == {"digit.pgm", "w.npz", "w.onnx", "report.html"}
+
+
 def test_parameter_order_does_not_depend_on_hash_seeds():
     code = """
 import tinygrad_cnn as tg

@@ -248,6 +248,24 @@ def test_a_graph_is_freed_without_the_garbage_collector(op, data):
         gc.enable()
 
 
+@every_op
+@few
+@given(data=st.data())
+def test_what_is_too_large_is_an_infinity_and_nothing_is_said(op, data):
+    """Whatever NumPy is set to do about it; under `detect_anomaly` the op raises."""
+    case, infinite = data.draw(op.cases), data.draw(st.booleans())
+    with np.errstate(all="ignore"):
+        huge = [np.where(np.abs(a) > 1, np.inf, a) if infinite else (a * 1e38) for a in case.arrays]
+        inputs = leaves(huge, np.float32)
+    for name in KERNEL_SETS if op.kernels else ["numpy"]:
+        tg.set_kernels(name)
+        with np.errstate(over="raise", invalid="raise", divide="raise"):
+            y = case.fn(*inputs)
+            if y.requires_grad:
+                y.backward(np.full(y.shape, 3e38, np.float32))
+    tg.set_kernels("numpy")
+
+
 # Other implementations ------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -294,6 +295,15 @@ def test_a_norm_that_is_not_finite_is_an_error(value):
     p.grad = Tensor(np.array([value]))
     with pytest.raises(ValueError, match="the gradients' norm is"):
         optim.clip_grad_norm([p], 1.0)
+
+
+@pytest.mark.parametrize("make", [partial(optim.SGD, momentum=0.9, weight_decay=1e38), optim.Adam, optim.AdamW])
+def test_a_step_too_large_is_infinite_whatever_numpy_is_set_to_do(make):
+    p = Tensor(np.array([3e38, 1.0], np.float32), requires_grad=True)
+    p.grad = Tensor(np.array([3e38, np.inf], np.float32))
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        make([p], lr=1e38).step()
+    assert not np.isfinite(p.data).all()
 
 
 def test_a_step_leaves_what_others_see_of_a_held_array_alone():

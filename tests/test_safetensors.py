@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinygrad_cnn import nn
+from tinygrad_cnn import checkpoint, nn
 from tinygrad_cnn.files import CheckpointError
 from tinygrad_cnn.interop import load_safetensors, save_safetensors
 from tinygrad_cnn.models import build
@@ -115,6 +115,12 @@ DAMAGED = {
 def test_a_file_that_is_none_is_refused_in_one_line(kind, tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(DAMAGED[kind])
     assert refusal(tmp_path / "bad.safetensors").startswith(f"{tmp_path / 'bad.safetensors'}: is not a file of weights")
+
+
+def test_weights_whose_facts_are_not_json_are_refused(tmp_path):
+    save_safetensors({"weight": np.zeros(2, np.float32)}, tmp_path / "w.safetensors", {"model": "LeNet"})
+    with pytest.raises(CheckpointError, match=r"w\.safetensors: its metadata is not JSON"):
+        checkpoint.load(tmp_path / "w.safetensors")
 
 
 def test_a_file_that_was_cut_off_is_refused_at_every_sixteenth(tmp_path):

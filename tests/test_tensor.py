@@ -92,6 +92,19 @@ def test_integers_never_overflow(a, b):
     np.testing.assert_allclose((x**2).data, wide_a**2, 1e-6)
 
 
+def test_floats_that_are_too_large_become_infinite_whatever_numpy_is_set_to_do():
+    x = Tensor([3e38, -3e38], requires_grad=True)
+    with np.errstate(all="raise"):
+        for y in (x * 2, x + x, x - (-x), 1e300 * x, x @ np.full((2, 2), 1e38, np.float32), x * x, x / 1e-3, (x * x).sum()):
+            assert np.isinf(y.data).any() or np.isnan(y.data).all()
+        assert Tensor([1e300]).item() == Tensor(1e300, dtype=np.float32).item() == np.inf
+        assert Tensor(np.array([1e300])).astype(np.float32).item() == np.inf
+        (x * x).sum().backward(Tensor(3e38))
+    assert x.grad.data.tolist() == [np.inf, -np.inf]
+    with tg.detect_anomaly(), pytest.raises(tg.AnomalyError, match="multiply made inf"):
+        x * 2
+
+
 def test_large_integers_are_computed_in_float64():
     assert (Tensor(np.array([2**31 - 1])) + 1).data[0] == 2**31
     assert Tensor(np.full(300, 255, np.uint8)).mean().item() == 255

@@ -127,6 +127,13 @@ def test_without_threadpoolctl_the_number_is_still_kept(monkeypatch):
     assert threads.get_num_threads() == 2
 
 
+def test_helping_threads_keep_numpys_warnings_to_themselves():
+    threads.set_num_threads(2)
+    rows = []
+    threads.in_parts(2, 1e9, lambda part: rows.append(np.full(2, 3e38, np.float32) * np.float32(10 * part.start)))
+    assert sum(np.isinf(row).all() for row in rows) == 1
+
+
 # -- the compiled kernels' helpers -----------------------------------------------------------------------------------
 
 

@@ -243,7 +243,6 @@ MAKERS = {name: getattr(optim, name) for name in ("SGD", "Adam", "AdamW", "OneCy
 ALLOWED = (ValueError, TypeError, IndexError)
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numbers too large for float32 are told by NumPy
 @pytest.mark.parametrize("name", [*FUNCTIONS, *LAYERS, *MAKERS])
 @settings(max_examples=2 * settings.default.max_examples)
 @given(data=st.data())

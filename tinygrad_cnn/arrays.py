@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from .quiet import quiet
+
 Axis = int | tuple[int, ...] | None
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -30,7 +32,7 @@ def cast(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         least, most = array.min().item(), array.max().item()
         if not (np.iinfo(dtype).min <= least and most < np.iinfo(dtype).max + 1):
             raise ValueError(f"{name}: {dtype} cannot hold the numbers from {least} to {most}")
-    return array.astype(dtype)
+    return quiet.run(array.astype, dtype)  # type: ignore[no-any-return]
 
 
 def as_dtype(name: str, dtype: DTypeLike) -> np.dtype[Any]:

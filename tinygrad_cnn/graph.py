@@ -132,21 +132,24 @@ class Hold:
         array.setflags(write=False)
 
     def __del__(self) -> None:
+        _holds.pop(id(self.array), None)
         try:  # noqa: SIM105 - quicker than suppress(), and this runs for each parameter at each step
             self.array.setflags(write=True)
         except ValueError:  # a view of an array that is held itself stays read-only
             pass
 
 
-_holds: "weakref.WeakValueDictionary[int, Hold]" = weakref.WeakValueDictionary()
+_holds: dict[int, "weakref.ref[Hold]"] = {}
 
 
 def held(leaf: "Tensor") -> Hold | None:
     """The hold on the leaf's array that all graphs share; None if the array was read-only without one."""
     array = leaf.data
-    hold = _holds.get(id(array))  # by array, not by tensor: a detached tensor shares its array
+    known = _holds.get(id(array))  # by array, not by tensor: a detached tensor shares its array
+    hold = None if known is None else known()
     if hold is None and array.flags.writeable:
-        _holds[id(array)] = hold = Hold(array)
+        hold = Hold(array)
+        _holds[id(array)] = weakref.ref(hold)
     return hold
 
 
@@ -236,16 +239,23 @@ def _pull_back(
     """Run y's rules on g, and add what they give to what its inputs are still to receive."""
     _refuse_stale(y, node)
     for k, (x, pullback) in enumerate(zip(node.inputs, node.pullbacks or (), strict=True)):
-        if not x.requires_grad or id(x) not in receiving:
+        if id(x) not in receiving or not x.requires_grad:
             continue
-        watched, state.anomaly = state.anomaly, False  # the rule is to be named, not an op that it is made of
-        try:
-            gx = fitted(pullback(g, y), x, node.name)
-        finally:
-            state.anomaly = watched
-        if watched:
-            refuse_anomaly(gx.data, f"the rule of {node.name} for its input {k}", node.line, [g.data])
+        gx = _watched(pullback, g, y, node, k) if state.anomaly else pullback(g, y)
+        if gx.shape != x.shape or gx.dtype != x.dtype:
+            gx = fitted(gx, x, node.name)
         pending[id(x)] = pending[id(x)] + gx if id(x) in pending else gx
+
+
+def _watched(pullback: "Pullback", g: "Tensor", y: "Tensor", node: Node, k: int) -> "Tensor":
+    """What the rule gives, looked at as a whole: it is the rule that is to be named, not an op that it is made of."""
+    state.anomaly = False
+    try:
+        gx = pullback(g, y)
+    finally:
+        state.anomaly = True
+    refuse_anomaly(gx.data, f"the rule of {node.name} for its input {k}", node.line, [g.data])
+    return gx
 
 
 def _refuse_stale(y: "Tensor", node: Node) -> None:

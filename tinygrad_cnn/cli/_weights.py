@@ -1,7 +1,7 @@
 """Files that hold a named network, as the commands take them."""
 
 import argparse
-from typing import Any
+from typing import Any, cast
 
 from .. import checkpoint
 from ..data import Dataset
@@ -11,10 +11,7 @@ from ._options import load_data
 
 def load_network(path: str) -> tuple[Network, dict[str, Any]]:
     """The named network of a weights file or checkpoint, and what the file says about its training."""
-    model = checkpoint.load(path)
-    if not isinstance(model, Network):
-        raise checkpoint.CheckpointError(f"{path}: does not hold a named network")
-    return model, checkpoint.about(path)
+    return cast(Network, checkpoint.load(path)), checkpoint.about(path)  # with nothing to load into it is a named one
 
 
 def load_test_set(args: argparse.Namespace, network: Network, about: dict[str, Any]) -> tuple[str, Dataset]:

@@ -50,7 +50,6 @@ def places(length: int, size: int, stride: int, padding: int, dilation: int) -> 
 
 def map_shape(image: Pair, window: Pair, how: Sliding | Window) -> Pair:
     """The rows and columns of the map that a window of shape ``window`` makes from an image of shape ``image``."""
-    rows, columns = (
-        places(*axis) for axis in zip(image, window, how.stride, how.padding, how.dilation, strict=True)
-    )
-    return rows, columns
+    (height, width), (kh, kw) = image, window
+    (sh, sw), (ph, pw), (dh, dw) = how.stride, how.padding, how.dilation
+    return places(height, kh, sh, ph, dh), places(width, kw, sw, pw, dw)

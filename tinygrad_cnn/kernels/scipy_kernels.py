@@ -17,6 +17,7 @@ __all__ = [
 ]  # fmt: skip
 
 
+@np.errstate(all="ignore")
 def correlate2d(x: Array, w: Array, bias: Array | None, how: Sliding) -> Array:
     """``y[n, f] = sum over c of correlate2d(x[n, c], w[f, c], "valid") + b[f]``."""
     n, f = x.shape[0], w.shape[0]
@@ -29,6 +30,7 @@ def correlate2d(x: Array, w: Array, bias: Array | None, how: Sliding) -> Array:
     return y if bias is None else y + bias.reshape(-1, 1, 1)
 
 
+@np.errstate(all="ignore")
 def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel_shape: Pair) -> Array:
     """``dw[f, c] = sum over n of correlate2d(x[n, c], g[n, f], "valid")``, cropped to the filter."""
     n, channels = x.shape[:2]
@@ -42,6 +44,7 @@ def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel_shape: Pair) -> 
     return dw
 
 
+@np.errstate(all="ignore")
 def convolve2d_full(g: Array, w: Array, how: Sliding, image_shape: Pair) -> Array:
     """``dx[n, c] = sum over f of convolve2d(g[n, f], w[f, c], "full")``; pixels that no window saw stay zero."""
     n = g.shape[0]
@@ -55,6 +58,7 @@ def convolve2d_full(g: Array, w: Array, how: Sliding, image_shape: Pair) -> Arra
     return dx[:, :, ph : ph + h, pw : pw + width]
 
 
+@np.errstate(all="ignore")
 def bias_gradient(g: Array) -> Array:
     """``db[f]`` = the sum of map f's gradient."""
     total: Array = g.sum(axis=(0, 2, 3))
@@ -73,6 +77,7 @@ def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArra
     return y, winners if want_winners else None
 
 
+@np.errstate(all="ignore")
 def maxpool_scatter(g: Array, winners: NDArray[np.integer], window: Window, image_shape: Pair) -> Array:
     """The article's loop: ``dx[position of the maximum] += g``."""
     (n, c, rows, columns), (ph, pw) = g.shape, window.padding

@@ -2,6 +2,9 @@
 
 import math
 
+import numpy as np
+
+from ..quiet import quiet
 from ..tensor import Tensor, as_tensor, matmul, record, same_float
 from . import checks
 
@@ -26,14 +29,14 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     x, w = same_float(as_tensor("linear", x), as_tensor("linear", w))
     if w.ndim != 2 or not x.ndim or x.shape[-1] != w.shape[1]:
         raise ValueError(f"linear: the last axis of x must be as long as w's {checks.shapes(x=x, w=w)}")
-    z = x.data @ w.data.T
+    z = quiet.run(np.matmul, x.data, w.data.T)
     parts: tuple[Tensor, ...] = (x, w)
     if b is not None:
         b = as_tensor("linear", b)
         if b.shape != w.shape[:1]:
             raise ValueError(f"linear: b must have one number for each row of w {checks.shapes(b=b, w=w)}")
         b = b if b.dtype == w.dtype else b.astype(w.dtype)
-        z += b.data
+        quiet.run(np.add, z, b.data, out=z)
         parts += (b,)
     return record(
         "linear", z, parts,

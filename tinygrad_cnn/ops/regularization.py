@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..graph import state
 from ..kernels import current
+from ..quiet import quiet
 from ..tensor import Tensor, as_float, as_tensor, record, wrap
 from . import checks
 
@@ -36,7 +37,7 @@ def dropout(
 def masked(x: Tensor, kept: NDArray[np.bool_], p: float) -> Tensor:
     """``x / (1 - p)`` where it is kept, an exact 0 elsewhere, whatever x is there; its rule is itself."""
     data = np.where(kept, x.data, 0)
-    data *= 1 / (1 - p) if p < 1 else 0
+    quiet.run(np.multiply, data, 1 / (1 - p) if p < 1 else 0, out=data)
     return record("dropout", data, (x,), (lambda g, y: masked(g, kept, p),), p=p)
 
 
@@ -92,8 +93,9 @@ def batch_norm(
         raise ValueError(f"{name}: training needs more than one number a channel {checks.shapes(x=x)}")
     y, mean, inv_std = current().batch_norm(x.data, weight.data, bias.data, eps)
     if running_mean is not None and running_var is not None:
-        _follow(running_mean, mean, momentum)
-        _follow(running_var, (1 / inv_std**2 - eps) * (m / (m - 1)), momentum)
+        with np.errstate(all="ignore"):
+            _follow(running_mean, mean, momentum)
+            _follow(running_var, (1 / inv_std**2 - eps) * (m / (m - 1)), momentum)
     rule = _BatchNormRule(x, weight, mean, inv_std, eps)
     return record(
         name, y, (x, weight, bias),

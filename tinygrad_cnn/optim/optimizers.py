@@ -50,9 +50,10 @@ class Optimizer:
                     f"{p.shape}, got {np.shape(p.grad.data)}"
                 )
         self.steps += 1
-        for p, state in zip(self.params, self.state, strict=True):
-            if p.grad is not None:
-                self.update(p.writable(), p.grad.data, state)
+        with np.errstate(all="ignore"):  # as in every op: what is too large is an infinity
+            for p, state in zip(self.params, self.state, strict=True):
+                if p.grad is not None:
+                    self.update(p.writable(), p.grad.data, state)
 
     def update(self, p: Array, g: Array, state: dict[str, Array]) -> None:
         """Change ``p`` in place, given its gradient and what was kept from the steps before."""
@@ -191,7 +192,8 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
     gradients = [p.grad for p in _listed("clip_grad_norm", params) if p.grad is not None]
     if not gradients:
         raise ValueError("clip_grad_norm: no parameter has a gradient; call backward() first")
-    norm = math.sqrt(sum(float(np.sum(np.square(g.data, dtype=np.float64))) for g in gradients))
+    with np.errstate(over="ignore"):
+        norm = math.sqrt(sum(float(np.sum(np.square(g.data, dtype=np.float64))) for g in gradients))
     if not math.isfinite(norm):
         raise ValueError(f"clip_grad_norm: the gradients' norm is {norm}; detect_anomaly() finds where that began")
     if norm > limit:

@@ -32,6 +32,7 @@ __all__ = [
 _SHORT_ROW = 128  # numbers in a row of the map, over all images, below which `patches` is the quicker
 
 
+@np.errstate(all="ignore")
 def correlate2d(x: Array, w: Array, bias: Array | None, how: Sliding) -> Array:
     """Feature maps: each a matrix product of filters with windows."""
     shape = (w.shape[0], *map_shape(plane(x.shape), plane(w.shape), how), x.shape[0])
@@ -45,6 +46,7 @@ def correlate2d(x: Array, w: Array, bias: Array | None, how: Sliding) -> Array:
     return y.transpose(3, 0, 1, 2)
 
 
+@np.errstate(all="ignore")
 def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel_shape: Pair) -> Array:
     """The filters' gradient: the maps' gradient times the windows."""
     if not x.size or not g.size:
@@ -55,6 +57,7 @@ def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel_shape: Pair) -> 
     return rows.correlate2d_weight(x, maps, how, kernel_shape)
 
 
+@np.errstate(all="ignore")
 def convolve2d_full(g: Array, w: Array, how: Sliding, image_shape: Pair) -> Array:
     """The images' gradient: the filters times the maps' gradient, added where their taps had read."""
     dx = zeros((w.shape[1] * how.groups, *image_shape, g.shape[0]), g.dtype)
@@ -64,6 +67,7 @@ def convolve2d_full(g: Array, w: Array, how: Sliding, image_shape: Pair) -> Arra
     return dx.transpose(3, 0, 1, 2)
 
 
+@np.errstate(all="ignore")
 def bias_gradient(g: Array) -> Array:
     """Each map's sum, as a matrix product with ones: the quickest way to add up long rows."""
     maps = batch_innermost(g).reshape(g.shape[1], -1)

@@ -5,6 +5,7 @@ import numpy as np
 from ..interface import Array
 
 
+@np.errstate(all="ignore")
 def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
     """Two passes: the mean, then the variance about it; sums in float64."""
     over = (0, 2, 3)
@@ -16,6 +17,7 @@ def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
     return y, mean.astype(x.dtype), inv_std.astype(x.dtype)
 
 
+@np.errstate(all="ignore")
 def batch_norm_backward(
     g: Array, x: Array, weight: Array, mean: Array, inv_std: Array
 ) -> tuple[Array, Array, Array]:

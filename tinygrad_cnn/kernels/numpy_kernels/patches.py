@@ -5,6 +5,7 @@ Processing" (2006).
 """
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from ..geometry import Pair, Sliding
 from ..interface import Array
@@ -37,14 +38,26 @@ def convolve2d_full(dx: Array, g: Array, w: Array, how: Sliding) -> None:
 
 
 def patches(x: Array, kernel: Pair, map_: Pair, how: Sliding) -> Array:
-    """``P[c k, p q n]``: tap k of channel c at each place of each image, ``(G, C KH KW / G, OH OW N)``."""
-    n, channels, height, width = x.shape
-    inside = how.padding == (0, 0)
-    copied = (empty if inside else zeros)((channels, kernel[0] * kernel[1], *map_, n), x.dtype)
-    images = batch_innermost(x).transpose(3, 0, 1, 2)
-    for k, on_map, on_image in taps(as_window(kernel, how), map_, (height, width)):
-        copied[:, k].transpose(3, 0, 1, 2)[on_map] = images[on_image]
+    """``P[c k, p q n]``: tap k of channel c at each place of each image, ``(G, C KH KW / G, OH OW N)``: one copy."""
+    images = bordered(batch_innermost(x), how.padding)
+    channels, _, _, n = images.shape
+    channel, row, column, image = images.strides
+    (sh, sw), (dh, dw) = how.stride, how.dilation
+    strides = (channel, row * dh, column * dw, row * sh, column * sw, image)
+    windows = as_strided(images, (channels, *kernel, *map_, n), strides)
+    copied = empty(windows.shape, x.dtype)
+    copied[...] = windows
     return copied.reshape(how.groups, channels // how.groups * kernel[0] * kernel[1], -1)
+
+
+def bordered(images: Array, padding: Pair) -> Array:
+    """Images ``(C, H, W, N)`` with rows and columns of zeros around them."""
+    (ph, pw), (channels, height, width, n) = padding, images.shape
+    if not ph and not pw:
+        return images
+    larger = zeros((channels, height + 2 * ph, width + 2 * pw, n), images.dtype)
+    larger[:, ph : ph + height, pw : pw + width] = images
+    return larger
 
 
 def by_group(a: Array, groups: int) -> Array:

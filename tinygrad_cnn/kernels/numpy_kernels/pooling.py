@@ -40,6 +40,7 @@ def find_winners(x: Array, y: Array, window: Window) -> NDArray[np.integer]:
     return winners
 
 
+@np.errstate(all="ignore")
 def maxpool_scatter(g: Array, winners: NDArray[np.integer], window: Window, image_shape: Pair) -> Array:
     """For each tap, the gradients of the windows that it won; added up where windows overlap."""
     n, c, rows, columns = g.shape
@@ -62,6 +63,7 @@ def maxpool_gather(x: Array, winners: NDArray[np.integer], window: Window) -> Ar
     return y
 
 
+@np.errstate(all="ignore")
 def avgpool(x: Array, window: Window) -> Array:
     """The sum of one slice a tap, over the number of taps."""
     n, c = x.shape[:2]
@@ -73,6 +75,7 @@ def avgpool(x: Array, window: Window) -> Array:
     return y
 
 
+@np.errstate(all="ignore")
 def avgpool_spread(g: Array, window: Window, image_shape: Pair) -> Array:
     """The same slices, added to."""
     n, c, rows, columns = g.shape
