@@ -116,7 +116,7 @@ def test_no_command_minds_a_standard_output_that_nobody_reads(tmp_path):
         pytest.importorskip(needed)
     (tmp_path / "digit.pgm").write_bytes(b"P5 8 8 255 " + bytes(range(0, 256, 4)))
     done = subprocess.run(
-        [sys.executable, "-c", COMMANDS], capture_output=True, text=True, timeout=120, cwd=tmp_path,
+        [sys.executable, "-c", COMMANDS], capture_output=True, text=True, timeout=300, cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -55,7 +55,7 @@ def empty_images(n: int, c: int, h: int, w: int, dtype: DTypeLike) -> NDArray[An
 
 
 def is_alone(a: NDArray[Any]) -> bool:
-    """Whether no other array lives in a's memory, so that it may be edited: only ``a`` refers to what it is a view of."""
+    """Whether no other array lives in a's memory: only ``a`` refers to what it is a view of."""
     if a.base is None:
         return True
     pool: list[NDArray[np.uint8]] = _pools.__dict__.get("buffers", [])

@@ -1,7 +1,7 @@
 """The compiled kernels (extra ``fast``): direct loops on several threads, without a copy of any window.
 
 Each function here checks in its arrays (batch innermost, contiguous), makes room for the result, and hands both to a
-compiled kernel of `convolution`, `borders`, `elementwise`, `pooling` or `normalization`, which `team.run` runs on all threads.
+compiled kernel of one of the modules beside this one, which `team.run` runs on all threads.
 """
 
 import numpy as np

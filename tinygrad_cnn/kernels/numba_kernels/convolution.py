@@ -228,7 +228,7 @@ def correlate_weight(progress, x, layout, g, dw, groups, row_step, dilation):
         lines, run = gradient_block(-(-members // map_parts), rows, length, x.itemsize)
     dots = np.empty(DOT_ROWS * DOT_COLUMNS, x.dtype)
     # Lines that fill a vector badly are joined: a map's own lie one after the other anyway.
-    short = lines == rows and run == length and 1 < rows and length * x.itemsize < WIDE_BYTES
+    short = lines == rows and run == length and rows > 1 and length * x.itemsize < WIDE_BYTES
     joined, apart = np.empty(DOT_COLUMNS * rows * length if short else 0, x.dtype), steps(DOT_COLUMNS, rows * length)
     tasks = groups * map_parts * tap_parts
     task = take(progress)
@@ -269,7 +269,8 @@ def join_lines(x, at, row_step, taps, first, rows, length, joined):
     for k in range(DOT_COLUMNS):
         for row in range(rows):
             begin = at + taps[first + k] + row * row_step
-            source, target = x[begin : begin + length], joined[(k * rows + row) * length : (k * rows + row + 1) * length]
+            source, at_joined = x[begin : begin + length], (k * rows + row) * length
+            target = joined[at_joined : at_joined + length]
             for i in range(length):
                 target[i] = source[i]
 

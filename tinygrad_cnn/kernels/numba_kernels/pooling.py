@@ -18,7 +18,7 @@ def inside(place, stride, tap, dilation, padding, size):
 
 @compiled
 def places_inside(places, taps, stride, dilation, padding, size):
-    """For each tap along one axis: the first place where it is on the image, the place after the last, the first pixel."""
+    """For each tap along one axis: the first place that has it on the image, the place after the last, the first pixel."""
     spans = np.empty((taps, 3), np.intp)
     for tap in range(taps):
         offset = tap * dilation - padding
@@ -88,7 +88,7 @@ def row_of_one(best, x, p, spans, kernel, stride, padding, dilation):
 
 @compiled
 def winners_of_many(winners, best, x, p, spans, kernel, stride, padding, dilation):
-    """`row_of_many`, and which tap it was; -1 is none yet. Nothing wins against a NaN, and the first among equals stays."""
+    """`row_of_many`, and which tap it was; -1 is none yet. Nothing wins against a NaN; the first among equals stays."""
     n, none = x.shape[2], winners.dtype.type(-1)
     winners[:] = none
     for i in range(kernel[0]):
