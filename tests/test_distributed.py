@@ -247,7 +247,7 @@ class Ended(BaseException):
 
 
 class Communicator:
-    def Abort(self, status):  # noqa: N802 - MPI's name
+    def Abort(self, status):
         raise Ended(status)
 
 
