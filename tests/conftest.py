@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from op_table import KERNEL_SETS
 
 import tinygrad_cnn as tg
@@ -13,6 +13,9 @@ CI_EXAMPLES = 100
 settings.register_profile("dev", max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("ci", settings.get_profile("dev"), max_examples=CI_EXAMPLES, derandomize=True)
 settings.register_profile("nightly", settings.get_profile("dev"), max_examples=20 * CI_EXAMPLES)
+settings.register_profile(  # few examples, always the same, and no search for the smallest that fails
+    "mutation", settings.get_profile("dev"), derandomize=True, phases=[Phase.explicit, Phase.generate]
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 @pytest.fixture(params=KERNEL_SETS)

@@ -371,7 +371,6 @@ TABLE = np.arange(12.0).reshape(3, 4)
         Tensor([0, 0, 2]), (slice(None), Tensor([1, 1])), [Tensor(0), Tensor(2)], slice(Tensor(0), Tensor(2)),
         Tensor(TABLE > 5), (Tensor(1), 2), np.bool_(True), [], ([], slice(None)), None, ..., (np.int8(1), np.array(2)),
     ],
-    ids=repr,
 )  # fmt: skip
 def test_indices_of_every_kind(index):
     def plain(i):
