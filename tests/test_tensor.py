@@ -169,6 +169,7 @@ def test_abs_and_relu_have_slope_zero_at_their_kink():
 def test_clip_passes_gradient_at_its_bounds_and_none_outside():
     assert slope(lambda x: x.clip(-1, 1), -2.0, -1.0, 0.0, 1.0, 2.0).tolist() == [0, 1, 1, 1, 0]
     assert Tensor([-5.0, 5.0]).clip(high=0).data.tolist() == [-5, 0]
+    assert Tensor([-5.0, 5.0]).clip(2, 2).data.tolist() == [2, 2]
     assert np.isnan(Tensor([NAN]).clip(0, 1).item())
 
 
@@ -223,6 +224,14 @@ def test_reductions_over_nothing():
         with pytest.raises(ValueError, match="no numbers to"):
             reduce(empty, 0)
     assert empty.max(1).shape == (0,) and empty.mean(1, keepdims=True).shape == (0, 1)
+    assert empty.argmax(1).shape == (0,)
+
+
+@pytest.mark.parametrize("reduce", [Tensor.sum, Tensor.mean, Tensor.max, Tensor.min], ids=lambda f: f.__name__)
+def test_a_reduction_drops_its_axes_unless_they_shall_be_kept(reduce):
+    x = Tensor(np.ones((2, 3)))
+    assert reduce(x).shape == () and reduce(x, 1).shape == (2,)
+    assert reduce(x, keepdims=True).shape == (1, 1) and reduce(x, 0, keepdims=True).shape == (1, 3)
 
 
 @pytest.mark.parametrize("make", [tg.sigmoid, tg.tanh, tg.softmax, tg.log_softmax, tg.relu], ids=lambda f: f.__name__)
@@ -441,6 +450,28 @@ def test_numbers_in_and_out():
     assert {Tensor([1.0]): 1}  # hashed by identity
 
 
+def test_an_array_of_a_tensor_is_its_own_memory_unless_a_copy_is_asked_for():
+    x = Tensor([1.0, 2.0])
+    assert np.shares_memory(np.asarray(x), x.data) and not np.shares_memory(np.array(x), x.data)
+    assert x.__array__(np.float64).dtype == np.float64
+    with pytest.raises(ValueError, match="copy"):
+        x.__array__(np.float64, copy=False)
+
+
+def test_numpy_takes_over_memory_that_no_graph_reads():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    for free in (x, Tensor(3.0), Tensor(np.ones((0, 2)))):
+        assert np.from_dlpack(free).__array_interface__["data"][0] == free.data.__array_interface__["data"][0]
+        np.testing.assert_array_equal(np.from_dlpack(free), free.data)
+    assert not np.shares_memory(np.from_dlpack(x, copy=True), x.data)
+    backwards, y = x.detach()[::-1], x * x
+    for held in (x, y, backwards):
+        assert not np.shares_memory(np.from_dlpack(held), held.data)
+        np.testing.assert_array_equal(np.from_dlpack(held), held.data)
+        with pytest.raises(BufferError, match="^this tensor's memory is read by a graph or runs backwards: it can only"):
+            np.from_dlpack(held, copy=False)
+
+
 def test_comparisons_hold_no_gradient():
     x = Tensor([1.0, 2.0], requires_grad=True)
     for y, expected in [(x == 1, [1, 0]), (x != 1, [0, 1]), (x < 2, [1, 0]), (x <= 2, [1, 1]), (x > 1, [0, 1]),
@@ -448,6 +479,10 @@ def test_comparisons_hold_no_gradient():
         assert y.dtype == bool and not y.requires_grad and y.data.tolist() == expected
     assert (Tensor(np.array([250], np.uint8)) == -1).data.tolist() == [False]
     assert (x == "a") is False and (x == None) is False  # noqa: E711
+    with pytest.raises(ValueError, match="^comparison: the integer is too large$"):
+        x < 10**400  # noqa: B015
+    with pytest.raises(ValueError, match=r"^comparison: shapes \(2,\) and \(3,\) do not broadcast$"):
+        x < np.ones(3)  # noqa: B015
 
 
 def test_repr_shows_numbers_type_and_making():
@@ -456,7 +491,10 @@ def test_repr_shows_numbers_type_and_making():
     assert repr(x * 2) == "Tensor([2., 4.], op=multiply)"
     assert repr(Tensor(np.ones(1))) == "Tensor([1.], dtype=float64)"
     assert repr(Tensor([True])) == "Tensor([ True])" and repr(Tensor(np.array([1], np.int8))).endswith("dtype=int8)")
+    assert repr(Tensor([[1.0], [2.0]])) == "Tensor([[1.],\n        [2.]])"
+    assert repr(tg.nn.Parameter([[1.0], [2.0]])).startswith("Parameter([[1.],\n           [2.]]")
     assert len(repr(Tensor(np.zeros((1000, 1000))))) < 1000
+    assert "..." in repr(Tensor(np.zeros(101))) and "..." not in repr(Tensor(np.zeros(100)))
     assert repr(Tensor(np.zeros((0, 3), np.float32))) == "Tensor([], shape=(0, 3))" and repr(Tensor([])) == "Tensor([])"
 
 

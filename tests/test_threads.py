@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -62,6 +63,7 @@ def test_only_integers_are_numbers_of_threads(n):
         ({"TINYGRAD_CNN_NUM_THREADS": "3", "OMP_NUM_THREADS": "5"}, 3),
         ({"OMP_NUM_THREADS": "5"}, 5),
         ({"OMP_NUM_THREADS": "4,2"}, 4),
+        ({"TINYGRAD_CNN_NUM_THREADS": "", "OMP_NUM_THREADS": " 1 "}, 1),
         ({"TINYGRAD_CNN_NUM_THREADS": "many", "OMP_NUM_THREADS": "0"}, None),
         ({}, None),
     ],
@@ -74,6 +76,16 @@ def test_default_comes_from_the_environment_then_from_the_affinity_mask(monkeypa
     monkeypatch.setattr(threads, "_count", None)
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     assert threads.get_num_threads() == (expected or processors)
+
+
+@pytest.mark.parametrize(("processors", "expected"), [(5, 5), (None, 1)])
+def test_without_an_affinity_mask_all_processors_count(monkeypatch, processors, expected):
+    for name in ("TINYGRAD_CNN_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    monkeypatch.setattr(threads, "_count", None)
+    assert threads.get_num_threads() == expected
 
 
 def test_importing_the_setting_imports_no_compiler():
@@ -107,6 +119,28 @@ def test_work_in_parts_reaches_every_place_once(count):
 
     threads.in_parts(7, 1e9, part)
     assert (done == 1).all()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_shares_its_work_out_among_threads_of_its_own():
+    threads.set_num_threads(2)
+
+    def finished():
+        done = []
+        threads.in_parts(2, 1e9, lambda where: done.append(where.start))
+        return sorted(done) == [0, 1]
+
+    assert finished()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # rather than to wait forever for the parent's threads
+        status = 1
+        try:
+            status = 0 if finished() else 1
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_an_error_in_any_part_reaches_the_caller():
