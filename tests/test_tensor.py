@@ -468,7 +468,7 @@ def test_numpy_takes_over_memory_that_no_graph_reads():
     for held in (x, y, backwards):
         assert not np.shares_memory(np.from_dlpack(held), held.data)
         np.testing.assert_array_equal(np.from_dlpack(held), held.data)
-        with pytest.raises(BufferError, match="^this tensor's memory is read by a graph or runs backwards: it can only"):
+        with pytest.raises(BufferError, match="this tensor's memory is read by a graph or runs backwards"):
             np.from_dlpack(held, copy=False)
 
 
@@ -479,7 +479,7 @@ def test_comparisons_hold_no_gradient():
         assert y.dtype == bool and not y.requires_grad and y.data.tolist() == expected
     assert (Tensor(np.array([250], np.uint8)) == -1).data.tolist() == [False]
     assert (x == "a") is False and (x == None) is False  # noqa: E711
-    with pytest.raises(ValueError, match="^comparison: the integer is too large$"):
+    with pytest.raises(ValueError, match="comparison: the integer is too large"):
         x < 10**400  # noqa: B015
     with pytest.raises(ValueError, match=r"^comparison: shapes \(2,\) and \(3,\) do not broadcast$"):
         x < np.ones(3)  # noqa: B015
