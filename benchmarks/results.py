@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from table import in_markdown
+
 from tinygrad_cnn.files import atomic_writer
 from tinygrad_cnn.models import RECIPES
 
@@ -82,23 +84,19 @@ def kept() -> dict[str, list[Result]]:
 
 
 def table(results: dict[str, list[Result]]) -> str:
-    """The results in Markdown: mean and spread over the seeds, in percent, and the median of the times."""
-    lines = [
-        "| model | test accuracy, % | lowest to highest | runs | the book, % | parameters | epochs | seconds a run |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    """The results in Markdown: mean and spread over the seeds, in percent, and the median of the CPU seconds."""
+    lines = [["model", "test accuracy, %", "lowest to highest", "runs", "the book, %", "parameters", "epochs",
+              "CPU seconds a run"]]  # fmt: skip
     for model, runs in results.items():
         accuracies = [100 * r["test_accuracy"] for r in runs]
         spread = f" ± {statistics.stdev(accuracies):.2f}" if len(runs) > 1 else ""
-        seconds = statistics.median(r["train_seconds"] for r in runs)
-        cells = (
+        lines.append([
             f"`{model}`", f"{statistics.mean(accuracies):.2f}{spread}",
-            f"{min(accuracies):.2f} to {max(accuracies):.2f}", len(runs),
-            f"{BOOK[model]:.2f}" if model in BOOK else "", f"{runs[0]['parameters']:,}", runs[0]["epochs"],
-            f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.1f}",
-        )  # fmt: skip
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines)
+            f"{min(accuracies):.2f} to {max(accuracies):.2f}", f"{len(runs)}",
+            f"{BOOK[model]:.2f}" if model in BOOK else "", f"{runs[0]['parameters']:,}", f"{runs[0]['epochs']}",
+            f"{statistics.median(r['cpu_seconds'] for r in runs):,.0f}",
+        ])  # fmt: skip
+    return in_markdown(lines)
 
 
 if __name__ == "__main__":

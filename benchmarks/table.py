@@ -98,7 +98,7 @@ def markdown(results: dict[str, Any]) -> str:
     )
     ours = [name for name in REFERENCES if any(name == n for n, _ in everyone)]
     head = ["workload (ms)", *(title for _, title in everyone), *(f"fastest other / {n}" for n in ours), "floor share"]
-    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    lines = [head]
     for w in results["workloads"]:
         found = {r.name: r for r in summary.rows(w)}
         others = [r for r in found.values() if r.name == "article" or r.group not in ("ours", "article")]
@@ -110,7 +110,13 @@ def markdown(results: dict[str, Any]) -> str:
             *(str(fastest.ratios.get(n, MISSING)) if fastest else MISSING for n in ours),
             share,
         ])  # fmt: skip
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n\n" + conditions(results)
+    return in_markdown(lines) + "\n\n" + conditions(results)
+
+
+def in_markdown(lines: list[list[str]]) -> str:
+    """A heading and the lines below it."""
+    ruled = [lines[0], ["---", *["---:"] * (len(lines[0]) - 1)], *lines[1:]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in ruled)
 
 
 def conditions(results: dict[str, Any]) -> str:

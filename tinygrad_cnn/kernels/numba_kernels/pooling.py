@@ -18,7 +18,7 @@ def inside(place, stride, tap, dilation, padding, size):
 
 @compiled
 def places_inside(places, taps, stride, dilation, padding, size):
-    """For each tap along one axis: the first place that has it on the image, the place after the last, the first pixel."""
+    """For each tap along one axis: the first place that has it on the image, one after the last, the first pixel."""
     spans = np.empty((taps, 3), np.intp)
     for tap in range(taps):
         offset = tap * dilation - padding
