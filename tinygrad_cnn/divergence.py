@@ -1,7 +1,7 @@
 """Training that runs away: noticed at once, and traced to the op where it began."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -14,14 +14,14 @@ class DivergenceError(ValueError):
     """A cost, a gradient or a weight became infinite or NaN. The last checkpoint is from before."""
 
 
-def not_finite(model: Module, loss: float) -> str | None:
+def not_finite(model: Module, params: Sequence[Tensor], loss: float) -> str | None:
     """What is not finite after a backward pass, if anything: the cost, or the first such gradient."""
     if not math.isfinite(loss):
         return f"the cost is {loss}"
-    for name, p in model.named_parameters():
-        if p.grad is not None and not math.isfinite(float(p.grad.data.sum())):
-            return f"the gradient of {name} is not finite"
-    return None
+    if all(p.grad is None or math.isfinite(np.add.reduce(p.grad.data, axis=None)) for p in params):
+        return None
+    lost = (n for n, p in model.named_parameters() if p.grad is not None and not np.isfinite(p.grad.data).all())
+    return f"the gradient of {next(lost, 'a parameter')} is not finite"
 
 
 def lost_weights(model: Module) -> list[str]:

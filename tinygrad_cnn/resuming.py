@@ -19,17 +19,28 @@ if TYPE_CHECKING:
 
 _OPTIMIZER = "optimizer"
 
-Generators = dict[str, dict[str, Any]]
+Generators = dict[str, np.random.Generator]
+States = dict[str, dict[str, Any]]
 
 
 def generators(model: Module) -> Generators:
-    """The state of every random generator that the model's layers hold, by dotted name."""
-    return {name: dict(rng.bit_generator.state) for name, rng in _generators(model)}
+    """Every random generator that the model's layers hold, by dotted name."""
+    return {
+        f"{prefix}.{name}" if prefix else name: value
+        for prefix, module in model.named_modules()
+        for name, value in vars(module).items()
+        if isinstance(value, np.random.Generator)
+    }
 
 
-def restore_generators(model: Module, states: Generators) -> None:
-    """Put the generators of a model where they were."""
-    for name, rng in _generators(model):
+def states_of(found: Generators) -> States:
+    """Where the generators are."""
+    return {name: dict(rng.bit_generator.state) for name, rng in found.items()}
+
+
+def put_back(found: Generators, states: States) -> None:
+    """Put the generators where they were."""
+    for name, rng in found.items():
         rng.bit_generator.state = states[name]
 
 
@@ -44,7 +55,7 @@ def pack(run: "Run") -> tuple[Arrays, dict[str, Any]]:
         "setup": setup(run),
         "optimizer": optimizer,
         "schedule": run.schedule and run.schedule.state_dict(),
-        "generators": _plain(generators(run.model)),
+        "generators": _plain(states_of(generators(run.model))),
         "batches": run.stream.state_dict(),
         "step": run.step,
         "images": run.images,
@@ -70,7 +81,7 @@ def unpack(run: "Run", arrays: Arrays, metadata: Mapping[str, Any]) -> None:
     if run.schedule is not None:
         run.schedule.load_state_dict(state["schedule"])
     run.stream.load_state_dict(state["batches"])
-    restore_generators(run.model, state["generators"])
+    put_back(generators(run.model), state["generators"])
     if run.average is not None:
         run.average = section(AVERAGE, arrays)
     run.best = section(BEST, arrays) or None
@@ -107,15 +118,6 @@ def _settings(thing: Optimizer | Schedule) -> dict[str, Any]:
     """Its class and what it was told; what changes as it goes on is left out."""
     told = {k: _plain(v) for k, v in vars(thing).items() if isinstance(v, int | float | tuple)}
     return {"class": type(thing).__name__} | {k: v for k, v in told.items() if k not in ("lr", "steps")}
-
-
-def _generators(model: Module) -> list[tuple[str, np.random.Generator]]:
-    return [
-        (f"{prefix}.{name}" if prefix else name, value)
-        for prefix, module in model.named_modules()
-        for name, value in vars(module).items()
-        if isinstance(value, np.random.Generator)
-    ]
 
 
 def _plain(value: Any) -> Any:

@@ -27,7 +27,7 @@ from .nn import Module
 from .ops import checks, cross_entropy
 from .optim import Optimizer, Schedule, clip_grad_norm
 from .records import EpochRecord, Record, StepRecord
-from .resuming import Generators, generators, join, pack, restore_generators, unpack
+from .resuming import States, generators, join, pack, put_back, states_of, unpack
 from .tensor import wrap
 
 __all__ = ["DivergenceError", "Run", "Settings", "fit"]
@@ -162,6 +162,7 @@ class Run:
             train, settings.batch_size, rng=rng, augment=augment, prefetch=augment is not None,
             share=None if team.size == 1 else team.rows,
         )  # fmt: skip
+        self.generators = generators(model)
         self.total = len(train)
         self.history: list[EpochRecord] = []
         self.step = self.images = 0
@@ -214,13 +215,13 @@ class Run:
         return self.best or self.average or self.model.state_dict()
 
     def _step(self, images: NDArray[np.float32], labels: NDArray[np.int64]) -> StepRecord:
-        chance = generators(self.model)
+        chance = states_of(self.generators)
         lr = self.optimizer.lr
         whole = min(self.settings.batch_size, self.total - self.images % self.total)
         share = self.team.share(whole)
         with np.errstate(all="ignore"):  # what is not finite is found below, and named
             loss, right = self._gradients(images, labels, share)
-            if fault := not_finite(self.model, loss):
+            if fault := not_finite(self.model, self.optimizer.params, loss):
                 raise self._divergence(fault, images, labels, share, chance)
             self._update()
         self.step += 1
@@ -290,11 +291,11 @@ class Run:
     # When numbers are no longer finite --------------------------------------------------------------------------------
 
     def _divergence(
-        self, fault: str, images: NDArray[np.float32], labels: NDArray[np.int64], share: Share, chance: Generators
+        self, fault: str, images: NDArray[np.float32], labels: NDArray[np.int64], share: Share, chance: States
     ) -> DivergenceError:
         """The error to raise: the step is run again, watched, to find the op that made the first NaN or infinity."""
         lost = lost_weights(self.model)
-        restore_generators(self.model, chance)
+        put_back(self.generators, chance)
         self.optimizer.zero_grad()  # they are not finite on any rank, and backward would add to them
         with whole_masks(self.model, share):
             found = first_anomaly(lambda: self.cost(self.model(wrap(images)), labels))
