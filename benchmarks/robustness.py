@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from table import in_markdown
 
 from tinygrad_cnn import checkpoint, cli
 from tinygrad_cnn.data import Dataset, mnist, rotated, shifted
@@ -98,9 +99,9 @@ def table(results: Results) -> str:
     seeds = len(results["primer"]["shift"])
     parts = [f"Accuracy in percent on MNIST's test images, mean of {seeds} seeds; trained on unchanged images."]
     for kind, sizes, unit in (("shift", PIXELS, "px"), ("rotation", DEGREES, "°")):
-        rows = [[kind, *(f"{size} {unit}" for size in sizes)], ["---"] * (len(sizes) + 1)]
+        rows = [[kind, *(f"{size} {unit}" for size in sizes)]]
         rows += [[title, *(f"{a:.1f}" for a in means(results, model, kind))] for model, title in MODELS.items()]
-        parts.append("\n".join("| " + " | ".join(row) + " |" for row in rows))
+        parts.append(in_markdown(rows))
     return "\n\n".join(parts)
 
 

@@ -67,5 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _complain(parser: argparse.ArgumentParser, error: BaseException, status: int) -> int:
     message = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, OSError) and error.filename and error.strerror:  # else it begins with [Errno 2]
+        message = f"{error.filename}: {error.strerror}"
     print(f"{parser.prog}: error: {message}", file=sys.stderr)
     return status

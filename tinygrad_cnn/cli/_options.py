@@ -4,6 +4,7 @@ import argparse
 import math
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import data, kernels
@@ -63,12 +64,26 @@ def say(message: str) -> None:
     print(f"tinygrad-cnn: {message}", file=sys.stderr)
 
 
-def finite(text: str) -> float:
-    """An argparse type: a finite number."""
+def refuse_bad_target(flag: str, path: str, *endings: str) -> None:
+    """ValueError for a file that could not be written under its name: better now than when the work is done."""
+    target = Path(path)
+    if not target.absolute().parent.is_dir():
+        raise ValueError(f"{flag} {path}: there is no folder {target.absolute().parent}")
+    if target.is_dir():
+        raise ValueError(f"{flag} {path}: is a folder")
+    if not path.endswith(endings):
+        raise ValueError(f"{flag} {path}: the name must end in {' or '.join(endings)}")
+
+
+def share(text: str) -> float:
+    """An argparse type: a part of a whole."""
     value = float(text)
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"must be finite, got {text}")
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 0 and below 1, got {text}")
     return value
+
+
+share.__name__ = "float"  # argparse's "invalid float value"
 
 
 def positive(kind: type[int] | type[float]) -> Callable[[str], float | int]:

@@ -3,7 +3,7 @@
 import argparse
 
 from ..interop import to_onnx
-from ._options import Subparsers
+from ._options import Subparsers, refuse_bad_target
 from ._weights import load_network
 
 
@@ -16,8 +16,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """See the package."""
-    if not args.output.endswith(".onnx"):
-        raise ValueError(f"export: the file to write must end in .onnx, got {args.output}")
+    refuse_bad_target("export:", args.output, ".onnx")
     network, _ = load_network(args.weights)
     to_onnx(network, args.output)
     shape = ", ".join(map(str, network.image_shape))

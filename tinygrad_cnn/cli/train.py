@@ -34,10 +34,11 @@ from ._options import (
     add_compute_flags,
     add_data_flags,
     apply_compute_flags,
-    finite,
     load_data,
     positive,
+    refuse_bad_target,
     say,
+    share,
 )
 from ._ranks import together
 
@@ -54,7 +55,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--batch-size", type=positive(int), metavar="N", help="images per update")
     parser.add_argument("--lr", type=positive(float), metavar="RATE", help="learning rate, a schedule's highest")
     parser.add_argument("--optimizer", choices=OPTIMIZERS, help="one that the recipe does not name has its defaults")
-    parser.add_argument("--validation", type=finite, metavar="SHARE", help="share of the training images held out")
+    parser.add_argument("--validation", type=share, metavar="SHARE", help="share of the training images held out")
     parser.add_argument("--patience", type=positive(int), metavar="N", help="stop after N epochs without a new best")
     parser.add_argument("--seed", type=seed, metavar="N", help="decides weights, order and all chance (default: 0)")
     add_compute_flags(parser)
@@ -171,16 +172,10 @@ def _resumed(given: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
 
 def _refuse_bad_targets(args: argparse.Namespace) -> None:
     """Better now than after an hour of training."""
-    weights, archive = (".npz", ".safetensors"), (".npz",)
-    for flag, path, endings in (("--save", args.save, weights), ("--checkpoint", args.checkpoint, archive)):
-        if path is None:
-            continue
-        if not Path(path).absolute().parent.is_dir():
-            raise ValueError(f"{flag} {path}: there is no folder {Path(path).absolute().parent}")
-        if Path(path).is_dir():
-            raise ValueError(f"{flag} {path}: is a folder")
-        if not path.endswith(endings):
-            raise ValueError(f"{flag} {path}: the name must end in {' or '.join(endings)}")
+    if args.save is not None:
+        refuse_bad_target("--save", args.save, ".npz", ".safetensors")
+    if args.checkpoint is not None:
+        refuse_bad_target("--checkpoint", args.checkpoint, ".npz")
     if args.checkpoint is not None and args.resume is None and Path(args.checkpoint).exists():
         state = read_archive(args.checkpoint)[1].get("run")
         if not state or not state["finished"]:
