@@ -1,5 +1,6 @@
 """hypothesis profiles, kernel sets, and a clean state before and after each test."""
 
+import importlib.util
 import os
 
 import pytest
@@ -17,6 +18,15 @@ settings.register_profile(  # few examples, always the same, and no search for t
     "mutation", settings.get_profile("dev"), derandomize=True, phases=[Phase.explicit, Phase.generate]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+def pytest_collection_modifyitems(items):
+    """The examples of pictures and reports draw: without the extra they skip, by name."""
+    if importlib.util.find_spec("matplotlib") is None:
+        for item in items:
+            if isinstance(item, pytest.DoctestItem) and item.name.startswith(("tinygrad_cnn.plot", "tinygrad_cnn.report")):
+                item.add_marker(pytest.mark.skip(reason="needs the extra `plot`: matplotlib"))
+
 
 @pytest.fixture(params=KERNEL_SETS)
 def kernel_set(request):

@@ -311,6 +311,8 @@ def test_predict_refuses_files_that_are_no_images(trained, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", ["photo.jpg", "photo", "photo.png", "photo.pgm", "photo.npy"])
 def test_predict_says_how_to_save_an_image_that_it_cannot_read(name, trained, tmp_path, capsys):
+    if name.endswith(".png"):
+        pytest.importorskip("matplotlib")
     (tmp_path / name).write_bytes(b"\xff\xd8\xff\xe0\0\x10JFIF")
     err = complaint(capsys, "predict", trained, tmp_path / name)
     assert "save it as .png (extra plot), .pgm or .npy of 8x8 pixels, or as an IDX file" in err
@@ -369,7 +371,12 @@ def test_summary_of_a_name_and_of_a_file(trained, capsys):
         (["train", "--model", "fas"], "invalid choice: 'fas'"),
         (["train", "--epoch", "3"], "unrecognized arguments: --epoch 3"),
         (["train", "--threads", "0"], "argument --threads: must be above 0"),
-        (["train", "--validation", "1.5"], "split: size as a fraction must be finite"),
+        (["train", "--validation", "1.5"], "argument --validation: must be at least 0 and below 1, got 1.5"),
+        (["train", "--validation", "nan"], "argument --validation: must be at least 0 and below 1, got nan"),
+        (["train", "--validation", "half"], "invalid float value: 'half'"),
+        (["train", "--seed", "x"], "invalid int value: 'x'"),
+        (["report", "w.npz", "--output", "/nowhere/r.html"], "--output /nowhere/r.html: there is no folder /nowhere"),
+        (["export", "w.npz", "/nowhere/w.onnx"], "export: /nowhere/w.onnx: there is no folder /nowhere"),
         (["train", "--patience", "3"], "fit: patience needs validation images to judge by"),
         (["train", "--data-dir", "/tmp"], "the digits come with the program"),
         (["train", "--dataset", "mnist", "--data-dir", "/nowhere"], "/nowhere: is not a folder"),

@@ -145,7 +145,7 @@ def test_the_command_answers_wrong_files_in_one_line(tmp_path, capsys):
     weights = str(tmp_path / "weights.npz")
     checkpoint.save(build("digits", (1, 8, 8)), weights)
     for arguments, message in (
-        ([weights, "net.txt"], "the file to write must end in .onnx, got net.txt"),
+        ([weights, "net.txt"], "export: net.txt: the name must end in .onnx"),
         ([str(tmp_path / "none.npz"), "net.onnx"], "No such file"),
         ([weights, str(tmp_path / "nowhere" / "net.onnx")], "nowhere"),
     ):

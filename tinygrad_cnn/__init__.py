@@ -39,7 +39,8 @@ from .ops import (
 from .tensor import Tensor, grad, matmul, record
 
 if TYPE_CHECKING:
-    from . import checkpoint, interop, models, plot, report, sklearn, training
+    from . import checkpoint, interop, models, plot, report, training
+    from . import sklearn as sklearn
     from .checkpoint import load, save
     from .drawing import draw
     from .evaluation import evaluate
@@ -72,7 +73,7 @@ _LATER = {
     "training": "",
 }
 
-__all__ = [
+__all__ = [  # but `sklearn`: it needs its extra to be loaded at all, and `import *` loads what stands here
     "AnomalyError",
     "CheckpointError",
     "DivergenceError",
@@ -124,7 +125,6 @@ __all__ = [
     "set_kernels",
     "set_num_threads",
     "sigmoid",
-    "sklearn",
     "softmax",
     "tanh",
     "to_onnx",

@@ -71,7 +71,7 @@ def refuse_bad_target(flag: str, path: str, *endings: str) -> None:
         raise ValueError(f"{flag} {path}: there is no folder {target.absolute().parent}")
     if target.is_dir():
         raise ValueError(f"{flag} {path}: is a folder")
-    if not path.endswith(endings):
+    if endings and not path.endswith(endings):
         raise ValueError(f"{flag} {path}: the name must end in {' or '.join(endings)}")
 
 

@@ -23,7 +23,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """See the package."""
-    refuse_bad_target("--output", args.output, ".html")
+    refuse_bad_target("--output", args.output)
     apply_compute_flags(args.kernels, args.threads)
     network, about = load_network(args.weights)
     dataset, test = load_test_set(args, network, about)

@@ -134,6 +134,9 @@ def seed(text: str) -> int:
     return value
 
 
+seed.__name__ = "int"  # argparse's "invalid int value"
+
+
 def _options(args: argparse.Namespace) -> dict[str, Any]:
     """What decides the run's bits, by name: the flags over the recipe, or what the checkpoint to resume says."""
     given = {k: getattr(args, k) for k in ("dataset", "data_dir", "model", "epochs", "batch_size", "lr", "optimizer",

@@ -110,13 +110,19 @@ def _prepared(
     )
     if x.ndim not in (2, 3, 4):
         raise ValueError(f"{op}: takes (H, W), (C, H, W) or (N, C, H, W) {checks.shapes(x=x)}")
+    if window.padding != (0, 0):
+        _check_border(op, window, x)
+    if 0 in map_shape(plane(x.shape), window.shape, window):
+        raise ValueError(f"{op}: the overlay {window.shape} is larger than the map {checks.shapes(x=x)}")
+    return x, window
+
+
+def _check_border(op: str, window: Window, x: Tensor) -> None:
+    """Some pixel of the map must lie under every place of the overlay."""
     if any(2 * p > k for p, k in zip(window.padding, window.shape, strict=True)):
         raise ValueError(f"{op}: padding {window.padding} must be at most half the overlay {window.shape}")
     if any(p and d > n for p, d, n in zip(window.padding, window.dilation, plane(x.shape), strict=True)):
         raise ValueError(f"{op}: dilation {window.dilation} steps over the whole map {checks.shapes(x=x)}")
-    if 0 in map_shape(plane(x.shape), window.shape, window):
-        raise ValueError(f"{op}: the overlay {window.shape} is larger than the map {checks.shapes(x=x)}")
-    return x, window
 
 
 def _lone(op: Any, x: Tensor, window: Window) -> Tensor:
