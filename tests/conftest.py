@@ -22,10 +22,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 def pytest_collection_modifyitems(items):
     """The examples of pictures and reports draw: without the extra they skip, by name."""
-    if importlib.util.find_spec("matplotlib") is None:
-        for item in items:
-            if isinstance(item, pytest.DoctestItem) and item.name.startswith(("tinygrad_cnn.plot", "tinygrad_cnn.report")):
-                item.add_marker(pytest.mark.skip(reason="needs the extra `plot`: matplotlib"))
+    if importlib.util.find_spec("matplotlib") is not None:
+        return
+    for item in items:
+        if isinstance(item, pytest.DoctestItem) and item.name.startswith(("tinygrad_cnn.plot", "tinygrad_cnn.report")):
+            item.add_marker(pytest.mark.skip(reason="needs the extra `plot`: matplotlib"))
 
 
 @pytest.fixture(params=KERNEL_SETS)

@@ -235,7 +235,7 @@ def test_confusion_writes_each_count_at_its_row_and_column():
 )
 def test_nothing_in_a_confusion_overlaps_however_many_classes_and_digits(size, count, name):
     ax = plot.confusion(np.full((size, size), count), classes=[f"{name}{k}" for k in range(size)])
-    matplotlib.backends.backend_agg.FigureCanvasAgg(ax.figure).draw()  # and then stays: without a canvas every question about an extent makes one
+    matplotlib.backends.backend_agg.FigureCanvasAgg(ax.figure).draw()  # kept: else every extent would make a canvas
     for texts in (ax.texts, ax.get_xticklabels(), ax.get_yticklabels()):
         boxes = np.array([t.get_window_extent().get_points() for t in texts])  # (texts, corners, axes)
         begins_before_the_others_end = (boxes[:, None, 0] < boxes[None, :, 1]).all(axis=2)
