@@ -134,7 +134,7 @@ def test_maxpool_agrees_on_ties_and_nan(name, case):
     assert_array_equal(y, expected)
     assert_array_equal(found, winners)
     without, none = kernels(name).maxpool(x, window, False)
-    assert none is None
+    assert none is None and reference.maxpool(x, window, False)[1] is None
     assert_array_equal(without, expected)
     assert_array_equal(kernels(name).maxpool_gather(x, found, window), expected)
 
@@ -179,6 +179,24 @@ def test_batch_norm_is_its_formula(name, shape, numbers, far):
     assert_allclose(dweight, (g * normal).sum(axes), **tolerance)
     expected = g - g.mean(axes, keepdims=True) - normal * (g * normal).mean(axes, keepdims=True)
     assert_allclose(dx, expected * (weight * scale).reshape(column), **tolerance)
+
+
+@each_set
+@pytest.mark.parametrize("order", [0, 1], ids=["channels innermost", "batch innermost"])
+def test_batch_norm_sums_in_float64(name, order):
+    """Added up in float32 one by one, so many numbers would be off by ten times what is allowed here."""
+    numbers = Numbers(0, np.float32, order)
+    x = numbers.lay(np.random.default_rng(0).random((1 << 16, 2, 1, 1), np.float32))
+    one, zero, wide = np.ones(2, np.float32), np.zeros(2, np.float32), x.astype(np.float64)
+    _, mean, inv_std = kernels(name).batch_norm(x, one, zero, 1e-3)
+    _, dweight, dbias = kernels(name).batch_norm_backward(x, x, one, mean, inv_std)
+    for sums, expected in (
+        (mean, wide.mean((0, 2, 3))),
+        (inv_std, (wide.var((0, 2, 3)) + 1e-3) ** -0.5),
+        (dbias, wide.sum((0, 2, 3))),
+        (dweight, len(x) * wide.var((0, 2, 3)) * (wide.var((0, 2, 3)) + 1e-3) ** -0.5),
+    ):
+        assert_allclose(sums, expected, rtol=2e-7)
 
 
 # -- shapes that fill tiles, and those that just do not --------------------------------------------------------------

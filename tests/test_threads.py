@@ -112,13 +112,16 @@ def test_blas_keeps_to_one_thread_beside_the_kernels():
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_work_in_parts_reaches_every_place_once(count):
     threads.set_num_threads(count)
-    done = np.zeros(7, int)
+    done, names = np.zeros(7, int), set()
 
     def part(where):
         done[where] += 1
+        names.add(threading.current_thread().name)
 
     threads.in_parts(7, 1e9, part)
     assert (done == 1).all()
+    names.discard(threading.current_thread().name)
+    assert len(names) < count and all(name.startswith("tinygrad_cnn_") for name in names)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
