@@ -381,6 +381,21 @@ def test_a_rule_that_makes_an_infinity_is_named_with_the_line_of_its_op():
     assert x.sqrt().data.tolist() == [0, 1]
 
 
+def test_a_message_ends_with_the_place_or_with_what_came_in():
+    for x, ending in (([-1.0], r" at \S+:\d+ in \w+$"), ([np.nan], r" in \w+ \(its inputs had one already\)$")):
+        with tg.detect_anomaly(), pytest.raises(tg.AnomalyError, match=ending):
+            Tensor(x).log()
+
+
+def test_after_a_rule_was_watched_ops_are_watched_again():
+    with tg.detect_anomaly():
+        x = leaf(0.0, 1.0)
+        x.exp().sum().backward()
+        np.testing.assert_array_equal(x.grad.data, np.exp(x.data))
+        with pytest.raises(tg.AnomalyError, match="log made -inf"):
+            x.log()
+
+
 def test_a_clean_run_passes_the_detector():
     with tg.detect_anomaly():
         x = leaf(1.0, 2.0)
