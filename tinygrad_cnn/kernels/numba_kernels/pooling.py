@@ -224,7 +224,7 @@ def spread(progress, g, x, kernel, stride, padding, dilation):
         for p in range(rows):
             gradient = g[task, p]
             taps = taps_of_row(table, p, x.shape[1], kernel, stride, padding, dilation)
-        for t in range(len(taps)):
+            for t in range(len(taps)):
                 pixels, column = x[task, taps[t, ROW]], taps[t, COLUMN]
                 for q in range(taps[t, BEGIN], taps[t, END]):
                     for b in range(n):
