@@ -537,3 +537,9 @@ def test_shape_words():
     assert x.flatten().shape == (6,) and x.flatten(1).shape == (1, 6) and Tensor(1.0).flatten().shape == (1,)
     assert x.T.shape == (3, 2, 1) and x.swapaxes(0, -1).shape == (3, 2, 1) and x.transpose(2, 0, 1).shape == (3, 1, 2)
     assert x.broadcast_to((4, 1, 2, 3)).shape == (4, 1, 2, 3) and x.broadcast_to(x.shape) is x
+
+
+@pytest.mark.parametrize("number", [1e300, -1e300, 10**30])
+def test_a_number_beyond_the_tensors_range_is_compared_without_a_warning(number):
+    x = Tensor(np.ones(2, np.float32))
+    assert (x < number).data.all() == (number > 0) and not (x == number).data.any()

@@ -658,7 +658,7 @@ def _compare(kernel: Callable[..., Any], a: Tensor, b: object) -> Tensor:
     elif not _is_number(b):
         return NotImplemented  # type: ignore[no-any-return]
     try:
-        return wrap(np.asarray(kernel(a.data, b)))
+        return wrap(np.asarray(quiet.run(kernel, a.data, b)))
     except OverflowError:
         raise ValueError("comparison: the integer is too large") from None
     except ValueError:

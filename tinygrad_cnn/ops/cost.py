@@ -78,15 +78,14 @@ def _labels(op: str, labels: ArrayLike | Tensor, logits: Tensor) -> NDArray[Any]
         chosen = labels.data if isinstance(labels, Tensor) else np.asarray(labels)
     except ValueError:
         raise ValueError(f"{op}: labels must be (N,), one class index for each row, got a ragged sequence") from None
+    if logits.ndim == 2 and logits.size and chosen.dtype.kind in "iu" and chosen.shape == logits.shape[:1]:
+        least, most = np.minimum.reduce(chosen), np.maximum.reduce(chosen)
+        if least < 0 or most >= logits.shape[1]:
+            raise ValueError(f"{op}: labels must be between 0 and {logits.shape[1] - 1}, got {least} to {most}")
+        return chosen
     found = f"(logits.shape={logits.shape}, labels.shape={chosen.shape}, dtype {chosen.dtype})"
     if logits.ndim != 2 or not logits.size:
         raise ValueError(f"{op}: logits must be (N, K) and not empty {found}")
     if chosen.dtype.kind not in "iu":
         raise TypeError(f"{op}: labels must be integers, one class index for each row {found}")
-    if chosen.shape != logits.shape[:1]:
-        raise ValueError(f"{op}: labels must be (N,), one class index for each row (not one-hot) {found}")
-    if chosen.min() < 0 or chosen.max() >= logits.shape[1]:
-        raise ValueError(
-            f"{op}: labels must be between 0 and {logits.shape[1] - 1}, got {chosen.min()} to {chosen.max()}"
-        )
-    return chosen
+    raise ValueError(f"{op}: labels must be (N,), one class index for each row (not one-hot) {found}")
