@@ -199,6 +199,17 @@ def test_batch_norm_sums_in_float64(name, order):
         assert_allclose(sums, expected, rtol=2e-7)
 
 
+@each_set
+@pytest.mark.parametrize("shape", [(), (0, 3), (5, 2, 3, 1), (40, 3, 20, 20)])
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_a_gate_lets_pass_what_it_is_told_to_whatever_is_elsewhere(name, shape, order):
+    numbers = Numbers(0, np.float32, order if len(shape) == 4 else 0)
+    g, a = numbers.with_ties(*shape), numbers.array(*shape)
+    passed = kernels(name).gate(g, a)
+    assert passed.dtype == g.dtype
+    assert_array_equal(passed, np.where(a > 0, g, np.float32(0)))
+
+
 # -- shapes that fill tiles, and those that just do not --------------------------------------------------------------
 
 
