@@ -490,7 +490,8 @@ def test_on_a_terminal_there_is_a_bar():
     process = subprocess.Popen(
         [sys.executable, "-m", "tinygrad_cnn", *SHORT, "--epochs", "6"],
         text=True, stdout=subprocess.PIPE, stderr=slave,
-        env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "110", "OPENBLAS_NUM_THREADS": "1"},
+        env=os.environ
+        | {"TERM": "xterm-256color", "COLUMNS": "110", "OPENBLAS_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"},
     )  # fmt: skip
     os.close(slave)
     shown = b""

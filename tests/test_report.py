@@ -151,7 +151,7 @@ def test_the_command_writes_the_report_of_a_trained_network(tmp_path, capsys):
     assert len(checkpoint.history(weights)) == 1
     assert main(["report", weights, "--output", output, "--images", "3"]) == 0
     assert capsys.readouterr().out == f"{output}\n"
-    page = Path(output).read_text()
+    page = Path(output).read_text("utf-8")
     assert "<h2>Image 3: class" in page and "Cost and accuracy, epoch by epoch" in page
 
 
@@ -165,7 +165,7 @@ def browse(path, tmp_path, *flags):
         "--disable-background-networking", "--disable-component-update", "--disable-sync",
         "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}", *flags, path.as_uri(),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=True)
     return done.stdout, done.stderr
 
 
@@ -184,7 +184,8 @@ parent.document.documentElement.dataset.seen =
 def test_it_opens_in_a_browser_without_an_error_and_nothing_sticks_out(page, tmp_path, width):
     inside = html.escape(page.replace("</body>", MEASURE + "</body>"))
     path = tmp_path / "frame.html"  # a window narrower than 500 pixels is not to be had, a frame is
-    path.write_text(f'<!doctype html><iframe width="{width}" height="800" style="border:0" srcdoc="{inside}"></iframe>')
+    frame = f'<!doctype html><iframe width="{width}" height="800" style="border:0" srcdoc="{inside}"></iframe>'
+    path.write_text(frame, "utf-8")
     dom, log = browse(path, tmp_path, "--dump-dom", "--hide-scrollbars")
     assert "CONSOLE" not in log
     client, scroll, pictures, broken, small = map(int, re.search(r'data-seen="([\d ]+)"', dom)[1].split())
@@ -196,6 +197,6 @@ def test_it_opens_in_a_browser_without_an_error_and_nothing_sticks_out(page, tmp
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_a_console_error_would_be_seen(page, tmp_path):
     path = tmp_path / "report.html"
-    path.write_text(page.replace("</body>", "<script>nonsense()</script></body>"))
+    path.write_text(page.replace("</body>", "<script>nonsense()</script></body>"), "utf-8")
     _, log = browse(path, tmp_path, "--dump-dom")
     assert "CONSOLE" in log and "nonsense is not defined" in log
