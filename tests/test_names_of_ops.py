@@ -146,7 +146,7 @@ WRONG = [
     ("astype: uint8 cannot hold the numbers from 300 to 300", lambda: Tensor([300]).astype(np.uint8)),
     ("Tensor: 'nothing' is no data type", lambda: Tensor(LINE, dtype="nothing")),
     ("Tensor: uint8 cannot hold the numbers from 300 to 300", lambda: Tensor([300], dtype=np.uint8)),
-    ("transpose: axis (0, 5) does not exist in 1 axes", lambda: Tensor(LINE).transpose(0, 5)),
+    ("transpose: axis (0, 5) does not exist in 1 axis", lambda: Tensor(LINE).transpose(0, 5)),
 ]  # fmt: skip
 
 
