@@ -31,6 +31,8 @@ def save(results: dict[str, Any], path: str) -> None:
     axes.invert_yaxis()
     axes.margins(x=0.12, y=0.01)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xlabel("median time over that of tinygrad_cnn's fastest kernels (logarithmic)")
     axes.set_title(f"{results['machine']['cpu']}, {results['threads']} threads", fontsize=9)
