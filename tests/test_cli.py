@@ -21,6 +21,7 @@ from tinygrad_cnn.cli._interrupt import Interrupt
 from tinygrad_cnn.files import read_archive
 from tinygrad_cnn.kernels.threads import processors
 from tinygrad_cnn.progress import meter
+from tinygrad_cnn.records import as_json
 
 SHORT = ["train", "--kernels", "numpy", "--epochs", "2"]
 
@@ -77,6 +78,18 @@ def test_json_is_one_object_with_what_was_promised(capsys):
     assert result["parameters"] == 13_706 and 0 < result["test_accuracy"] <= 1
     assert result["images_per_second"] == pytest.approx(2 * 1437 / result["train_seconds"])
     assert [r["epoch"] for r in result["history"]] == [1, 2]
+
+
+def test_json_has_null_where_a_number_is_lost(trained, tmp_path, capsys):
+    model = checkpoint.load(trained)
+    next(model.parameters()).data[...] = np.nan
+    checkpoint.save(model, tmp_path / "lost.npz")
+    status, out, _ = called(capsys, "evaluate", tmp_path / "lost.npz", "--json")
+    result = json.loads(out, parse_constant=pytest.fail)
+    assert status == 0 and result["test_loss"] is None and result["test_accuracy"] == 0.0
+    assert json.loads(as_json({"history": [{"loss": np.inf, "k": (1, np.nan)}]})) == {
+        "history": [{"loss": None, "k": [1, None]}]
+    }
 
 
 def test_flags_override_the_recipe(capsys):

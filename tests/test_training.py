@@ -188,6 +188,63 @@ def test_counts_of_an_evaluation_by_hand():
     assert scored.loss == pytest.approx((4 * right + 2 * wrong) / 6, rel=1e-6)
 
 
+class Unsure(Fixed):
+    """As `Fixed`, but where the first pixel is 3 one score is NaN."""
+
+    def forward(self, x):
+        scores = super().forward(x).data.copy()
+        scores[(x.data[:, 0, 0, 0] * 255).round() == 3, 1] = math.nan
+        return tg.Tensor(scores)
+
+
+def test_an_image_with_a_score_that_is_no_number_is_not_recognised():
+    pixels = np.array([0, 3, 1, 3, 1], np.uint8).reshape(-1, 1, 1)
+    scored = evaluate(Unsure(4), Dataset(pixels, [0, 0, 1, 3, 0], num_classes=4))
+    assert math.isnan(scored.loss) and scored.accuracy == 2 / 5
+    assert scored.predictions.tolist() == [0, -1, 1, -1, 1] and scored.misclassified.tolist() == [1, 3, 4]
+    assert scored.confusion.tolist() == [[1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    np.testing.assert_allclose(scored.per_class_accuracy, [1 / 3, 1, math.nan, 0])
+
+
+def test_an_epoch_whose_validation_loss_is_no_number_is_never_the_best():
+    class Blinking(tg.nn.Module):
+        """Its scores are NaN in evaluation, before so many updates are made."""
+
+        def __init__(self, until):
+            self.inner, self.until = dense(), until
+
+        def forward(self, x):
+            lost = not self.training and run.step < self.until
+            return self.inner(x) * (math.nan if lost else 1.0)
+
+    model = Blinking(until=5)
+    run = run_of(model, epochs=3, validation=OTHERS)
+    list(run)
+    assert not run.history[0].best and run.history[1].best, "the second is the first that can be judged"
+    model = Blinking(until=99)
+    run = run_of(model, validation=OTHERS)
+    list(run)
+    assert [r.best for r in run.history] == [False, False] and run.best is None
+
+
+def test_an_evaluation_that_is_interrupted_leaves_the_weights_and_not_their_average():
+    class Interrupted(tg.nn.Module):
+        def __init__(self):
+            self.inner = dense()
+
+        def forward(self, x):
+            if not self.training:
+                raise KeyboardInterrupt
+            return self.inner(x)
+
+    model, twin = Interrupted(), Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        list(run_of(model, epochs=1, validation=OTHERS, ema=0.9))
+    with pytest.raises(KeyboardInterrupt):
+        list(run_of(twin, epochs=1, validation=OTHERS))
+    assert bits(model) == bits(twin)
+
+
 def test_evaluation_leaves_the_model_as_it_was_and_records_nothing():
     model = dense(dropout=0.5).train()
     model[3].training = False
@@ -280,6 +337,23 @@ def test_generators_of_every_kind_go_through_a_checkpoint(generator, tmp_path):
     part = [next(records).loss for _ in range(3)]
     records.close()
     assert part + [r.loss for r in begin(resume=True)] == losses
+
+
+@pytest.mark.parametrize("box", [lambda rng: [rng], lambda rng: (0, {"a": rng})], ids=["list", "dict in a tuple"])
+def test_generators_inside_lists_tuples_and_dicts_go_through_a_checkpoint(box, tmp_path):
+    class Noisy(tg.nn.Module):
+        def __init__(self):
+            self.inner, rng = dense(), np.random.default_rng(3)
+            self.kept, self.rng_of = box(rng), lambda: rng
+
+        def forward(self, x):
+            return self.inner(x) + self.rng_of().random(10, np.float32)
+
+    losses = [r.loss for r in run_of(Noisy(), checkpoint=tmp_path / "run.npz")]
+    records = iter(run_of(Noisy(), checkpoint=tmp_path / "run.npz"))
+    part = [next(records).loss for _ in range(3)]
+    records.close()
+    assert part + [r.loss for r in run_of(Noisy(), checkpoint=tmp_path / "run.npz", resume=True)] == losses
 
 
 @pytest.mark.parametrize("name", ["nielsen", "best"])

@@ -21,12 +21,12 @@ class Evaluation:
     """What `evaluate` counts.
 
     Attributes:
-        loss: the mean cost over all images.
-        accuracy: the share of images that are recognised, 0 to 1.
+        loss: the mean cost over all images; NaN as soon as a score is.
+        accuracy: the share of images that are recognised, 0 to 1. An image with a NaN among its scores is not.
         per_class_accuracy: the same for each class (K,); NaN for a class without images.
-        confusion: ``confusion[i, j]`` images of class i were taken for class j (K, K).
-        predictions: the class that each image was taken for (N,).
-        misclassified: the rows of the images that were taken for another class, in order.
+        confusion: ``confusion[i, j]`` images of class i were taken for class j (K, K); those with a NaN for none.
+        predictions: the class that each image was taken for (N,); -1 where a score is NaN.
+        misclassified: the rows of the images that were taken for another class, or for none, in order.
     """
 
     loss: float
@@ -64,7 +64,7 @@ def evaluate(model: Module, dataset: Dataset, *, cost: Cost = cross_entropy, bat
                     f"the model gives {scores.shape}"
                 )
             losses += float(cost(scores, labels).item()) * len(labels)
-            answers.append(scores.data.argmax(axis=1))
+            answers.append(np.where(np.isnan(scores.data).any(axis=1), -1, scores.data.argmax(axis=1)))
     return _counted(dataset.labels, np.concatenate(answers), scores.shape[1], losses / len(dataset))
 
 
@@ -84,8 +84,9 @@ def _counted(
     labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: int, loss: float
 ) -> Evaluation:
     confusion = np.zeros((classes, classes), np.int64)
-    np.add.at(confusion, (labels, predictions), 1)
-    right, totals = confusion.diagonal(), confusion.sum(axis=1)
+    answered = predictions >= 0
+    np.add.at(confusion, (labels[answered], predictions[answered]), 1)
+    right, totals = confusion.diagonal(), np.bincount(labels, minlength=classes)
     per_class = np.full(classes, np.nan)
     np.divide(right, totals, out=per_class, where=totals > 0)
     wrong: NDArray[Any] = np.flatnonzero(labels != predictions)

@@ -1,7 +1,6 @@
 """What a training shows while it runs, on standard error: a bar on a terminal, lines elsewhere, JSON on request."""
 
 import importlib.util
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from functools import partial
 from typing import TextIO
 
 from .extras import require
-from .records import EpochRecord, Record, StepRecord
+from .records import EpochRecord, Record, StepRecord, as_json
 
 STYLES = ("auto", "bar", "plain", "json", "none")
 
@@ -111,4 +110,4 @@ def _figures(record: Record) -> str:
 
 def _json(out: TextIO, record: Record) -> None:
     kind = "epoch" if isinstance(record, EpochRecord) else "step"
-    print(json.dumps({"record": kind} | asdict(record)), file=out, flush=True)
+    print(as_json({"record": kind} | asdict(record)), file=out, flush=True)

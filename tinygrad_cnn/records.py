@@ -1,6 +1,10 @@
 """What `fit` reports: one record for each update and one for each pass over the data."""
 
+import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class EpochRecord:
         epoch, step: how many of each are done.
         loss, accuracy: means over the epoch's images, as they were while learning.
         validation_loss, validation_accuracy: on the images held out; None without them.
-        best: whether no epoch before did as well on them; always True without them.
+        best: whether no epoch before did as well on them; always True without them, never with a loss of NaN.
         seconds: time from the first batch to the epoch's last update, over all interruptions.
     """
 
@@ -51,3 +55,16 @@ class EpochRecord:
 
 
 Record = StepRecord | EpochRecord
+
+
+def as_json(value: Any) -> str:
+    """JSON in the strict sense, which has no NaN and no infinity: null stands for both."""
+    return json.dumps(_finite(value), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -11,6 +11,7 @@ from .data import Dataset
 from .distributed import DistributedError, fingerprint, layout
 from .files import Arrays, CheckpointError
 from .nn import Module
+from .nn.module import _spread
 from .optim import Optimizer, Schedule
 from .records import EpochRecord
 
@@ -24,11 +25,11 @@ States = dict[str, dict[str, Any]]
 
 
 def generators(model: Module) -> Generators:
-    """Every random generator that the model's layers hold, by dotted name."""
+    """Every random generator that the model's layers hold, also inside lists, tuples and dicts, by dotted name."""
     return {
         f"{prefix}.{name}" if prefix else name: value
         for prefix, module in model.named_modules()
-        for name, value in vars(module).items()
+        for name, value in _spread(vars(module))
         if isinstance(value, np.random.Generator)
     }
 

@@ -1,13 +1,13 @@
 """Count what a trained network recognises: accuracy, for each class too, and what was taken for what."""
 
 import argparse
-import json
 import math
 from typing import Any
 
 from ..arrays import counted
 from ..evaluation import Evaluation, evaluate
 from ..models import RECIPES
+from ..records import as_json
 from ._options import Subparsers, add_compute_flags, add_data_flags, apply_compute_flags
 from ._table import aligned
 from ._weights import load_network, load_test_set
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     network, about = load_network(args.weights)
     dataset, test = load_test_set(args, network, about)
     scored = evaluate(network, test, cost=RECIPES[network.name].cost)
-    print(json.dumps(_result(scored, dataset)) if args.json else _sentences(scored))
+    print(as_json(_result(scored, dataset)) if args.json else _sentences(scored))
     return 0
 
 
@@ -40,7 +40,7 @@ def _result(scored: Evaluation, dataset: str) -> dict[str, Any]:
         "test_accuracy": scored.accuracy,
         "test_loss": scored.loss,
         "test_images": len(scored.predictions),
-        "per_class_accuracy": [None if math.isnan(a) else a for a in scored.per_class_accuracy.tolist()],
+        "per_class_accuracy": scored.per_class_accuracy.tolist(),
         "confusion": scored.confusion.tolist(),
         "misclassified": scored.misclassified.tolist(),
     }

@@ -1,7 +1,6 @@
 """Say which class each image shows. Images are white on black, as in MNIST, and of the network's size."""
 
 import argparse
-import json
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..graph import no_grad
 from ..models import Network, probabilities
+from ..records import as_json
 from ..tensor import wrap
 from ._images import read_images
 from ._options import Subparsers, add_compute_flags, apply_compute_flags
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
                 for k, (c, share) in enumerate(zip(classes, confidences, strict=True))
             ]
     if args.json:
-        print(json.dumps({"predictions": found}))
+        print(as_json({"predictions": found}))
     else:
         for p in found:
             print(f"{p['file']}[{p['index']}]: {p['class']} ({p['confidence']:.1%})")

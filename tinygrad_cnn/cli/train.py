@@ -5,7 +5,6 @@ says otherwise.
 """
 
 import argparse
-import json
 import math
 import os
 import shlex
@@ -27,6 +26,7 @@ from ..kernels import get_kernels
 from ..kernels.threads import get_num_threads
 from ..models import OPTIMIZERS, RECIPES, Network
 from ..progress import STYLES, meter
+from ..records import as_json
 from ..training import Run, fit
 from ._interrupt import Interrupt
 from ._options import (
@@ -95,7 +95,7 @@ def _run(args: argparse.Namespace, team: World) -> int:
         history = [asdict(record) for record in training.history]
         checkpoint.save(model, args.save, about=options | {"history": history})
     result = _result(training, model, test, scored, options)
-    print(json.dumps(result) if args.json else _sentences(result))
+    print(as_json(result) if args.json else _sentences(result))
     return 0
 
 

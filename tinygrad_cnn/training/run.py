@@ -182,16 +182,17 @@ class Run:
     def _validate(self, validation: Dataset) -> Evaluation:
         last = self.model.state_dict()
         load_weights(self.model, self.average or last)
-        scored = evaluate(self.model, validation, cost=self.cost)
-        load_weights(self.model, last)
-        return scored
+        try:
+            return evaluate(self.model, validation, cost=self.cost)
+        finally:  # also when it is interrupted
+            load_weights(self.model, last)
 
     def _is_best(self, scored: Evaluation | None) -> bool:
-        """More recognised than in any epoch before, or as many with a lower loss."""
+        """More recognised than in any epoch before, or as many with a lower loss. Never with a loss of NaN."""
         if scored is None:
             return True
-        before = [(r.validation_accuracy or 0.0, -(r.validation_loss or 0.0)) for r in self.history]
-        return all((scored.accuracy, -scored.loss) > rank for rank in before)
+        before = [(r.validation_accuracy or 0.0, -(r.validation_loss or 0.0)) for r in self.history if r.best]
+        return not math.isnan(scored.loss) and all((scored.accuracy, -scored.loss) > rank for rank in before)
 
     # When numbers are no longer finite --------------------------------------------------------------------------------
 
