@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import signal
+import sys
 import threading
 import zipfile
 
@@ -388,6 +389,35 @@ def test_a_disk_that_is_really_full(tmp_path, monkeypatch):
         with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
             save(small_model(seed=1), tmp_path / "w.npz")
     assert (tmp_path / "w.npz").read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+@pytest.mark.parametrize("keep_previous", [False, True])
+@pytest.mark.parametrize("size", [9_000, 200_000])
+def test_a_file_that_does_not_fit_is_named_and_leaves_nothing_behind(size, keep_previous, tmp_path, monkeypatch):
+    """Also where what is still buffered fails again when the file is closed."""
+    import resource
+
+    write_archive(tmp_path / "a.npz", {"x": np.zeros(1)}, {})
+    before = (tmp_path / "a.npz").read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, hard))
+    try:
+        with pytest.raises(OSError, match=os.strerror(errno.EFBIG)) as caught:
+            write_archive(tmp_path / "a.npz", {"x": np.zeros(size // 8)}, {}, keep_previous=keep_previous)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.filename == os.path.realpath(tmp_path / "a.npz")
+    assert os.listdir(tmp_path) == ["a.npz"] and (tmp_path / "a.npz").read_bytes() == before
+
+
+def test_when_the_previous_file_cannot_be_kept_nothing_is_left_behind(tmp_path, monkeypatch):
+    write_archive(tmp_path / "a.npz", {"x": np.zeros(1)}, {})
+    failing(monkeypatch, "link", errno.EPERM)
+    failing(monkeypatch, "replace", errno.EIO)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)) as caught:
+        write_archive(tmp_path / "a.npz", {"x": np.ones(1)}, {}, keep_previous=True)
+    assert caught.value.filename == os.path.realpath(tmp_path / "a.npz") and os.listdir(tmp_path) == ["a.npz"]
 
 
 def test_without_hard_links_the_previous_file_is_copied(tmp_path, monkeypatch):

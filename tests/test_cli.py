@@ -21,7 +21,7 @@ from tinygrad_cnn.cli._interrupt import Interrupt
 from tinygrad_cnn.files import read_archive
 from tinygrad_cnn.kernels.threads import processors
 from tinygrad_cnn.progress import meter
-from tinygrad_cnn.records import as_json
+from tinygrad_cnn.records import StepRecord, as_json
 
 SHORT = ["train", "--kernels", "numpy", "--epochs", "2"]
 
@@ -141,7 +141,7 @@ def test_a_run_that_diverges_ends_with_status_1_and_one_line(capsys):
 # Interrupted and resumed ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_interrupted_it_finishes_the_step_saves_and_says_how_to_go_on(number, status, tmp_path, capsys):
     options = ["--seed", 4, "--checkpoint", tmp_path / "run.npz", "--kernels", "numpy"]
     process = started("train", *options, "--epochs", 200, "--progress", "json")
@@ -479,6 +479,30 @@ def test_training_goes_on_when_nobody_reads_its_progress(tmp_path):
     assert checkpoint.about(tmp_path / "w.npz")["epochs"] == 2
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("progress", ["plain", "json"])
+def test_training_goes_on_when_standard_error_cannot_be_written_to(progress, tmp_path):
+    command = [sys.executable, "-m", "tinygrad_cnn", *SHORT, "--progress", progress, "--json"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, timeout=120, check=False)
+    assert json.loads(done.stdout)["epochs"] == 2 and done.returncode == 0
+
+
+def test_a_terminal_that_hangs_up_twice_is_noted_once_and_nohup_is_obeyed():
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        with Interrupt() as interrupt:
+            for _ in range(2):
+                signal.raise_signal(signal.SIGHUP)
+        assert interrupt.status == 129 and signal.getsignal(signal.SIGHUP) == before
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with Interrupt() as interrupt:
+            signal.raise_signal(signal.SIGHUP)
+        assert interrupt.status == 0 and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_without_a_standard_output_or_error_it_works():
     for command, wanted in ((["summary", "tiny"], "stdout"), ([*SHORT, "--json"], "stderr")):
         closed = {"stdout": ">&-", "stderr": "2>&-"}[wanted]
@@ -533,7 +557,7 @@ def test_records_as_json_lines(capsys):
 def test_a_long_epoch_is_told_about_in_between(monkeypatch, capsys):
     clock = iter(np.arange(0.0, 1000.0, 6.0))
     monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))
-    step = tg.fit.__globals__["StepRecord"](1, 1, 1, 9, 32, 2.0, 0.5, 0.1, 1.0)
+    step = StepRecord(1, 1, 1, 9, 32, 2.0, 0.5, 0.1, 1.0)
     with meter("plain", 3) as show:
         for _ in range(4):
             show(step)

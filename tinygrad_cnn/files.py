@@ -76,10 +76,13 @@ def atomic_writer(path: PathLike, *, keep_previous: bool = False) -> Iterator[Bi
         if sys.platform == "win32":
             file.close()  # an open file cannot be renamed there
         os.replace(temporary, target)
-    except BaseException:
-        file.close()
+    except BaseException as error:
+        with suppress(OSError):  # what is buffered may still not fit on a full disk
+            file.close()
         with suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and error.errno is not None and _ours(error.filename, target):
+            raise OSError(error.errno, error.strerror, str(target)) from error
         raise
     file.close()
     _sync_folder(target.parent)
@@ -234,6 +237,11 @@ def _locked_temporary(target: Path) -> tuple[Path, BinaryIO]:
         file.close()
 
 
+def _ours(name: Any, target: Path) -> bool:
+    """Whether an error is about the target: under no name, or that of a temporary, which tells nobody anything."""
+    return name is None or os.path.basename(str(name)).startswith(f".{target.name}.")
+
+
 def _sweep(target: Path) -> None:
     """Remove temporaries of this target whose writer is gone: those that nobody has locked."""
     if sys.platform == "win32":
@@ -248,12 +256,14 @@ def _keep(target: Path) -> None:
     """Make ``target.previous`` the file that target is now, without a moment in which target is not there."""
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        os.link(target, temporary)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(target, temporary)
-    os.replace(temporary, target.with_name(target.name + ".previous"))
-    with suppress(FileNotFoundError):
-        temporary.unlink()  # still there if both were links to one file already: renaming then does nothing
+        try:
+            os.link(target, temporary)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(target, temporary)
+        os.replace(temporary, target.with_name(target.name + ".previous"))
+    finally:  # it is still there if that failed, or if both were links to one file already: renaming then does nothing
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,13 +1,14 @@
 """What a training shows while it runs, on standard error: a bar on a terminal, lines elsewhere, JSON on request."""
 
 import importlib.util
+import io
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 from .extras import require
 from .records import EpochRecord, Record, StepRecord, as_json
@@ -29,22 +30,35 @@ def meter(style: str, epochs: int, stream: TextIO | None = None) -> Iterator[Sho
         epochs: how many the run will have at most.
         stream: standard error by default.
     """
-    out = stream or sys.stderr
+    out = cast(TextIO, _Forgiving(stream or sys.stderr))
     if style == "auto":
-        on_terminal = out is not None and out.isatty() and importlib.util.find_spec("rich") is not None
+        on_terminal = out.isatty() and importlib.util.find_spec("rich") is not None
         style = "bar" if on_terminal else "plain"
     if style == "bar":
         with _bar(epochs, out) as show:
-            yield partial(_if_read, show)
+            yield show
     else:
         shows: dict[str, Show] = {"plain": _Lines(epochs, out), "json": partial(_json, out), "none": lambda r: None}
-        yield partial(_if_read, shows[style])
+        yield shows[style]
 
 
-def _if_read(show: Show, record: Record) -> None:
-    """Show a record. That the reader has left is no reason to stop training."""
-    with suppress(BrokenPipeError):
-        show(record)
+class _Forgiving:
+    """A stream. That its reader has left, its disk is full or its terminal closed is no reason to stop training."""
+
+    def __init__(self, out: TextIO | None) -> None:
+        self._out = out or io.StringIO()
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._out.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._out.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._out, name)
 
 
 class _Lines:

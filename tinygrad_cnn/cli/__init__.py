@@ -14,6 +14,7 @@ import os
 import pkgutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from ..training import DivergenceError
@@ -69,5 +70,6 @@ def _complain(parser: argparse.ArgumentParser, error: BaseException, status: int
     message = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, OSError) and error.filename and error.strerror:  # else it begins with [Errno 2]
         message = f"{error.filename}: {error.strerror}"
-    print(f"{parser.prog}: error: {message}", file=sys.stderr)
+    with suppress(OSError):
+        print(f"{parser.prog}: error: {message}", file=sys.stderr)
     return status

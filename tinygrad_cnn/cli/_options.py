@@ -4,6 +4,7 @@ import argparse
 import math
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,8 +61,9 @@ _threads.__name__ = "int"  # argparse's "invalid int value"
 
 
 def say(message: str) -> None:
-    """A line on standard error."""
-    print(f"tinygrad-cnn: {message}", file=sys.stderr)
+    """A line on standard error, if it can be written to."""
+    with suppress(OSError):
+        print(f"tinygrad-cnn: {message}", file=sys.stderr)
 
 
 def refuse_bad_target(flag: str, path: str, *endings: str) -> None:
