@@ -6,7 +6,6 @@ run needs to go on in the same bits; it can be loaded as weights too.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from . import models
 from .arrays import instance
-from .files import Arrays, CheckpointError, PathLike, read_archive, write_archive
+from .files import Arrays, CheckpointError, PathLike, path_text, read_archive, write_archive
 from .nn import Module, StateError
 from .records import EpochRecord
 from .safetensor_files import load_safetensors, save_safetensors
@@ -37,13 +36,14 @@ def save(model: Module, path: PathLike, *, about: Mapping[str, Any] | None = Non
     there.
     """
     instance("save", "model", model, Module)
+    name = path_text("save", path)
     facts = {"model": described(model), "about": dict(about or {})}
-    if _is_safetensors(path):
+    if name.endswith(".safetensors"):
         save_safetensors(model.state_dict(), path, {name: json.dumps(fact) for name, fact in facts.items()})
-    elif os.fspath(path).endswith(".npz"):
+    elif name.endswith(".npz"):
         write_archive(path, prefixed(WEIGHTS, model.state_dict()), facts)
     else:
-        raise ValueError(f"save: the name must end in .npz or .safetensors, got {os.fspath(path)!r}")
+        raise ValueError(f"save: the name must end in .npz or .safetensors, got {name!r}")
 
 
 def load(path: PathLike, into: Module | None = None) -> Module:
@@ -65,7 +65,7 @@ def load(path: PathLike, into: Module | None = None) -> Module:
     >>> bool((twin[0].weight.data == model[0].weight.data).all())
     True
     """
-    arrays, metadata = _read(path)
+    arrays, metadata = _read("load", path)
     try:
         model = _rebuilt(metadata.get("model")) if into is None else into
         load_weights(model, section(BEST, arrays) or section(AVERAGE, arrays) or section(WEIGHTS, arrays))
@@ -77,7 +77,7 @@ def load(path: PathLike, into: Module | None = None) -> Module:
 def about(path: PathLike) -> dict[str, Any]:
     """The facts that `save` or `fit` was told to keep in a file as ``about``. Raises `CheckpointError` as `load` does.
     """
-    kept = _read(path)[1].get("about")
+    kept = _read("about", path)[1].get("about")
     return kept if isinstance(kept, dict) else {}
 
 
@@ -86,7 +86,7 @@ def history(path: PathLike) -> list[EpochRecord]:
 
     Raises `CheckpointError` as `load` does.
     """
-    metadata = _read(path)[1]
+    metadata = _read("history", path)[1]
     try:
         records = metadata["run"]["history"] if "run" in metadata else metadata.get("about", {}).get("history", [])
         return [EpochRecord(**record) for record in records]
@@ -122,13 +122,9 @@ def section(name: str, arrays: Arrays) -> Arrays:
     return {k.removeprefix(name + "/"): a for k, a in arrays.items() if k.startswith(name + "/")}
 
 
-def _is_safetensors(path: PathLike) -> bool:
-    return os.fspath(path).endswith(".safetensors")
-
-
-def _read(path: PathLike) -> tuple[Arrays, dict[str, Any]]:
+def _read(op: str, path: PathLike) -> tuple[Arrays, dict[str, Any]]:
     """A file's arrays by section, and its facts."""
-    if not _is_safetensors(path):
+    if not path_text(op, path).endswith(".safetensors"):
         return read_archive(path)
     state, texts = load_safetensors(path)
     try:

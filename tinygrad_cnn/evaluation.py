@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import instance, shown
 from .data import Dataset
 from .graph import no_grad
 from .models import Cost
@@ -46,11 +47,13 @@ def evaluate(model: Module, dataset: Dataset, *, cost: Cost = cross_entropy, bat
         cost: of scores and labels, a mean over the batch.
         batch_size: how many images at a time; the result does not depend on it but for rounding.
 
-    Raises ValueError for an empty data set or a model that gives fewer scores than there are classes.
+    Raises ValueError for an empty data set or a model that gives fewer scores than there are classes, TypeError for
+    arguments of another kind.
     """
     size = checks.integer("evaluate", "batch_size", batch_size, 1)
-    if not isinstance(model, Module):
-        raise TypeError(f"evaluate: the model must be a Module, got {type(model).__name__}")
+    instance("evaluate", "model", model, Module)
+    instance("evaluate", "dataset", dataset, Dataset)
+    check_cost("evaluate", cost)
     if not len(dataset):
         raise ValueError("evaluate: the data set is empty")
     losses, answers = 0.0, []
@@ -66,6 +69,12 @@ def evaluate(model: Module, dataset: Dataset, *, cost: Cost = cross_entropy, bat
             losses += float(cost(scores, labels).item()) * len(labels)
             answers.append(np.where(np.isnan(scores.data).any(axis=1), -1, scores.data.argmax(axis=1)))
     return _counted(dataset.labels, np.concatenate(answers), scores.shape[1], losses / len(dataset))
+
+
+def check_cost(op: str, cost: object) -> None:
+    """TypeError unless ``cost`` can be called."""
+    if not callable(cost):
+        raise TypeError(f"{op}: cost must be a function of scores and labels, got {shown(cost)}")
 
 
 @contextmanager

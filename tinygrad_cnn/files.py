@@ -25,6 +25,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import shown
+
 if sys.platform != "win32":
     import fcntl
 
@@ -88,6 +90,26 @@ def atomic_writer(path: PathLike, *, keep_previous: bool = False) -> Iterator[Bi
     _sync_folder(target.parent)
 
 
+def path_text(op: str, path: object) -> str:
+    """A path as text. TypeError for what is none."""
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(text, str):
+        raise TypeError(f"{op}: the path must be a str or an os.PathLike of one, got {shown(path)}")
+    return text
+
+
+def target_fault(path: PathLike) -> str | None:
+    """Why a file could not be written under this name, if that can be told beforehand."""
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        return f"there is no folder {target.parent}"
+    if target.is_dir():
+        return "is a folder"
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        return f"the folder {target.parent} cannot be written to"
+    return None
+
+
 def regular_file(path: PathLike) -> str:
     """The path of a file that can be opened and has an end. CheckpointError for a folder, a device or no file."""
     try:
@@ -117,7 +139,28 @@ def write_archive(path: PathLike, arrays: Mapping[str, NDArray[Any]], metadata: 
 
 
 def read_archive(path: PathLike) -> tuple[Arrays, dict[str, Any]]:
-    """The arrays and the metadata of an archive, checked whole. Raises `CheckpointError` for anything else."""
+    """The arrays and the metadata of an archive, checked whole. Raises `CheckpointError` for anything else.
+
+    The message mentions the file before it, if that was kept (``.previous``) and is whole.
+    """
+    try:
+        return _checked(path)
+    except CheckpointError as error:
+        before = os.path.realpath(path) + ".previous"
+        if not _is_whole(before):
+            raise
+        raise CheckpointError(f"{error}; {before}, the file before it, is whole") from error
+
+
+def _is_whole(path: PathLike) -> bool:
+    try:
+        _checked(path)
+    except CheckpointError:
+        return False
+    return True
+
+
+def _checked(path: PathLike) -> tuple[Arrays, dict[str, Any]]:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise CheckpointError(f"{path}: is not a regular file")

@@ -242,6 +242,9 @@ def _pull_back(
         if id(x) not in receiving or not x.requires_grad:
             continue
         gx = _watched(pullback, g, y, node, k) if state.anomaly else pullback(g, y)
+        if not hasattr(gx, "node"):
+            raise TypeError(f"backward: the rule of {node.name} for its input {k} must return a Tensor, "
+                            f"got {type(gx).__name__}")  # fmt: skip
         if gx.shape != x.shape or gx.dtype != x.dtype:
             gx = fitted(gx, x, node.name)
         pending[id(x)] = pending[id(x)] + gx if id(x) in pending else gx

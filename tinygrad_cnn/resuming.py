@@ -54,6 +54,7 @@ def pack(run: "Run") -> tuple[Arrays, dict[str, Any]]:
         arrays |= prefixed(f"{_OPTIMIZER}/{k}", kept)
     return arrays, {
         "setup": setup(run),
+        "data": run.data,
         "optimizer": optimizer,
         "schedule": run.schedule and run.schedule.state_dict(),
         "generators": _plain(states_of(generators(run.model))),
@@ -75,6 +76,9 @@ def unpack(run: "Run", arrays: Arrays, metadata: Mapping[str, Any]) -> None:
     if metadata["model"] != described(run.model):
         raise CheckpointError(f"is of the model {metadata['model']}, this one is {described(run.model)}")
     wrong = [f"{k} was {state['setup'].get(k)!r}, now {v!r}" for k, v in own.items() if state["setup"].get(k) != v]
+    then, same_size = state.get("data"), state["setup"].get("images") == own["images"]  # old files do not tell
+    if same_size and then is not None and run.data is not None and then != run.data:
+        wrong.append(f"the training images or labels are others, though as many: they were {then}, now {run.data}")
     if wrong:
         raise CheckpointError("is of another run: " + "; ".join(wrong))
     kept = [section(f"{_OPTIMIZER}/{k}", arrays) for k in range(len(run.optimizer.params))]
@@ -94,7 +98,9 @@ def unpack(run: "Run", arrays: Arrays, metadata: Mapping[str, Any]) -> None:
 
 def join(run: "Run", train: Dataset) -> None:
     """Make the runs of all ranks one, with rank 0's state. DistributedError on every rank if they cannot be one."""
-    run.team.agree(fingerprint(train) | {"model": described(run.model)} | layout(run.model) | setup(run))
+    facts = fingerprint(train)
+    run.data = facts["data"]
+    run.team.agree(facts | {"model": described(run.model)} | layout(run.model) | setup(run))
     images = min(run.settings.batch_size, len(train))
     if images < run.team.size:
         raise DistributedError(
@@ -108,7 +114,7 @@ def setup(run: "Run") -> dict[str, Any]:
     """What must be the same for a run to be the same, ready for JSON."""
     return asdict(run.settings) | {
         "images": run.stream.state_dict()["images"],
-        "cost": run.cost.__name__,
+        "cost": getattr(run.cost, "__name__", type(run.cost).__name__),
         "validation": None if run.validation is None else len(run.validation),
         "optimizer": _settings(run.optimizer),
         "schedule": None if run.schedule is None else _settings(run.schedule),

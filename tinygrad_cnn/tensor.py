@@ -151,14 +151,11 @@ class Tensor:
         seed = self._seed(gradient)
         given: set[int] = {id(seed.data)}
         for leaf, g in backpropagate(self, seed, None, retain=retain_graph or create_graph, record=create_graph):
-            shared = not is_alone(g.data) or id(g.data) in given
-            if leaf.grad is not None:
+            if leaf.grad is None:
+                g = _own(g, given, create_graph)
+            else:
                 with enable_grad() if create_graph else no_grad():
                     g = leaf.grad + g
-            elif shared:  # each leaf owns its gradient: editing one must not edit another
-                with enable_grad():
-                    g = g * 1 if create_graph else wrap(g.data.copy())
-            given.add(id(g.data))
             if not create_graph:
                 g.data.setflags(write=True)
             leaf.grad = g
@@ -471,6 +468,8 @@ def record(
     out = wrap(np.asarray(data))
     if state.anomaly:
         refuse_anomaly(out._data, name, caller(), [t._data for t in inputs])
+    if len(pullbacks) != len(inputs):
+        raise ValueError(f"{name}: takes one pullback for each of its {len(inputs)} inputs, got {len(pullbacks)}")
     if state.recording and any([t._requires_grad for t in inputs]):
         out.node = Node(name, inputs, pullbacks, params)
         out._requires_grad = True
@@ -570,15 +569,26 @@ def grad(
     >>> slope.item(), grad(slope, [x])[0].item()
     (27.0, 18.0)
     """
-    wanted = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    wanted = inputs if isinstance(inputs, tuple | list) else (inputs,)
     if not all(isinstance(t, Tensor) for t in (output, *wanted)):
         raise TypeError("grad: the output and the inputs must be tensors")
     seed = output._seed(None)
-    found = {id(t): g for t, g in backpropagate(output, seed, wanted, retain=create_graph, record=create_graph)}
+    given = {id(seed.data)}
+    pairs = backpropagate(output, seed, wanted, retain=create_graph, record=create_graph)
+    found = {id(t): _own(g, given, create_graph) for t, g in pairs}
     for k, t in enumerate(wanted):
         if id(t) not in found:
             raise GraphError(f"grad: input {k}, shape {t.shape}, is not among what the output was made from")
     return tuple(found[id(t)] for t in wanted)
+
+
+def _own(g: Tensor, given: set[int], create_graph: bool) -> Tensor:
+    """``g``, or a copy where something else lives in its memory: editing one gradient must not edit another."""
+    if not is_alone(g.data) or id(g.data) in given:
+        with enable_grad():
+            g = g * 1 if create_graph else wrap(g.data.copy())
+    given.add(id(g.data))
+    return g
 
 
 def as_tensor(name: str, x: object) -> Tensor:

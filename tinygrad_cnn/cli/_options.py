@@ -5,10 +5,10 @@ import math
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import data, kernels
+from ..files import target_fault
 from ..kernels import threads
 
 if TYPE_CHECKING:
@@ -68,11 +68,8 @@ def say(message: str) -> None:
 
 def refuse_bad_target(flag: str, path: str, *endings: str) -> None:
     """ValueError for a file that could not be written under its name: better now than when the work is done."""
-    target = Path(path)
-    if not target.absolute().parent.is_dir():
-        raise ValueError(f"{flag} {path}: there is no folder {target.absolute().parent}")
-    if target.is_dir():
-        raise ValueError(f"{flag} {path}: is a folder")
+    if fault := target_fault(path):
+        raise ValueError(f"{flag} {path}: {fault}")
     if endings and not path.endswith(endings):
         raise ValueError(f"{flag} {path}: the name must end in {' or '.join(endings)}")
 

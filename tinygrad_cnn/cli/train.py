@@ -179,6 +179,8 @@ def _refuse_bad_targets(args: argparse.Namespace) -> None:
         refuse_bad_target("--save", args.save, ".npz", ".safetensors")
     if args.checkpoint is not None:
         refuse_bad_target("--checkpoint", args.checkpoint, ".npz")
+    if None not in (args.save, args.checkpoint) and os.path.realpath(args.save) == os.path.realpath(args.checkpoint):
+        raise ValueError(f"--save {args.save}: is the checkpoint's file; name another")
     if args.checkpoint is not None and args.resume is None and Path(args.checkpoint).exists():
         state = read_archive(args.checkpoint)[1].get("run")
         if not state or not state["finished"]:

@@ -86,20 +86,22 @@ def _buffer(size: int) -> NDArray[np.uint8]:
     """The first idle buffer of this thread's that fits without wasting more than half of it, or a new one."""
     pool: list[NDArray[np.uint8]] = _pools.__dict__.setdefault("buffers", [])
     idle = 0
-    for i in range(len(pool)):
-        if sys.getrefcount(pool[i]) == _IDLE_COUNT:
-            idle += pool[i].nbytes
-            if size <= pool[i].nbytes <= 2 * size:
-                return pool[i]
+    for buffer in pool:  # held by this name from here on, so that a signal handler's ops do not find it idle
+        if sys.getrefcount(buffer) == _IDLE_COUNT:
+            idle += buffer.nbytes
+            if size <= buffer.nbytes <= 2 * size:
+                return buffer
     if idle > _LIMIT:
-        pool[:] = [b for b in pool if sys.getrefcount(b) > _IDLE_COUNT + 1]
-    pool.append(np.empty(size, np.uint8))
-    return pool[-1]
+        pool[:] = [b for b in pool if sys.getrefcount(b) > _IDLE_COUNT]
+    buffer = np.empty(size, np.uint8)
+    pool.append(buffer)
+    return buffer
 
 
 def _idle_count() -> int:
     pool = [np.empty(1, np.uint8)]
-    return sys.getrefcount(pool[0])
+    buffer = pool[0]
+    return sys.getrefcount(buffer)
 
 
 def _view_count() -> int:

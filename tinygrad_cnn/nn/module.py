@@ -145,6 +145,11 @@ class Module:
                 wrong.append(f"{k} has shape {a.shape}, {own[k].shape} is needed")
             elif a.dtype.kind not in "fiu" or (a.dtype.kind == "f" and own[k].dtype.kind != "f"):
                 wrong.append(f"{k} has dtype {a.dtype}, {own[k].dtype} is needed")
+        first: dict[int, str] = {}
+        for k in arrays:  # a tensor that two layers share has two names
+            other = first.setdefault(id(own[k]), k)
+            if not np.array_equal(arrays[k], arrays[other], equal_nan=True):
+                wrong.append(f"{other} and {k} are one tensor here, but their numbers differ")
         if wrong:
             raise StateError(f"load_state_dict: {type(self).__name__}: " + "; ".join(wrong))
         for k, a in arrays.items():

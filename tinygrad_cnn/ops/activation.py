@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import normal_axes
-from ..kernels import current
+from ..kernels import current, exponentials
 from ..kernels.memory import empty_like
 from ..quiet import quiet
 from ..tensor import Tensor, as_float, as_tensor, record, unary
@@ -23,7 +23,7 @@ def sigmoid(z: Tensor) -> Tensor:
     >>> sigmoid(Tensor([0.0, -1000.0]))
     Tensor([0.5, 0. ])
     """
-    return unary("sigmoid", _sigmoid, as_tensor("sigmoid", z), lambda g, a: sigmoid_backward(g, a))
+    return unary("sigmoid", exponentials.sigmoid, as_tensor("sigmoid", z), lambda g, a: sigmoid_backward(g, a))
 
 
 def sigmoid_backward(g: Tensor, a: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ def softmax(z: Tensor, axis: int = -1) -> Tensor:
     z = as_float(as_tensor("softmax", z))
     axis = one_axis("softmax", axis, z)
     return record(
-        "softmax", np.exp(stable_log_softmax(z.data, axis)), (z,), (lambda g, a: softmax_backward(g, a, axis),),
+        "softmax", np.exp(exponentials.log_softmax(z.data, axis)), (z,), (lambda g, a: softmax_backward(g, a, axis),),
         axis=axis,
     )  # fmt: skip
 
@@ -81,17 +81,10 @@ def log_softmax(z: Tensor, axis: int = -1) -> Tensor:
     z = as_float(as_tensor("log_softmax", z))
     axis = one_axis("log_softmax", axis, z)
     return record(
-        "log_softmax", stable_log_softmax(z.data, axis), (z,),
+        "log_softmax", exponentials.log_softmax(z.data, axis), (z,),
         (lambda g, y: g - y.exp() * g.sum(axis, keepdims=True),),
         axis=axis,
     )  # fmt: skip
-
-
-def stable_log_softmax(z: NDArray[Any], axis: int) -> NDArray[Any]:
-    """The values of `log_softmax`, on arrays."""
-    with np.errstate(all="ignore"):  # infinite logits: a NaN where inf - inf has no answer
-        below = z - np.maximum.reduce(z, axis=axis, keepdims=True, initial=-np.inf)
-        return below - np.log(np.add.reduce(np.exp(below), axis=axis, keepdims=True))
 
 
 def one_axis(op: str, axis: int, z: Tensor) -> int:
@@ -100,10 +93,3 @@ def one_axis(op: str, axis: int, z: Tensor) -> int:
         raise ValueError(f"{op}: a lone number has no axis to go along {checks.shapes(z=z)}")
     (normal,) = normal_axes(op, checks.integer(op, "axis", axis, -z.ndim), z.ndim)
     return normal
-
-
-def _sigmoid(z: NDArray[Any]) -> NDArray[Any]:
-    a: NDArray[Any] = np.asarray(np.exp(-z))  # an infinity for very negative z, and 1 / (1 + inf) is the right 0
-    a += 1
-    np.divide(1, a, out=a)
-    return a

@@ -39,6 +39,8 @@ def pad(x: Tensor, widths: int | Sequence[tuple[int, int]], *, value: float = 0.
     inner = tuple(slice(before, before + n) for (before, _), n in zip(sides, x.shape, strict=True))
     if as_tensor("pad", np.asarray(value)).ndim:
         raise ValueError(f"pad: value must be one number, got {shown(value)}")
+    with np.errstate(over="ignore"):
+        value = np.asarray(value).astype(x.dtype).item()
     data = np.full([before + n + after for (before, after), n in zip(sides, x.shape, strict=True)], value, x.dtype)
     data[inner] = x.data
     return record("pad", data, (x,), (lambda g, y: g[inner],), widths=sides, value=value)

@@ -34,6 +34,8 @@ class Optimizer:
         if not self.params:
             raise ValueError(f"{name}: there are no parameters to change")
         for k, p in enumerate(self.params):
+            if p.dtype.kind != "f":
+                raise TypeError(f"{name}: parameter {k} must be float32 or float64 to be changed, got {p.dtype}")
             if not p.is_leaf:
                 raise ValueError(f"{name}: parameter {k}, shape {p.shape}, is an op's result, not a leaf")
         if len({id(p) for p in self.params}) < len(self.params):
@@ -45,9 +47,10 @@ class Optimizer:
             raise ValueError(f"{type(self).__name__}.step: no parameter has a gradient; call backward() first")
         for k, p in enumerate(self.params):
             if p.grad is not None and (not isinstance(p.grad, Tensor) or p.grad.shape != p.shape):
+                found = f"shape {p.grad.shape}" if isinstance(p.grad, Tensor) else f"{type(p.grad).__name__}"
                 raise ValueError(
                     f"{type(self).__name__}.step: the gradient of parameter {k} must be a tensor of its shape "
-                    f"{p.shape}, got {np.shape(p.grad.data)}"
+                    f"{p.shape}, got {found}"
                 )
         self.steps += 1
         with np.errstate(all="ignore"):  # as in every op: what is too large is an infinity

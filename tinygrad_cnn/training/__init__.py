@@ -7,13 +7,14 @@ the order of the images and their augmentation follow (`data.batches`).
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..data import Augmentation, Dataset
-from ..distributed import ALONE, world
+from ..distributed import ALONE, fingerprint, world
 from ..divergence import DivergenceError
 from ..files import PathLike
 from ..models import Cost
@@ -21,6 +22,13 @@ from ..nn import Module
 from ..ops import checks, cross_entropy
 from ..optim import Optimizer, Schedule
 from ..resuming import join
+from .refusals import (
+    refuse_bad_facts,
+    refuse_bad_name,
+    refuse_bad_target,
+    refuse_unfit_validation,
+    refuse_wrong_types,
+)
 from .run import Run, Settings
 
 __all__ = ["DivergenceError", "Run", "Settings", "fit"]
@@ -78,10 +86,12 @@ def fit(
             first weights, order and chance count; rank 0 alone evaluates, and reads and writes the checkpoint.
 
     Raises:
-        ValueError, TypeError: arguments that do not make sense.
+        ValueError, TypeError: arguments that do not make sense, among them a checkpoint that cannot be written and
+            validation images that the model cannot take.
         DistributedError: on every rank, when they differ in the data, the settings or the program, when there are
             more of them than images in a batch, or when rank 0 failed to evaluate or to read the checkpoint.
-        CheckpointError: the checkpoint is damaged, or of another run; the message says what differs.
+        CheckpointError: the checkpoint is damaged, or of another run or other training images; the message says what
+            differs.
         DivergenceError: while iterating, when a cost, a gradient or a weight is no longer finite. It names the step
             and the op that first made it.
 
@@ -95,19 +105,25 @@ def fit(
     [1, 2]
     """
     settings = Settings(epochs, batch_size, clip, ema, patience)
+    refuse_wrong_types(model, optimizer, schedule, cost, validation)
     if schedule is not None and schedule.optimizer is not optimizer:
         raise ValueError("fit: the schedule is of another optimizer")
     if patience is not None and validation is None:
         raise ValueError("fit: patience needs validation images to judge by")
     if resume and checkpoint is None:
         raise ValueError("fit: resume=True needs the checkpoint to go on from")
-    if checkpoint is not None and Path(checkpoint).suffix != ".npz":
-        raise ValueError(f"fit: the checkpoint's name must end in .npz, got {str(checkpoint)!r}")
+    if checkpoint is not None:
+        refuse_bad_name(checkpoint)
+        refuse_bad_facts(about)
     team = world() if distributed else ALONE
     run = Run(model, train, settings, optimizer, schedule, cost, validation, augment, rng, team)
+    if validation is not None:
+        refuse_unfit_validation(model, train, validation, cost)
     if team.size > 1:
         join(run, train)
     if checkpoint is not None:
+        team.from_first(partial(refuse_bad_target, checkpoint))
+        run.data = run.data or team.from_first(lambda: fingerprint(train)["data"])
         run.keep(checkpoint, checks.number("fit", "save_every", save_every, 0, math.inf), about or {})
         if resume and team.from_first(Path(checkpoint).exists):
             run.restore()

@@ -77,6 +77,7 @@ class Run:
         self.started: float | None = None  # when the clock would have shown 0
         self.sums = [0.0, 0, 0]  # of this epoch: cost times images, recognised images, images
         self.path: Path | None = None
+        self.data: str | None = None  # the training images' fingerprint, where it is needed
 
     # Going on ---------------------------------------------------------------------------------------------------------
 

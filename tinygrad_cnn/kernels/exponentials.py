@@ -1,0 +1,20 @@
+"""Sigmoid and softmax on arrays, so written that no exponential overflows into a wrong number; for all kernel sets."""
+
+import numpy as np
+
+from .interface import Array
+
+
+def sigmoid(z: Array) -> Array:
+    """``1 / (1 + e^-z)``."""
+    a: Array = np.asarray(np.exp(-z))  # an infinity for very negative z, and 1 / (1 + inf) is the right 0
+    a += 1
+    np.divide(1, a, out=a)
+    return a
+
+
+def log_softmax(z: Array, axis: int) -> Array:
+    """``z - max - log sum e^(z - max)``; a NaN where infinite numbers leave no answer."""
+    with np.errstate(all="ignore"):
+        below = z - np.maximum.reduce(z, axis=axis, keepdims=True, initial=-np.inf)
+        return below - np.log(np.add.reduce(np.exp(below), axis=axis, keepdims=True))
