@@ -132,8 +132,13 @@ def conditions(results: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Print the Markdown table of saved results.")
     parser.add_argument("results", help="what run.py --json wrote")
-    with open(parser.parse_args().results) as file:
-        print(markdown(json.load(file)))
+    path = parser.parse_args().results
+    try:
+        with open(path) as file:
+            results = json.load(file)
+    except (OSError, ValueError) as error:
+        parser.exit(2, f"{parser.prog}: {path}: {getattr(error, 'strerror', None) or 'is not JSON'}\n")
+    print(markdown(results))
 
 
 if __name__ == "__main__":

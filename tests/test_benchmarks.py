@@ -263,6 +263,16 @@ def test_bad_flags_are_one_line_and_status_2(flags, capsys):
     assert flags[0] in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("name", "reason"), [("none.json", "No such file or directory"), ("a.txt", "is not JSON")])
+def test_a_table_of_no_results_is_one_line_and_status_2(name, reason, tmp_path, capsys, monkeypatch):
+    (tmp_path / "a.txt").write_text("text")
+    monkeypatch.setattr(sys, "argv", ["table.py", str(tmp_path / name)])
+    with pytest.raises(SystemExit) as stop:
+        table.main()
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == f"table.py: {tmp_path / name}: {reason}\n"
+
+
 def test_a_bar_chart_is_drawn(tmp_path):
     pytest.importorskip("matplotlib")
     import figure

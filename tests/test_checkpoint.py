@@ -336,6 +336,26 @@ def test_a_run_goes_on_only_with_the_settings_it_began_with(tmp_path):
         run_of(tmp_path, resume=True)
 
 
+def test_of_a_damaged_checkpoint_the_whole_one_before_it_is_named(tmp_path):
+    run_of(tmp_path, steps=3)
+    path = tmp_path / "run.npz"
+    path.write_bytes(path.read_bytes()[:-100])
+    refused(path, f"; {os.path.realpath(path)}.previous, the file before it, is whole")
+    assert load(f"{path}.previous")
+    (tmp_path / "run.npz.previous").write_bytes(b"damaged too")
+    assert "previous" not in refused(path)
+
+
+@pytest.mark.parametrize("path", [5, None, b"w.npz"])
+def test_what_is_no_path_is_answered_in_one_line(path):
+    for op, call in (("save", lambda: save(small_model(), path)), ("load", lambda: load(path)),
+                     ("about", lambda: checkpoint.about(path)), ("history", lambda: checkpoint.history(path))):  # fmt: skip
+        with pytest.raises(TypeError, match=rf"^{op}: the path must be a str or an os.PathLike of one, got {path}$"):
+            call()
+    with pytest.raises(TypeError, match=r"^load: into must be a Module, got 3$"):
+        load("w.npz", into=3)
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [

@@ -398,6 +398,7 @@ def test_summary_of_a_name_and_of_a_file(trained, capsys):
         (["train", "--save", "/nowhere/w.npz"], "--save /nowhere/w.npz: there is no folder /nowhere"),
         (["train", "--checkpoint", "/nowhere/c.npz"], "--checkpoint /nowhere/c.npz: there is no folder /nowhere"),
         (["train", "--checkpoint", "/"], "--checkpoint /: is a folder"),
+        (["train", "--checkpoint", "a.npz", "--save", "./a.npz"], "--save ./a.npz: is the checkpoint's file"),
         (["train", "--save", "w.pt"], "--save w.pt: the name must end in .npz or .safetensors"),
         (["train", "--checkpoint", "model.txt"], "--checkpoint model.txt: the name must end in .npz"),
         (["train", "--checkpoint", "run.safetensors"], "the name must end in .npz"),
@@ -412,6 +413,12 @@ def test_summary_of_a_name_and_of_a_file(trained, capsys):
 )
 def test_what_is_wrong_is_said_in_one_line(arguments, said, capsys):
     assert said in complaint(capsys, *arguments)
+
+
+def test_files_in_a_folder_that_cannot_be_written_to_are_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    for flag in ("--save", "--checkpoint"):
+        assert "cannot be written to" in complaint(capsys, "train", flag, tmp_path / "a.npz")
 
 
 def test_weights_for_other_images_are_refused(trained, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Training and evaluation: what the records say, what the settings mean, and that the bits follow from the seed."""
 
 import dataclasses
+import functools
 import gc
 import math
 import resource
@@ -13,7 +14,7 @@ import tinygrad_cnn as tg
 from tinygrad_cnn import models
 from tinygrad_cnn.data import Dataset
 from tinygrad_cnn.evaluation import evaluate
-from tinygrad_cnn.files import CheckpointError, read_archive
+from tinygrad_cnn.files import CheckpointError, read_archive, write_archive
 from tinygrad_cnn.kernels import threads
 from tinygrad_cnn.models.recipe import quadratic_cost_of_labels
 from tinygrad_cnn.optim import SGD, Adam, AdamW, CosineDecay, OneCycle, StepDecay
@@ -35,6 +36,10 @@ def run_of(model, make=lambda p: SGD(p, 0.1), **changes):
     """A run over 50 digits in batches of 16: four steps an epoch, the last of 2 images."""
     settings = {"epochs": 2, "batch_size": 16, "rng": np.random.default_rng(5), "train": SOME} | changes
     return fit(model, settings.pop("train"), optimizer=make(model.parameters()), **settings)
+
+
+WIDE = Dataset(np.zeros((2, 9, 9), np.uint8), [0, 1], num_classes=10)
+ELEVEN = Dataset(np.zeros((2, 8, 8), np.uint8), [0, 10])
 
 
 def bits(model):
@@ -461,12 +466,76 @@ def test_a_last_update_that_leaves_no_number_is_not_saved(tmp_path):
         ({"train": TRAIN[:0]}, ValueError, "batches: no batch of 16 from 0 images"),
         ({"train": TRAIN.images}, TypeError, "batches: dataset must be a Dataset"),
         ({"epoch": 3}, TypeError, "unexpected keyword argument 'epoch'"),
+        ({"make": lambda p: "sgd"}, TypeError, "fit: optimizer must be an Optimizer, got 'sgd'"),
+        ({"schedule": "x"}, TypeError, "fit: schedule must be a Schedule, got 'x'"),
+        ({"cost": "ce"}, TypeError, "fit: cost must be a function of scores and labels, got 'ce'"),
+        ({"validation": [1, 2]}, TypeError, r"fit: validation must be a Dataset, got \[1, 2\]"),
+        ({"validation": OTHERS[:0]}, ValueError, "fit: there is no image in validation"),
+        ({"validation": WIDE}, ValueError, r"fit: validation is Dataset\(2 images of 1x9x9, .*, train is Dataset\(50"),
+        ({"validation": ELEVEN}, ValueError, r"11 classes need scores of shape \(N, 11\), the model gives \(1, 10\)"),
+        ({"checkpoint": 5}, TypeError, "fit: the path must be a str or an os.PathLike of one, got 5"),
+        ({"checkpoint": b"a.npz"}, TypeError, "fit: the path must be a str or an os.PathLike of one, got b'a.npz'"),
+        ({"checkpoint": "/nowhere/a.npz"}, ValueError, "fit: checkpoint /nowhere/a.npz: there is no folder /nowhere"),
+        ({"checkpoint": "x.npz", "about": {"a": dense}}, TypeError, "fit: about must be facts for JSON"),
+        ({"checkpoint": "x.npz", "about": 5}, TypeError, "fit: about must be facts by name, got 5"),
     ],
 )
 def test_wrong_arguments_are_answered_in_one_line(changes, kind, message):
     with pytest.raises(kind, match=message) as caught:
         run_of(dense(), **changes)
     assert "\n" not in str(caught.value)
+
+
+def test_a_plain_function_is_no_model_to_fit():
+    adam = Adam(dense().parameters())
+    with pytest.raises(TypeError, match=r"^fit: model must be a Module, got <function"):
+        fit(lambda x: x, SOME, epochs=1, batch_size=16, optimizer=adam)
+
+
+def test_a_checkpoint_that_could_not_be_written_is_refused_before_any_training(tmp_path, monkeypatch):
+    (tmp_path / "a.npz").mkdir()
+    with pytest.raises(ValueError, match=r"a\.npz: is a folder"):
+        run_of(dense(), checkpoint=tmp_path / "a.npz")
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # as for anybody but the superuser
+    with pytest.raises(ValueError, match="cannot be written to"):
+        run_of(dense(), checkpoint=tmp_path / "b.npz")
+
+
+def test_held_out_images_of_another_size_or_more_classes_are_taken_if_the_model_takes_them():
+    """And that this was tried leaves no trace."""
+
+    class Anywhere(tg.nn.Module):
+        def __init__(self):
+            self.linear, self.rng = tg.nn.Linear(1, 11, rng=np.random.default_rng(0)), np.random.default_rng(1)
+
+        def forward(self, x):
+            return self.linear(x.mean((2, 3))) + self.rng.random(11, np.float32)
+
+    losses = [next(iter(run_of(Anywhere(), validation=v))).loss for v in (WIDE, ELEVEN, None)]
+    assert losses[0] == losses[1] == losses[2]
+
+
+def test_a_cost_without_a_name_goes_through_a_checkpoint(tmp_path):
+    def begin(**changes):
+        return run_of(dense(), cost=functools.partial(tg.cross_entropy), checkpoint=tmp_path / "run.npz", **changes)
+
+    list(begin())
+    assert begin(resume=True).epoch == 2
+
+
+def test_a_run_goes_on_only_with_the_images_it_began_with(tmp_path):
+    path = tmp_path / "run.npz"
+    next(iter(records := iter(run_of(dense(), checkpoint=path))))
+    records.close()
+    others = Dataset(SOME.pixels, np.roll(SOME.labels, 1), num_classes=10)
+    with pytest.raises(CheckpointError, match=r"run\.npz: is of another run: the training images or labels are others"):
+        run_of(dense(), train=others, checkpoint=path, resume=True)
+    same = Dataset(SOME.pixels.copy(), SOME.labels, num_classes=10, full_scale=SOME.full_scale)
+    assert run_of(dense(), train=same, checkpoint=path, resume=True).step == 1
+    arrays, metadata = read_archive(path)
+    del metadata["run"]["data"]  # as files were once
+    write_archive(path, arrays, metadata)
+    assert run_of(dense(), checkpoint=path, resume=True).step == 1
 
 
 def test_a_schedule_of_another_optimizer_is_refused():
@@ -486,6 +555,10 @@ def test_a_run_is_walked_once():
 def test_evaluating_what_cannot_be_is_answered():
     with pytest.raises(ValueError, match="evaluate: the data set is empty"):
         evaluate(dense(), TEST[:0])
+    with pytest.raises(TypeError, match=r"^evaluate: dataset must be a Dataset, got \[1, 2\]$"):
+        evaluate(dense(), [1, 2])
+    with pytest.raises(TypeError, match=r"^evaluate: cost must be a function of scores and labels, got 'ce'$"):
+        evaluate(dense(), OTHERS, cost="ce")
     few = tg.nn.Sequential(tg.nn.Flatten(), tg.nn.Linear(64, 3))
     with pytest.raises(ValueError, match=r"10 classes need scores of shape \(N, 10\), the model gives \(40, 3\)"):
         evaluate(few, OTHERS)

@@ -63,7 +63,8 @@ def counted(n: int, one: str, more: str = "") -> str:
 def instance(op: str, name: str, value: object, kind: type) -> None:
     """TypeError unless ``value`` is of the class."""
     if not isinstance(value, kind):
-        raise TypeError(f"{op}: {name} must be a {kind.__name__}, got {shown(value)}")
+        article = "an" if kind.__name__[0] in "AEIO" else "a"
+        raise TypeError(f"{op}: {name} must be {article} {kind.__name__}, got {shown(value)}")
 
 
 def normal_axes(name: str, axis: Axis, ndim: int) -> tuple[int, ...]:

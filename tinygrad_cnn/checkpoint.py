@@ -65,6 +65,8 @@ def load(path: PathLike, into: Module | None = None) -> Module:
     >>> bool((twin[0].weight.data == model[0].weight.data).all())
     True
     """
+    if into is not None:
+        instance("load", "into", into, Module)
     arrays, metadata = _read("load", path)
     try:
         model = _rebuilt(metadata.get("model")) if into is None else into

@@ -35,7 +35,7 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status.
 
-    0: done; 1: training diverged; 2: a wrong flag or file; 130: interrupted.
+    0: done; 1: training diverged; 2: a wrong flag or file; 130: interrupted (else 128 and the signal's number).
     """
     if sys.stderr is None:  # closed by the caller; printing to None would go to standard output
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
