@@ -348,10 +348,11 @@ def test_of_a_damaged_checkpoint_the_whole_one_before_it_is_named(tmp_path):
 
 @pytest.mark.parametrize("path", [5, None, b"w.npz"])
 def test_what_is_no_path_is_answered_in_one_line(path):
-    for op, call in (("save", lambda: save(small_model(), path)), ("load", lambda: load(path)),
-                     ("about", lambda: checkpoint.about(path)), ("history", lambda: checkpoint.history(path))):  # fmt: skip
+    calls = {"save": lambda path: save(small_model(), path), "load": load, "about": checkpoint.about,
+             "history": checkpoint.history}  # fmt: skip
+    for op, call in calls.items():
         with pytest.raises(TypeError, match=rf"^{op}: the path must be a str or an os.PathLike of one, got {path}$"):
-            call()
+            call(path)
     with pytest.raises(TypeError, match=r"^load: into must be a Module, got 3$"):
         load("w.npz", into=3)
 

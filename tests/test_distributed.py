@@ -171,7 +171,7 @@ def refusals(tmp_path_factory):
         ("network", "distributed: rank 1 has 5.weight 'float32 (10, 32)', rank 0 'float32 (10, 72)'"),
         ("ranks", "fit: 2 ranks cannot share batches of 1 images: start fewer, or raise batch_size"),
         ("checkpoint", "is not a weights file or checkpoint, or is damaged"),
-        ("validation", "evaluate: the data set is empty"),
+        ("validation", "no cost of what was not recorded"),
         ("divergence", "fit: step 1: the cost is nan: multiply made inf"),
         ("lost weights", "fit: step 2: the cost is nan: the update of step 1 left 0.weight, "),
     ],
@@ -395,13 +395,19 @@ def refuse(path):
     note("network", model=network(pool=2 + rank))
     note("ranks", batch_size=1)
     note("checkpoint", checkpoint=path.with_name("junk.npz"), resume=True)
-    note("validation", validation=small()[:0])
+    note("validation", validation=small(), cost=failing_in_evaluation)
     note("divergence", cost=diverging_on_rank_1)
     note("lost weights", lr=1e39, checkpoint=path.with_name("lost.npz"), save_every=(0, 1e9)[rank])
     np.__version__ = np.__version__ if rank == 0 else "1.0"
     note("numpy")
     if rank == 0:
         path.write_text(json.dumps(said))
+
+
+def failing_in_evaluation(scores, labels):
+    if not scores.requires_grad:
+        raise ValueError("no cost of what was not recorded")
+    return tg.cross_entropy(scores, labels)
 
 
 def diverging_on_rank_1(scores, labels):
