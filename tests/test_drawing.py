@@ -165,7 +165,8 @@ def test_an_unknown_ending_is_refused(tmp_path):
 def test_a_small_tensor_shows_itself_in_a_notebook_as_a_table():
     shown = tg.Tensor([[1.0, 2.5], [-3.0, 4.0]], requires_grad=True)._repr_html_()
     assert shown.count("<tr>") == 2 and shown.count("<td") == 4 and ">2.5<" in shown
-    assert "(2, 2) float32 requires_grad" in shown
+    assert "(2, 2) float32 requires_grad<" in shown
+    assert "(1,) float32<" in tg.Tensor([1.0])._repr_html_()
 
 
 def test_a_large_tensor_is_shortened():

@@ -382,7 +382,7 @@ def test_a_rule_that_makes_an_infinity_is_named_with_the_line_of_its_op():
 
 
 def test_a_message_ends_with_the_place_or_with_what_came_in():
-    for x, ending in (([-1.0], r" at \S+:\d+ in \w+$"), ([np.nan], r" in \w+ \(its inputs had one already\)$")):
+    for x, ending in (([-1.0], r" at \S+:\d+ in [a-z_]+$"), ([np.nan], r" in \w+ \(its inputs had one already\)$")):
         with tg.detect_anomaly(), pytest.raises(tg.AnomalyError, match=ending):
             Tensor(x).log()
 

@@ -78,6 +78,11 @@ def test_default_comes_from_the_environment_then_from_the_affinity_mask(monkeypa
     assert threads.get_num_threads() == (expected or processors)
 
 
+def test_the_affinity_mask_counts_and_not_all_processors(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3, 100}, raising=False)
+    assert threads.processors() == 3
+
+
 @pytest.mark.parametrize(("processors", "expected"), [(5, 5), (None, 1)])
 def test_without_an_affinity_mask_all_processors_count(monkeypatch, processors, expected):
     for name in ("TINYGRAD_CNN_NUM_THREADS", "OMP_NUM_THREADS"):
