@@ -139,6 +139,7 @@ WRONG = [
     ("where: expected a Tensor", lambda: tg.where(True, 0.0, COMPLEX)),
     ("batch_norm: expected a Tensor", lambda: tg.batch_norm(IMAGE, None, None, COMPLEX, LINE, training=True)),
     ("batch_norm: expected a Tensor", lambda: tg.batch_norm(IMAGE, None, None, LINE, COMPLEX, training=True)),
+    ("pad: expected a Tensor", lambda: tg.pad(IMAGE, 1, value=1j)),
     ("relu: expected a Tensor", lambda: tg.relu(COMPLEX)),
     ("sigmoid: expected a Tensor", lambda: tg.sigmoid(COMPLEX)),
     ("tanh: expected a Tensor", lambda: tg.tanh(COMPLEX)),
