@@ -1,5 +1,6 @@
 """The command line: what it prints where, its exit statuses, one line for whatever is wrong."""
 
+import errno
 import gzip
 import json
 import os
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
-from tinygrad_cnn import checkpoint, cli, models
+from tinygrad_cnn import checkpoint, cli, files, models
 from tinygrad_cnn.cli._interrupt import Interrupt
 from tinygrad_cnn.files import read_archive
 from tinygrad_cnn.kernels.threads import processors
@@ -416,9 +417,12 @@ def test_what_is_wrong_is_said_in_one_line(arguments, said, capsys):
 
 
 def test_files_in_a_folder_that_cannot_be_written_to_are_refused(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    def refused(*args):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(files, "open", refused, raising=False)
     for flag in ("--save", "--checkpoint"):
-        assert "cannot be written to" in complaint(capsys, "train", flag, tmp_path / "a.npz")
+        assert "cannot be written (Permission denied)" in complaint(capsys, "train", flag, tmp_path / "a.npz")
 
 
 def test_weights_for_other_images_are_refused(trained, tmp_path, capsys):

@@ -1,9 +1,11 @@
 """Training and evaluation: what the records say, what the settings mean, and that the bits follow from the seed."""
 
 import dataclasses
+import errno
 import functools
 import gc
 import math
+import os
 import resource
 import sys
 
@@ -496,8 +498,14 @@ def test_a_checkpoint_that_could_not_be_written_is_refused_before_any_training(t
     (tmp_path / "a.npz").mkdir()
     with pytest.raises(ValueError, match=r"a\.npz: is a folder"):
         run_of(dense(), checkpoint=tmp_path / "a.npz")
-    monkeypatch.setattr("os.access", lambda path, mode: False)  # as for anybody but the superuser
-    with pytest.raises(ValueError, match="cannot be written to"):
+    run_of(dense(), checkpoint=tmp_path / "b.npz")
+    assert os.listdir(tmp_path) == ["a.npz"], "trying leaves nothing behind"
+
+    def refused(*args):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("tinygrad_cnn.files.open", refused, raising=False)  # as for anybody but the superuser
+    with pytest.raises(ValueError, match=r"b\.npz: cannot be written \(Permission denied\)"):
         run_of(dense(), checkpoint=tmp_path / "b.npz")
 
 

@@ -99,14 +99,18 @@ def path_text(op: str, path: object) -> str:
 
 
 def target_fault(path: PathLike) -> str | None:
-    """Why a file could not be written under this name, if that can be told beforehand."""
+    """Why a file could not be written under this name, if that can be told beforehand: a temporary is tried."""
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
         return f"there is no folder {target.parent}"
     if target.is_dir():
         return "is a folder"
-    if not os.access(target.parent, os.W_OK | os.X_OK):
-        return f"the folder {target.parent} cannot be written to"
+    try:
+        temporary, file = _locked_temporary(target)
+    except OSError as error:
+        return f"cannot be written ({error.strerror})"
+    file.close()
+    temporary.unlink()
     return None
 
 
