@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
-from tinygrad_cnn import GraphError, Tensor
+from tinygrad_cnn import GraphError, Tensor, graph
 from tinygrad_cnn.tensor import record
 
 
@@ -62,6 +62,23 @@ def test_grad_returns_and_leaves_nothing_behind():
     assert alone.data.tolist() == [5, 5]
     assert tg.grad(x.sum(), [x, x])[1].data.tolist() == [1, 1]
     assert tg.grad(x.sum(), []) == ()
+
+
+def test_grad_runs_only_the_rules_that_lead_to_its_inputs():
+    def refused(g, y):
+        raise AssertionError("this rule must not run")
+
+    x, other = leaf(3.0), leaf(2.0)
+    aside = record("probe", other.data * 5, (other,), (refused,))
+    assert tg.grad((x * aside).sum(), [x])[0].data.tolist() == [10]
+
+
+def test_gradients_of_several_graphs_add_up_to_one_that_has_a_gradient():
+    x = leaf(3.0)
+    (x**2).sum().backward(create_graph=True)
+    (x**3).sum().backward(create_graph=True)
+    assert x.grad.data.tolist() == [2 * 3 + 3 * 9]
+    assert tg.grad(x.grad.sum(), x)[0].data.tolist() == [2 + 6 * 3]
 
 
 def test_third_derivatives():
@@ -218,8 +235,11 @@ def test_a_graph_over_changed_numbers_is_stale(change):
     else:
         cost.backward(retain_graph=True)
         tg.optim.SGD([x], 0.1).step()
-    with pytest.raises(GraphError, match=r"input 0 of multiply, shape \(2,\), was changed after multiply read it"):
+    with pytest.raises(GraphError, match=r"input 0 of multiply, shape \(2,\), was changed after multiply read it") as e:
         cost.backward()
+    assert str(e.value).endswith(
+        "(by an optimizer's step or an assignment); call backward() first, or run the forward pass again"
+    )
 
 
 def test_a_changed_result_is_stale():
@@ -404,6 +424,15 @@ def test_a_clean_run_passes_the_detector():
 
 
 # Memory ---------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_remembered_of_an_array_that_no_graph_reads_any_more():
+    gc.collect()
+    before, x = len(graph._holds), leaf(1.0, 2.0)
+    y = x * x
+    assert len(graph._holds) == before + 1
+    del y
+    assert len(graph._holds) == before and x.data.flags.writeable
 
 
 def test_results_kept_alive_do_not_keep_a_walked_graph():

@@ -70,6 +70,8 @@ def test_of_two_float_types_the_wider_is_kept_unless_it_is_a_lone_number():
     assert (single + double).dtype == np.float64
     assert (single + Tensor(np.float64(1))).dtype == np.float32
     assert (single * np.ones(2)).dtype == np.float64
+    assert (Tensor([1, 2]) + single).dtype == (single + Tensor([1, 2])).dtype == np.float32
+    assert (Tensor(np.float64(1)) + single).dtype == np.float32
     x = Tensor([1.0, 2.0], requires_grad=True)
     (x * double).sum().backward()
     assert x.grad.dtype == np.float32
