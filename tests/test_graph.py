@@ -155,7 +155,7 @@ def test_a_retained_graph_is_walked_again():
 
 
 def test_a_vector_needs_a_seed():
-    with pytest.raises(GraphError, match=r"this tensor has shape \(2,\); pass the gradient.* with sum\(\) or mean\(\), first$"):
+    with pytest.raises(GraphError, match=r"has shape \(2,\); pass the gradient.* with sum\(\) or mean\(\), first$"):
         (leaf(1.0, 2.0) * 2).backward()
 
 
