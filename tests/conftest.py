@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -10,6 +11,10 @@ from op_table import KERNEL_SETS
 import tinygrad_cnn as tg
 
 CI_EXAMPLES = 100
+
+# A job that a script puts into the background is deaf to Ctrl-C, and so are its children: some tests send them one.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("dev", max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("ci", settings.get_profile("dev"), max_examples=CI_EXAMPLES, derandomize=True)
