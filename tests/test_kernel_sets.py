@@ -324,3 +324,35 @@ def assert_same_bits_on_any_number_of_threads(name, x, w, bias, how):
             parts += [ours.avgpool(y, window), ours.avgpool_spread(pooled, window, y.shape[2:])]
         results.append(b"".join(np.ascontiguousarray(part).tobytes() for part in parts))
     assert results[0] == results[1] == results[2]
+
+
+@needs_numba
+@given(slidings(), poolings())
+@small_setting
+def test_a_compiled_kernel_counts_its_tasks(sliding, pooling):
+    """`team.run` waits until so many are finished: were it told of fewer, it would go on while a helper still works."""
+    ours = kernels("numba")
+    how, image, filters, numbers = sliding
+    window, larger, _ = pooling
+
+    def counted(kernel, work, *arguments):
+        progress = np.zeros(2, np.intp)
+        tasks = kernel(progress, *arguments)
+        assert progress.tolist() == [tasks + 1, tasks]  # the last one asked for was one too many
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ours, "run", counted)
+        x, w = numbers.array(*image), numbers.array(*filters)
+        y = ours.correlate2d(x, w, None, how)
+        ours.correlate2d_weight(x, y, how, w.shape[2:])
+        ours.convolve2d_full(y, w, how, x.shape[2:])
+        x = numbers.array(*larger)
+        y, winners = ours.maxpool(x, window, True)
+        ours.maxpool_scatter(y, winners, window, x.shape[2:])
+        ours.maxpool_gather(x, winners, window)
+        ours.avgpool_spread(ours.avgpool(x, window), window, x.shape[2:])
+        ours.gate(x, x)
+        ours.bias_gradient(x)
+        if len(x):
+            channel = np.ones(x.shape[1], x.dtype)
+            ours.batch_norm_backward(x, x, channel, *ours.batch_norm(x, channel, channel, 1e-3)[1:])
