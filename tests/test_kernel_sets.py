@@ -311,6 +311,14 @@ def test_bits_of_large_layers_do_not_depend_on_threads(name, batch):
         assert_same_bits_on_any_number_of_threads(name, x, w, numbers.array(40), Sliding())
 
 
+@each_set
+def test_bits_of_gradients_beyond_the_third_cache_do_not_depend_on_threads(name):
+    numbers = Numbers(1, np.float32, 1)
+    x, w = numbers.array(130, 2, 33, 33), numbers.array(26, 2, 3, 3)
+    for _ in range(3):
+        assert_same_bits_on_any_number_of_threads(name, x, w, None, Sliding())
+
+
 def assert_same_bits_on_any_number_of_threads(name, x, w, bias, how):
     ours, window = kernels(name), Window((2, 2), (1, 1))
     results = []
