@@ -17,6 +17,8 @@ from .team import run
 Layout = tuple[int, int, int, int, int]  # channels, rows, phases of the stride, columns of one phase, batch
 
 _PASS = 4  # multiply-adds that take as long as one number read, compared or added, and written
+_FEW_PLACES = 200  # of all images together: a sum over so few is better done for many taps and filters at once
+_SOME_FILTERS = 4  # which half fill a vector
 _SMALL = 1 << 15  # bytes that are copied sooner than `_Unlocked` is made
 
 
@@ -44,7 +46,9 @@ def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel_shape: Pair) -> 
     else:
         image, layout = _spread(x, how)
         maps = _inward(g).reshape(f, rows, columns * x.shape[0])
-        run(convolution.correlate_weight, g.size * dw[0].size, image, layout, maps, dw,
+        few = rows * columns * x.shape[0] <= _FEW_PLACES and f // how.groups >= _SOME_FILTERS
+        kernel = convolution.correlate_weight_few if few else convolution.correlate_weight
+        run(kernel, g.size * dw[0].size, image, layout, maps, dw,
             how.groups, _row_step(layout, how), how.dilation)  # fmt: skip
     return dw
 

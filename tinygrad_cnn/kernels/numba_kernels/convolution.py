@@ -1,4 +1,4 @@
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped, call-arg"
 """The three convolution kernels over flat arrays; all of them walk one table of offsets, in three directions.
 
 An image lies batch innermost, so a row of places (columns times batch) is one long run of numbers, and tap (c, i, j)
@@ -14,11 +14,11 @@ No window is ever copied. Every output element is summed by one thread in one or
 import numpy as np
 
 from .compiling import compiled
-from .registers import DOT_COLUMNS, DOT_ROWS, MOST_ROWS, NARROW_BYTES, WIDE_BYTES, dot_tile, product_tile
+from .registers import DOT_COLUMNS, DOT_ROWS, MOST_ROWS, NARROW_BYTES, WIDE_BYTES, copy, dot_tile, product_tile
 from .team import finish, take
 
-_wide_8, _wide_4, _wide_2, _wide_1 = (product_tile(rows, WIDE_BYTES) for rows in (MOST_ROWS, 4, 2, 1))
-_narrow_8, _narrow_4, _narrow_2, _narrow_1 = (product_tile(rows, NARROW_BYTES) for rows in (MOST_ROWS, 4, 2, 1))
+_wide, _narrow = product_tile(WIDE_BYTES), product_tile(NARROW_BYTES)
+_rest = product_tile(NARROW_BYTES, partial=True)
 _dots = dot_tile(DOT_ROWS, DOT_COLUMNS)
 _TAPS_BYTES = 1 << 18  # a row's places are worked on in chunks, such that all their taps fit in the second cache
 _PANEL_BYTES = 20 << 10  # and all maps' gradients for a chunk of places in the first one
@@ -63,21 +63,10 @@ def block_rows(rows):
 
 
 @compiled
-def pack(w, start, row_step, column_step, rows, depth, packed, packed_at):
-    """Weights in the order in which tiles read them: for each block of rows, ``depth`` times its rows' numbers."""
-    row = 0
-    while row < rows:
-        block = block_rows(rows - row)
-        for k in range(depth):
-            for r in range(block):
-                packed[packed_at] = w[start + (row + r) * row_step + k * column_step]
-                packed_at += 1
-        row += block
-
-
-@compiled
-def add_products(out, out_at, out_offsets, first, last, start, start_at, w, w_at, x, x_at, x_offsets, depth, length):
-    """``out[r, t] += sum over k of w[k, r] x[k, t]`` for the rows from ``first`` to ``last`` and ``length`` places.
+def add_products(
+    out, out_at, out_offsets, first, last, start, start_at, w, w_at, w_row, w_column, x, x_at, x_offsets, depth, length
+):
+    """``out[r, t] += sum over k of w[r, k] x[k, t]`` for the rows from ``first`` to ``last`` and ``length`` places.
 
     Where ``start_at`` is not negative, each row starts from a number, ``start[start_at]`` and onwards, instead.
     """
@@ -86,45 +75,19 @@ def add_products(out, out_at, out_offsets, first, last, start, start_at, w, w_at
         rows = block_rows(last - first)
         t = 0
         while t + wide <= length:
-            if rows == MOST_ROWS:
-                _wide_8(out, out_at + t, out_offsets, first, start, start_at, w, w_at, x, x_at + t, x_offsets, depth)
-            elif rows == 4:
-                _wide_4(out, out_at + t, out_offsets, first, start, start_at, w, w_at, x, x_at + t, x_offsets, depth)
-            elif rows == 2:
-                _wide_2(out, out_at + t, out_offsets, first, start, start_at, w, w_at, x, x_at + t, x_offsets, depth)
-            else:
-                _wide_1(out, out_at + t, out_offsets, first, start, start_at, w, w_at, x, x_at + t, x_offsets, depth)
+            _wide(rows, out, out_at + t, out_offsets, first, start, start_at, w, w_at, w_row, w_column,
+                  x, x_at + t, x_offsets, depth, wide)  # fmt: skip
             t += wide
         while t + narrow <= length:
-            if rows == MOST_ROWS:
-                _narrow_8(out, out_at + t, out_offsets, first, start, start_at, w, w_at, x, x_at + t, x_offsets, depth)
-            elif rows == 4:
-                _narrow_4(out, out_at + t, out_offsets, first, start, start_at, w, w_at, x, x_at + t, x_offsets, depth)
-            elif rows == 2:
-                _narrow_2(out, out_at + t, out_offsets, first, start, start_at, w, w_at, x, x_at + t, x_offsets, depth)
-            else:
-                _narrow_1(out, out_at + t, out_offsets, first, start, start_at, w, w_at, x, x_at + t, x_offsets, depth)
+            _narrow(rows, out, out_at + t, out_offsets, first, start, start_at, w, w_at, w_row, w_column,
+                    x, x_at + t, x_offsets, depth, narrow)  # fmt: skip
             t += narrow
         if t < length:
-            add_single_products(out, out_at, out_offsets, first, rows, start, start_at, w, w_at,
-                                x, x_at, x_offsets, depth, t, length)  # fmt: skip
-        w_at += rows * depth
+            _rest(rows, out, out_at + t, out_offsets, first, start, start_at, w, w_at, w_row, w_column,
+                  x, x_at + t, x_offsets, depth, length - t)  # fmt: skip
+        w_at += rows * w_row
         first += rows
         start_at += rows if start_at >= 0 else 0
-
-
-@compiled
-def add_single_products(
-    out, out_at, out_offsets, first, rows, start, start_at, w, w_at, x, x_at, x_offsets, depth, begin, end
-):
-    """The same for the few places that do not fill a tile."""
-    for r in range(rows):
-        for t in range(begin, end):
-            place = out_at + out_offsets[first + r] + t
-            total = out[place] if start_at < 0 else start[start_at + r]
-            for k in range(depth):
-                total += w[w_at + k * rows + r] * x[x_at + x_offsets[k] + t]
-            out[place] = total
 
 
 @compiled
@@ -137,9 +100,6 @@ def correlate(progress, x, layout, w, bias, y, groups, row_step, dilation):
     offsets = tap_offsets(channels, kh, kw, layout, dilation[0], dilation[1])
     maps = steps(filters, rows * length)
     flat_w, flat_y = w.reshape(w.size), y.reshape(y.size)
-    packed = np.empty(w.size, w.dtype)
-    for group in range(groups):
-        pack(flat_w, group * members * depth, depth, 1, members, depth, packed, group * members * depth)
     tiles = min(max(_TAPS_BYTES // (depth * WIDE_BYTES), 2), 8)
     chunk = tiles * WIDE_BYTES // x.itemsize
     chunks = (length + chunk - 1) // chunk
@@ -152,7 +112,7 @@ def correlate(progress, x, layout, w, bias, y, groups, row_step, dilation):
         first, last = group * members, (group + 1) * members
         at = row * length + begin
         image = group * channels * layout[1] * layout[2] * layout[3] * layout[4]
-        add_products(flat_y, at, maps, first, last, bias, first, packed, first * depth,
+        add_products(flat_y, at, maps, first, last, bias, first, flat_w, first * depth, depth, 1,
                      x, image + row * row_step + begin, offsets, depth, places)  # fmt: skip
         finish(progress)
         task = take(progress)
@@ -178,28 +138,26 @@ def convolve_full(progress, g, w, x, layout, groups, row_step, dilation):
     offsets = tap_offsets(channels, kh, kw, layout, dilation[0], dilation[1])
     shares = share_count(channels, taps)
     flat_g, flat_w = g.reshape(g.size), w.reshape(w.size)
-    packed = np.empty((channels // shares + 1) * taps * members, w.dtype)
     chunk = min(max(_PANEL_BYTES // (members * WIDE_BYTES), 1), 8) * WIDE_BYTES // x.itemsize
     # Maps lie a power of two apart more often than not, and then evict each other from the cache: copy what is in use.
-    panel, maps = np.empty(members * chunk, g.dtype), steps(members, chunk)
+    few = members * rows * length * g.itemsize <= _PANEL_BYTES
+    panel = flat_g if few else np.empty(members * chunk, g.dtype)
+    maps = steps(members, rows * length if few else chunk)
     task = take(progress)
     while task < groups * shares:
         group, share = task // shares, task % shares
         begin, end = channels * share // shares, channels * (share + 1) // shares
         image = group * channels * plane
         x[image + begin * plane : image + end * plane] = 0
-        pack(flat_w, (group * members * channels + begin) * taps, 1, channels * taps, (end - begin) * taps, members,
-             packed, 0)  # fmt: skip
+        weights = (group * members * channels + begin) * taps
         for row in range(rows):
             for t in range(0, length, chunk):
-                places = min(chunk, length - t)
-                for f in range(members):
-                    at = ((group * members + f) * rows + row) * length + t
-                    source, target = flat_g[at : at + places], panel[f * chunk : f * chunk + places]
-                    for i in range(places):
-                        target[i] = source[i]
-                add_products(x, image + row * row_step + t, offsets, begin * taps, end * taps, flat_w, -1, packed, 0,
-                             panel, 0, maps, members, places)  # fmt: skip
+                places, at = min(chunk, length - t), (group * members * rows + row) * length + t
+                if not few:
+                    for f in range(members):
+                        copy(panel, f * chunk, flat_g, at + f * rows * length, places)
+                add_products(x, image + row * row_step + t, offsets, begin * taps, end * taps, flat_w, -1, flat_w,
+                             weights, 1, channels * taps, panel, at if few else 0, maps, members, places)  # fmt: skip
         finish(progress)
         task = take(progress)
     return groups * shares
@@ -227,9 +185,6 @@ def correlate_weight(progress, x, layout, g, dw, groups, row_step, dilation):
         map_parts, tap_parts = min(map_blocks, 4), min(tap_blocks, _ENOUGH_TASKS // min(map_blocks, 4))
         lines, run = gradient_block(-(-members // map_parts), rows, length, x.itemsize)
     dots = np.empty(DOT_ROWS * DOT_COLUMNS, x.dtype)
-    # Lines that fill a vector badly are joined: a map's own lie one after the other anyway.
-    short = lines == rows and run == length and rows > 1 and length * x.itemsize < WIDE_BYTES
-    joined, apart = np.empty(DOT_COLUMNS * rows * length if short else 0, x.dtype), steps(DOT_COLUMNS, rows * length)
     tasks = groups * map_parts * tap_parts
     task = take(progress)
     while task < tasks:
@@ -241,15 +196,7 @@ def correlate_weight(progress, x, layout, g, dw, groups, row_step, dilation):
         end = min(tap_blocks * (tap_part + 1) // tap_parts * DOT_COLUMNS, depth)
         for f in range(group * members + first, group * members + last):
             flat_dw[f * depth + begin : f * depth + end] = 0
-        if short:
-            for k in range(begin, end, DOT_COLUMNS):
-                join_lines(x, image, row_step, taps, k, rows, length, joined)
-                for f in range(first, last, DOT_ROWS):
-                    _dots(dots, flat_g, group * members * rows * length, 0, maps, f,
-                          joined, 0, 0, apart, 0, 1, rows * length)  # fmt: skip
-                    add_dots(flat_dw, (group * members + f) * depth + k, depth, dots,
-                             min(DOT_ROWS, last - f), min(DOT_COLUMNS, end - k))  # fmt: skip
-        for row in range(0, 0 if short else rows, lines):
+        for row in range(0, rows, lines):
             for t in range(0, length, run):
                 for k in range(begin, end, DOT_COLUMNS):
                     for f in range(first, last, DOT_ROWS):
@@ -264,15 +211,37 @@ def correlate_weight(progress, x, layout, g, dw, groups, row_step, dilation):
 
 
 @compiled
-def join_lines(x, at, row_step, taps, first, rows, length, joined):
-    """The pixels of a few taps at all places: their lines, ``row_step`` apart, one after the other."""
-    for k in range(DOT_COLUMNS):
-        for row in range(rows):
-            begin = at + taps[first + k] + row * row_step
-            source, at_joined = x[begin : begin + length], (k * rows + row) * length
-            target = joined[at_joined : at_joined + length]
-            for i in range(length):
-                target[i] = source[i]
+def correlate_weight_few(progress, x, layout, g, dw, groups, row_step, dilation):
+    """`correlate_weight` for few places: vectors go along the filters instead. A task: some taps.
+
+    Each tap's pixels are joined in a row and multiplied with the maps' gradients, turned to (places, F).
+    """
+    filters, rows, length = g.shape
+    _, channels, kh, kw = dw.shape
+    members, depth, places = filters // groups, channels * kh * kw, rows * length
+    taps = tap_offsets(channels, kh, kw, layout, dilation[0], dilation[1])
+    turned = np.empty((groups, places, members), g.dtype)
+    for f in range(filters):
+        turned[f // members, :, f % members] = g[f].reshape(places)
+    block = max(_PANEL_BYTES // (places * x.itemsize * MOST_ROWS), 1) * MOST_ROWS
+    joined, products = np.empty(block * places, x.dtype), np.empty((block, members), x.dtype)
+    out_rows, pixels, zeros = steps(block, members), steps(places, members), np.zeros(block, x.dtype)
+    blocks = (depth + block - 1) // block
+    task = take(progress)
+    while task < groups * blocks:
+        group, begin = task // blocks, task % blocks * block
+        count = min(block, depth - begin)
+        image = group * channels * layout[1] * layout[2] * layout[3] * layout[4]
+        for k in range(count):
+            for row in range(rows):
+                copy(joined, (k * rows + row) * length, x, image + taps[begin + k] + row * row_step, length)
+        add_products(products.reshape(products.size), 0, out_rows, 0, count, zeros, 0, joined, 0, places, 1,
+                     turned.reshape(turned.size), group * places * members, pixels, places, members)  # fmt: skip
+        filters_of_group = dw[group * members : (group + 1) * members].reshape(members, depth)
+        filters_of_group[:, begin : begin + count] = products[:count].T
+        finish(progress)
+        task = take(progress)
+    return groups * blocks
 
 
 @compiled

@@ -1,0 +1,147 @@
+# mypy: disable-error-code="no-untyped-call, import-untyped"
+"""Vector instructions, written one by one in LLVM's intermediate language, which numba splices into compiled code."""
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+
+Tile = Callable[..., None]
+
+
+def _vector_bytes() -> int:
+    """The width of this processor's vector registers."""
+    features = binding.get_host_cpu_features()
+    return 64 if features.get("avx512f") else 32 if features.get("avx") else 16
+
+
+VECTOR_BYTES = _vector_bytes()
+_INT32 = ir.IntType(32)
+
+
+class Emitter:
+    """The few instructions that tiles are made of; every number below is a value of the program being written."""
+
+    def __init__(self, context: Any, builder: Any, dtype: Any, vector_bytes: int) -> None:
+        self.context, self.builder = context, builder
+        self.element = context.get_value_type(dtype)
+        self.itemsize = dtype.bitwidth // 8
+        self.lanes = vector_bytes // self.itemsize
+
+    def index(self, value: int) -> Any:
+        """A number known beforehand, such as the arrays are indexed with."""
+        return self.context.get_constant(types.intp, value)
+
+    def pointer(self, array_type: Any, array: Any) -> Any:
+        """Where an array's numbers begin."""
+        return self.context.make_array(array_type)(self.context, self.builder, array).data
+
+    def at(self, pointer: Any, offset: Any) -> Any:
+        """The place ``offset`` numbers further on."""
+        return self.builder.gep(pointer, [self.index(offset) if isinstance(offset, int) else offset])
+
+    def number(self, pointer: Any, offset: Any) -> Any:
+        """The number at that place."""
+        return self.builder.load(self.at(pointer, offset))
+
+    def rows(self, pointer: Any, start: Any, offsets: Any, first: Any, count: int) -> list[Any]:
+        """The places ``start + offsets[first]`` and onwards, ``count`` of them."""
+        numbers = [self.number(offsets, self.builder.add(first, self.index(i))) for i in range(count)]
+        return [self.at(pointer, self.builder.add(start, number)) for number in numbers]
+
+    def register(self, value: Any = None) -> Any:
+        """A variable, zeros at first or ``value``; it is never seen from outside, so it becomes a register."""
+        value = ir.Constant(self._vector(self.element), None) if value is None else value
+        variable = cgutils.alloca_once(self.builder, value.type)
+        self.builder.store(value, variable)
+        return variable
+
+    def everywhere(self, number: Any) -> Any:
+        """A vector of one number."""
+        undefined = ir.Constant(self._vector(number.type), ir.Undefined)
+        first = self.builder.insert_element(undefined, number, ir.Constant(_INT32, 0))
+        return self.builder.shuffle_vector(first, undefined, ir.Constant(self._vector(_INT32), None))
+
+    def lanes_below(self, count: Any) -> Any:
+        """A mask: true in the first ``count`` lanes."""
+        lanes = ir.Constant(self._vector(ir.IntType(64)), list(range(self.lanes)))
+        return self.builder.icmp_signed("<", lanes, self.everywhere(count))
+
+    def whole_or_rest(self, count: Any, write: Callable[[Any], None]) -> None:
+        """What ``write`` writes for a whole vector, without a mask, and for ``count`` lanes, if those are fewer."""
+        with self.builder.if_else(self.builder.icmp_signed(">=", count, self.index(self.lanes))) as (whole, rest):
+            with whole:
+                write(None)
+            with rest:
+                write(self.lanes_below(count))
+
+    def load(self, place: Any, mask: Any = None) -> Any:
+        """A vector; where there is a mask, its other lanes are zero, and their places are not touched."""
+        vector = self._vector(place.type.pointee)
+        pointer, alignment = self.builder.bitcast(place, vector.as_pointer()), self._alignment(place)
+        if mask is None:
+            return self.builder.load(pointer, align=alignment.constant)
+        zeros = ir.Constant(vector, None)
+        return self._call(f"llvm.masked.load.{_kind(vector)}.p0", vector, pointer, alignment, mask, zeros)
+
+    def store(self, vector: Any, place: Any, mask: Any = None) -> None:
+        """Write a vector, or those of its lanes that the mask names."""
+        pointer, alignment = self.builder.bitcast(place, vector.type.as_pointer()), self._alignment(place)
+        if mask is None:
+            self.builder.store(vector, pointer, align=alignment.constant)
+        else:
+            self._call(f"llvm.masked.store.{_kind(vector.type)}.p0", ir.VoidType(), vector, pointer, alignment, mask)
+
+    def ask_for(self, place: Any) -> None:
+        """Have the cache line at a place fetched, to be written to."""
+        byte = self.builder.bitcast(place, ir.IntType(8).as_pointer())
+        for_writing, soon, data = (ir.Constant(_INT32, number) for number in (1, 3, 1))
+        self._call("llvm.prefetch.p0", ir.VoidType(), byte, for_writing, soon, data)
+
+    def narrowed(self, numbers: Any, pointer: Any) -> Any:
+        """32-bit integers in the type of those that are pointed to, which is no wider."""
+        kind = self._vector(pointer.type.pointee)
+        return self.builder.trunc(numbers, kind) if kind.element.width < _INT32.width else numbers
+
+    def widened(self, numbers: Any) -> Any:
+        """Unsigned integers of up to 32 bits, in 32."""
+        narrow = numbers.type.element.width < _INT32.width
+        return self.builder.zext(numbers, self._vector(_INT32)) if narrow else numbers
+
+    def plus(self, a: Any, b: Any) -> Any:
+        """The sum, lane by lane."""
+        return self.builder.fadd(a, b)
+
+    def multiply_add(self, register: Any, a: Any, b: Any) -> None:
+        """``register += a * b``, in one instruction."""
+        product = self.builder.fmul(a, b, flags=("contract",))
+        self.builder.store(self.builder.fadd(self.builder.load(register), product, flags=("contract",)), register)
+
+    def total(self, register: Any) -> Any:
+        """The sum over the lanes, by halves."""
+        vector, zero = self.builder.load(register), ir.Constant(self.element, 0.0)
+        name = f"llvm.vector.reduce.fadd.{_kind(vector.type)}"
+        return self._call(name, self.element, zero, vector, fastmath=("reassoc",))
+
+    def _vector(self, element: Any) -> Any:
+        """The type of as many of these as there are lanes."""
+        return ir.VectorType(element, self.lanes)
+
+    def _alignment(self, place: Any) -> Any:
+        """That of one number."""
+        return ir.Constant(_INT32, self.context.get_abi_sizeof(place.type.pointee))
+
+    def _call(self, name: str, result: Any, *arguments: Any, fastmath: tuple[str, ...] = ()) -> Any:
+        kind = ir.FunctionType(result, [argument.type for argument in arguments])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        return self.builder.call(function, arguments, fastmath=fastmath)
+
+
+def _kind(vector: Any) -> str:
+    """LLVM's name for a type of vectors."""
+    element = vector.element
+    if isinstance(element, ir.IntType):
+        return f"v{vector.count}i{element.width}"
+    return f"v{vector.count}f{64 if element == ir.DoubleType() else 32}"

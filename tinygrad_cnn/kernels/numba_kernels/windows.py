@@ -1,0 +1,129 @@
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"
+"""Two blocks of pooling, written as the processor's instructions: one window, over as many images as a vector holds.
+
+A window's best so far, or its gradient, stays in a register over all taps. With ``taps = (i0, i1, j0, j1)``, those on
+the image are the rows from i0 to before i1 of the columns from j0 to before j1. Tap (i, j) has the number
+``i * width + j`` and stands, for the b-th image, at ``x[x_at + i * steps[0] + j * steps[1] + b]``. Of the images,
+``count`` are there. For a window of known shape, all of it on the image, the loop is written out.
+"""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .emitter import VECTOR_BYTES, Emitter, Tile
+
+Window = tuple[int, int]
+
+
+def win_tile(window: Window | None = None) -> Tile:
+    """``y[y_at + b]``: the largest over the taps; ``winners[y_at + b]``, if there is room: the first such tap's number.
+
+    A NaN wins against any number and is not beaten.
+    """
+
+    @intrinsic
+    def tile(typing_context, x, x_at, steps, taps, width, y, winners, y_at, count):
+        arguments = (x, x_at, steps, taps, width, y, winners, y_at, count)
+
+        def generate(context, builder, signature, values):
+            emit = Emitter(context, builder, signature.args[0].dtype, VECTOR_BYTES)
+            taps = _Taps(emit, window, signature, values)
+            y, winners = (emit.pointer(signature.args[i], values[i]) for i in (5, 6))
+            y_at, count = values[7:]
+            room = context.make_array(signature.args[6])(context, builder, values[6]).nitems
+
+            def find(mask: Any) -> None:
+                best, by = (emit.register(v) for v in (emit.load(taps.at(*taps.first), mask), taps.number(*taps.first)))
+
+                def look(i: Any, j: Any) -> None:
+                    pixel, most = emit.load(taps.at(i, j), mask), builder.load(best)
+                    higher = builder.and_(
+                        builder.fcmp_unordered(">", pixel, most), builder.fcmp_ordered("ord", most, most)
+                    )
+                    builder.store(builder.select(higher, pixel, most), best)
+                    builder.store(builder.select(higher, taps.number(i, j), builder.load(by)), by)
+
+                taps.visit(look)
+                emit.store(builder.load(best), emit.at(y, y_at), mask)
+                with builder.if_then(builder.icmp_signed(">", room, emit.index(0))):
+                    emit.store(emit.narrowed(builder.load(by), winners), emit.at(winners, y_at), mask)
+
+            emit.whole_or_rest(count, find)
+            return context.get_dummy_value()
+
+        return types.void(*arguments), generate
+
+    return tile
+
+
+def send_tile(window: Window | None = None, *, add: bool = False) -> Tile:
+    """``g[g_at + b]`` to the tap that won, and zeros to the others, or added to what is there."""
+
+    @intrinsic
+    def tile(typing_context, x, x_at, steps, taps, width, g, winners, g_at, count):
+        arguments = (x, x_at, steps, taps, width, g, winners, g_at, count)
+
+        def generate(context, builder, signature, values):
+            emit = Emitter(context, builder, signature.args[0].dtype, VECTOR_BYTES)
+            taps = _Taps(emit, window, signature, values)
+            g, winners = (emit.pointer(signature.args[i], values[i]) for i in (5, 6))
+            g_at, count = values[7:]
+
+            def send(mask: Any) -> None:
+                gradient = emit.load(emit.at(g, g_at), mask)
+                by = emit.widened(emit.load(emit.at(winners, g_at), mask))
+                zero = ir.Constant(gradient.type, None)
+
+                def give(i: Any, j: Any) -> None:
+                    passed = builder.select(builder.icmp_signed("==", by, taps.number(i, j)), gradient, zero)
+                    place = taps.at(i, j)
+                    emit.store(emit.plus(emit.load(place, mask), passed) if add else passed, place, mask)
+
+                taps.visit(give)
+
+            emit.whole_or_rest(count, send)
+            return context.get_dummy_value()
+
+        return types.void(*arguments), generate
+
+    return tile
+
+
+class _Taps:
+    """The taps of one window: their places and numbers."""
+
+    def __init__(self, emit: Emitter, window: Window | None, signature: Any, values: Any) -> None:
+        self.emit, self.builder, self.window = emit, emit.builder, window
+        self.x, self.x_at, self.width = emit.pointer(signature.args[0], values[0]), values[1], values[4]
+        self.steps, self.ends = (cgutils.unpack_tuple(self.builder, values[i]) for i in (2, 3))
+        self.first = (emit.index(0), emit.index(0)) if window else (self.ends[0], self.ends[2])
+
+    def at(self, i: Any, j: Any) -> Any:
+        """Where the tap stands, for the first image."""
+        row, column = (self.builder.mul(k, step) for k, step in zip((i, j), self.steps, strict=True))
+        return self.emit.at(self.x, self.builder.add(self.x_at, self.builder.add(row, column)))
+
+    def number(self, i: Any, j: Any) -> Any:
+        """A vector of the tap's number."""
+        number = self.builder.add(self.builder.mul(i, self.width), j)
+        return self.emit.everywhere(self.builder.trunc(number, ir.IntType(32)))
+
+    def visit(self, look: Callable[[Any, Any], None]) -> None:
+        """The taps in order: written out, or in a loop."""
+        if self.window:
+            for i, j in itertools.product(*map(range, self.window)):
+                look(self.emit.index(i), self.emit.index(j))
+            return
+        i0, i1, j0, j1 = self.ends
+        one = self.emit.index(1)
+        with (
+            cgutils.for_range_slice(self.builder, i0, i1, one) as (i, _),
+            cgutils.for_range_slice(self.builder, j0, j1, one) as (j, _),
+        ):
+            look(i, j)
