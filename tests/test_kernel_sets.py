@@ -210,6 +210,34 @@ def test_a_gate_lets_pass_what_it_is_told_to_whatever_is_elsewhere(name, shape, 
     assert_array_equal(passed, np.where(a > 0, g, np.float32(0)))
 
 
+@each_set
+@pytest.mark.parametrize("batch", [1, 7, 8, 9, 33])
+def test_pooling_is_the_same_for_few_images_and_for_many(name, batch):
+    window, numbers = Window((2, 3), (2, 1), (1, 1), (1, 2)), Numbers(0, np.float32, 0)
+    x = numbers.with_ties(batch, 3, 6, 8)
+    ours = kernels(name)
+    y, winners = reference.maxpool(x, window, True)
+    assert_array_equal(ours.maxpool(x, window, False)[0], y)
+    for result, expected in zip(ours.maxpool(x, window, True), (y, winners), strict=True):
+        assert_array_equal(result, expected)
+    g = numbers.array(*y.shape)
+    agree(ours.maxpool_scatter(g, winners, window, (6, 8)), reference.maxpool_scatter(g, winners, window, (6, 8)), 9)
+    assert_array_equal(ours.maxpool_gather(x, winners, window), y)
+
+
+@each_set
+@pytest.mark.parametrize("kernel", [(5, 51), (16, 16), (16, 17), (300, 1), (1, 300)])
+@pytest.mark.parametrize("batch", [1, 9])
+def test_the_last_of_many_taps_can_win(name, kernel, batch):
+    """There may be more of them than a byte can tell apart."""
+    x, window = np.zeros((batch, 2, *kernel), np.float32), Window(kernel, kernel)
+    x[..., -1, -1] = 1
+    y, winners = kernels(name).maxpool(x, window, True)
+    assert (y == 1).all() and (winners == kernel[0] * kernel[1] - 1).all()
+    assert_array_equal(kernels(name).maxpool_scatter(y, winners, window, kernel), x)
+    assert_array_equal(kernels(name).maxpool_gather(x, winners, window), y)
+
+
 # -- shapes that fill tiles, and those that just do not --------------------------------------------------------------
 
 
@@ -347,6 +375,9 @@ def test_a_compiled_kernel_counts_its_tasks(sliding, pooling):
         progress = np.zeros(2, np.intp)
         tasks = kernel(progress, *arguments)
         assert progress.tolist() == [tasks + 1, tasks]  # the last one asked for was one too many
+        assert kernel(progress, *arguments) == tasks  # a helper that comes late
+        assert progress.tolist() == [tasks + 2, tasks]  # finds nothing to do
+        assert kernel.nopython_signatures  # and was compiled, to leave Python to the other threads
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ours, "run", counted)
