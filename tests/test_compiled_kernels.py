@@ -78,7 +78,6 @@ RESULTS = {  # the parameters that a kernel writes to
     "borders.gather": ["x"],
     "convolution.correlate": ["y"],
     "convolution.correlate_weight": ["dw"],
-    "convolution.correlate_weight_few": ["dw"],
     "convolution.convolve_full": ["x"],
     "pooling.maxpool": ["y", "winners"],
     "pooling.scatter": ["x"],

@@ -69,6 +69,8 @@ def instance(op: str, name: str, value: object, kind: type) -> None:
 
 def normal_axes(name: str, axis: Axis, ndim: int) -> tuple[int, ...]:
     """``axis`` as a tuple of axes counted from the front. ValueError if one does not exist or comes twice."""
+    if type(axis) is int and -ndim <= axis < ndim:
+        return (axis % ndim,)
     axes = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     if not all(hasattr(i, "__index__") and -ndim <= i < ndim for i in axes):
         raise ValueError(f"{name}: axis {shown(axis)} does not exist in {counted(ndim, 'axis', 'axes')}")

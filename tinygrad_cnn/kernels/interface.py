@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from .geometry import Pair, Sliding, Window
 
 Array = NDArray[Any]
+Betas = tuple[float, float]
 
 
 class KernelSet(Protocol):
@@ -69,3 +70,17 @@ class KernelSet(Protocol):
         self, g: Array, x: Array, weight: Array, mean: Array, inv_std: Array
     ) -> tuple[Array, Array, Array]:
         """The gradients for x ``(N, C, H, W)``, for the weight and for the bias ``(C,)``."""
+
+    def sgd(self, p: Array, g: Array, v: Array | None, lr: float, momentum: float, nesterov: bool) -> None:
+        """``v = momentum v + g``, then ``p -= lr v``, or ``p -= lr (g + momentum v)`` with ``nesterov``; in place.
+
+        Without v, ``p -= lr g``. All have p's shape and type.
+        """
+
+    def adam(
+        self, p: Array, g: Array, m: Array, v: Array, rate: float, betas: Betas, spread: float, eps: float
+    ) -> None:
+        """``m = β1 m + (1 - β1) g``, ``v = β2 v + (1 - β2) g²``, ``p -= rate m / (sqrt(v / spread) + eps)``; in place.
+
+        All have p's shape and type.
+        """

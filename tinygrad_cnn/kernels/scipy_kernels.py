@@ -9,11 +9,11 @@ from scipy import signal
 
 from .geometry import Pair, Sliding, Window, map_shape, plane
 from .interface import Array
-from .numpy_kernels import batch_norm, batch_norm_backward, gate
+from .numpy_kernels import adam, batch_norm, batch_norm_backward, gate, sgd
 
 __all__ = [
-    "avgpool", "avgpool_spread", "batch_norm", "batch_norm_backward", "bias_gradient", "convolve2d_full", "correlate2d",
-    "correlate2d_weight", "gate", "maxpool", "maxpool_gather", "maxpool_scatter",
+    "adam", "avgpool", "avgpool_spread", "batch_norm", "batch_norm_backward", "bias_gradient", "convolve2d_full",
+    "correlate2d", "correlate2d_weight", "gate", "maxpool", "maxpool_gather", "maxpool_scatter", "sgd",
 ]  # fmt: skip
 
 

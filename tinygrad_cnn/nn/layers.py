@@ -189,7 +189,8 @@ class Flatten(Module):
         (first,), (last,) = (normal_axes("Flatten", i, max(x.ndim, 1)) for i in (self.start_dim, self.end_dim))
         if first > last:
             raise ValueError(f"Flatten: axis {self.start_dim} comes after axis {self.end_dim} {checks.shapes(x=x)}")
-        return x.reshape(*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :])
+        shape = x.shape
+        return x.reshape(*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])
 
 
 class Sigmoid(Module):

@@ -26,6 +26,14 @@ def images(op: str, x: object, name: str = "x") -> Tensor:
     return t
 
 
+def bias(op: str, name: str, value: object, w: Tensor, each: str) -> Tensor:
+    """One number for each filter or row of ``w``, in its type. ValueError for another shape."""
+    b = as_tensor(op, value)
+    if b.shape != w.shape[:1]:
+        raise ValueError(f"{op}: {name} must have one number for each {each} {shapes(**{name: b, 'w': w})}")
+    return b if b.dtype == w.dtype else b.astype(w.dtype)
+
+
 def pair(op: str, name: str, value: object, least: int) -> Pair:
     """Rows and columns from one integer or two. TypeError for another type or length, ValueError below ``least``."""
     if type(value) is int and least <= value < _MOST:

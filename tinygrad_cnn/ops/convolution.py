@@ -67,7 +67,7 @@ def correlate2d(
             raise ValueError(f"{name}: a bias needs images (N, C, H, W) {_shapes(given)}")
     x, how = _bordered(name, x, w, mode, how, turned=False)
     _check_channels(name, x, w, how, given)
-    y = feature_maps(x, w, None if bias is None else _check_bias(name, bias, w), how)
+    y = feature_maps(x, w, None if bias is None else checks.bias(name, "bias", bias, w, "filter"), how)
     return y.reshape(plane(y.shape)) if lone else y
 
 
@@ -290,13 +290,6 @@ def _check_channels(op: str, x: Tensor, w: Tensor, how: Sliding, given: tuple[Te
             f"{op}: the filter must not be empty nor larger than the image with its padding {how.padding} "
             f"and dilation {how.dilation} {_shapes(given)}"
         )
-
-
-def _check_bias(op: str, bias: Tensor, w: Tensor) -> Tensor:
-    b = as_tensor(op, bias)
-    if b.shape != w.shape[:1]:
-        raise ValueError(f"{op}: bias must have one number for each filter {checks.shapes(bias=b, w=w)}")
-    return b if b.dtype == w.dtype else b.astype(w.dtype)
 
 
 def _check_maps(op: str, name: str, g: Tensor, expected: Pair, how: Sliding, given: Tensor) -> None:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from ..kernels.memory import empty
 from ..quiet import quiet
 from ..tensor import Tensor, as_tensor, matmul, record, same_float
 from . import checks
@@ -32,20 +33,23 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     z = quiet.run(np.matmul, x.data, w.data.T)
     parts: tuple[Tensor, ...] = (x, w)
     if b is not None:
-        b = as_tensor("linear", b)
-        if b.shape != w.shape[:1]:
-            raise ValueError(f"linear: b must have one number for each row of w {checks.shapes(b=b, w=w)}")
-        b = b if b.dtype == w.dtype else b.astype(w.dtype)
+        b = checks.bias("linear", "b", b, w, "row of w")
         quiet.run(np.add, z, b.data, out=z)
         parts += (b,)
     return record(
         "linear", z, parts,
         (
             lambda g, y: matmul(g, w),
-            lambda g, y: matmul(_rows(g).T, _rows(x)),
+            lambda g, y: weight_gradient(_rows(g), _rows(x)),
             lambda g, y: _rows(g).sum(0),
         )[: len(parts)],
     )  # fmt: skip
+
+
+def weight_gradient(g: Tensor, x: Tensor) -> Tensor:
+    """``gᵀ x``, summed over the batch: the article's ``dc_dw``."""
+    dw = quiet.run(np.dot, g.data.T, x.data, empty((g.shape[1], x.shape[1]), g.dtype))
+    return record("linear_weight", dw, (g, x), (lambda v, y: linear(x, v), lambda v, y: matmul(g, v)))
 
 
 def _rows(t: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import shown
-from ..kernels.memory import empty_like
+from ..kernels import current
 from ..ops import checks
 from ..tensor import Tensor
 
@@ -118,12 +118,8 @@ class SGD(Optimizer):
         """See the class."""
         if self.weight_decay:
             g = g + self.weight_decay * p
-        if self.momentum:
-            v = _kept(state, "velocity", p)
-            v *= self.momentum
-            v += g
-            g = g + self.momentum * v if self.nesterov else v
-        p -= np.multiply(g, p.dtype.type(self.lr), out=empty_like(p))
+        v = _kept(state, "velocity", p) if self.momentum else None
+        current().sgd(p, g, v, self.lr, self.momentum, self.nesterov)
 
 
 class Adam(Optimizer):
@@ -162,11 +158,7 @@ class Adam(Optimizer):
         elif self.weight_decay:
             g = g + self.weight_decay * p
         m, v = _kept(state, "m", p), _kept(state, "v", p)
-        m *= beta1
-        m += (1 - beta1) * g
-        v *= beta2
-        v += (1 - beta2) * (g * g)
-        p -= (self.lr / (1 - beta1**t)) * m / (np.sqrt(v / (1 - beta2**t)) + self.eps)
+        current().adam(p, g, m, v, self.lr / (1 - beta1**t), self.betas, 1 - beta2**t, self.eps)
 
 
 class AdamW(Adam):

@@ -4,20 +4,23 @@ Each function here checks in its arrays (batch innermost, contiguous), makes roo
 compiled kernel of one of the modules beside this one, which `team.run` runs on all threads.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import numpy_kernels
 from ..geometry import Pair, Sliding, Window, map_shape
-from ..interface import Array
+from ..interface import Array, Betas
 from ..memory import batch_innermost, empty, empty_like, memory_order
-from . import borders, convolution, elementwise, normalization, pooling
+from . import borders, convolution, elementwise, few_places, normalization, pooling
 from .registers import MOST_ROWS
-from .team import run
+from .team import SMALL_WORK, run
 
 Layout = tuple[int, int, int, int, int]  # channels, rows, phases of the stride, columns of one phase, batch
 
 _PASS = 4  # multiply-adds that take as long as one number read, compared or added, and written
-_FEW_PLACES = 200  # of all images together: a sum over so few is better done for many taps and filters at once
+_FEW_PLACES = 200  # of all images together
 _SOME_FILTERS = 4  # which half fill a vector
 _SMALL = 1 << 15  # bytes that are copied sooner than `_Unlocked` is made
 
@@ -32,8 +35,9 @@ def correlate2d(x: Array, w: Array, bias: Array | None, how: Sliding) -> Array:
         y[...] = bias.reshape(-1, 1, 1, 1)
     elif y.size:
         image, layout = _spread(x, how)
-        run(convolution.correlate, y.size * w[0].size, image, layout, _plain(w), bias,
-            y.reshape(f, rows, columns * n), how.groups, _row_step(layout, how), how.dilation)  # fmt: skip
+        _run(few_places.correlate, convolution.correlate, y, w, how,
+             image, layout, _plain(w), bias, y.reshape(f, rows, columns * n),
+             how.groups, _row_step(layout, how), how.dilation)  # fmt: skip
     return y.transpose(3, 0, 1, 2)
 
 
@@ -45,11 +49,9 @@ def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel_shape: Pair) -> 
         dw.fill(0)
     else:
         image, layout = _spread(x, how)
-        maps = _inward(g).reshape(f, rows, columns * x.shape[0])
-        few = rows * columns * x.shape[0] <= _FEW_PLACES and f // how.groups >= _SOME_FILTERS
-        kernel = convolution.correlate_weight_few if few else convolution.correlate_weight
-        run(kernel, g.size * dw[0].size, image, layout, maps, dw,
-            how.groups, _row_step(layout, how), how.dilation)  # fmt: skip
+        _run(few_places.correlate_weight, convolution.correlate_weight, g, dw, how,
+             image, layout, _inward(g).reshape(f, rows, columns * x.shape[0]), dw,
+             how.groups, _row_step(layout, how), how.dilation)  # fmt: skip
     return dw
 
 
@@ -70,8 +72,9 @@ def convolve2d_full(g: Array, w: Array, how: Sliding, image_shape: Pair) -> Arra
         return correlate2d(g, _turned(w, how.groups), None, how._replace(padding=border))
     layout = _layout(channels, image_shape, n, how)
     image = empty(layout, g.dtype) if _moves(how) else x
-    run(convolution.convolve_full, g.size * w[0].size, _inward(g).reshape(f, rows, columns * n), _plain(w),
-        image.reshape(-1), layout, how.groups, _row_step(layout, how), how.dilation)  # fmt: skip
+    _run(few_places.convolve_full, convolution.convolve_full, g, w, how,
+         _inward(g).reshape(f, rows, columns * n), _plain(w), image.reshape(-1), layout,
+         how.groups, _row_step(layout, how), how.dilation)  # fmt: skip
     if _moves(how):
         run(borders.gather, _PASS * x.size, image, x, how.padding, how.stride[1])
     return x.transpose(3, 0, 1, 2)
@@ -91,6 +94,22 @@ def gate(g: Array, a: Array) -> Array:
     order = memory_order(out)
     run(elementwise.gate, _PASS * out.size, *(_plain(t.transpose(order)).reshape(-1) for t in (g, a, out)))
     return out
+
+
+def sgd(p: Array, g: Array, v: Array | None, lr: float, momentum: float, nesterov: bool) -> None:
+    """One pass over all three."""
+    kept = () if v is None else (v,)
+    if not all(a.flags.carray for a in (p, *kept)):  # to be written to as they lie
+        return numpy_kernels.sgd(p, g, v, lr, momentum, nesterov)
+    velocity = np.empty(0, p.dtype) if v is None else v
+    run(elementwise.sgd, _PASS * p.size, *(a.reshape(-1) for a in (p, _plain(g), velocity)), lr, momentum, nesterov)
+
+
+def adam(p: Array, g: Array, m: Array, v: Array, rate: float, betas: Betas, spread: float, eps: float) -> None:
+    """One pass over all four."""
+    if not all(a.flags.carray for a in (p, m, v)):  # to be written to as they lie
+        return numpy_kernels.adam(p, g, m, v, rate, betas, spread, eps)
+    run(elementwise.adam, 3 * _PASS * p.size, *(a.reshape(-1) for a in (p, _plain(g), m, v)), rate, betas, spread, eps)
 
 
 def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArray[np.integer] | None]:
@@ -158,6 +177,15 @@ def batch_norm_backward(g: Array, x: Array, weight: Array, mean: Array, inv_std:
     run(normalization.batch_norm_backward, _PASS * x.size, _inward(g).reshape(c, -1), images.reshape(c, -1),
         _plain(weight), _plain(mean), _plain(inv_std), dx.reshape(c, -1), dweight, dbias)  # fmt: skip
     return dx.transpose(3, 0, 1, 2), dweight, dbias
+
+
+def _run(few: Any, usual: Any, maps: Array, filters: Array, how: Sliding, *arguments: Any) -> None:
+    """Run the form of a convolution kernel that suits so many places."""
+    work, places = maps.size * filters[0].size, maps.size // len(filters)
+    if places <= _FEW_PLACES and work < SMALL_WORK and len(filters) >= _SOME_FILTERS * how.groups:
+        few(*arguments)
+    else:
+        run(usual, work, *arguments)
 
 
 def _plain(a: Array) -> Array:

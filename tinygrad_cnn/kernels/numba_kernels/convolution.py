@@ -211,40 +211,6 @@ def correlate_weight(progress, x, layout, g, dw, groups, row_step, dilation):
 
 
 @compiled
-def correlate_weight_few(progress, x, layout, g, dw, groups, row_step, dilation):
-    """`correlate_weight` for few places: vectors go along the filters instead. A task: some taps.
-
-    Each tap's pixels are joined in a row and multiplied with the maps' gradients, turned to (places, F).
-    """
-    filters, rows, length = g.shape
-    _, channels, kh, kw = dw.shape
-    members, depth, places = filters // groups, channels * kh * kw, rows * length
-    taps = tap_offsets(channels, kh, kw, layout, dilation[0], dilation[1])
-    turned = np.empty((groups, places, members), g.dtype)
-    for f in range(filters):
-        turned[f // members, :, f % members] = g[f].reshape(places)
-    block = max(_PANEL_BYTES // (places * x.itemsize * MOST_ROWS), 1) * MOST_ROWS
-    joined, products = np.empty(block * places, x.dtype), np.empty((block, members), x.dtype)
-    out_rows, pixels, zeros = steps(block, members), steps(places, members), np.zeros(block, x.dtype)
-    blocks = (depth + block - 1) // block
-    task = take(progress)
-    while task < groups * blocks:
-        group, begin = task // blocks, task % blocks * block
-        count = min(block, depth - begin)
-        image = group * channels * layout[1] * layout[2] * layout[3] * layout[4]
-        for k in range(count):
-            for row in range(rows):
-                copy(joined, (k * rows + row) * length, x, image + taps[begin + k] + row * row_step, length)
-        add_products(products.reshape(products.size), 0, out_rows, 0, count, zeros, 0, joined, 0, places, 1,
-                     turned.reshape(turned.size), group * places * members, pixels, places, members)  # fmt: skip
-        filters_of_group = dw[group * members : (group + 1) * members].reshape(members, depth)
-        filters_of_group[:, begin : begin + count] = products[:count].T
-        finish(progress)
-        task = take(progress)
-    return groups * blocks
-
-
-@compiled
 def add_dots(dw, at, depth, dots, rows, columns):
     """A block of products added to the gradient's."""
     for r in range(rows):

@@ -1,7 +1,9 @@
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"
-"""One pass over numbers as they lie in memory: gates and sums."""
+"""One pass over numbers as they lie in memory: gates, sums, and the steps of the optimizers."""
 
-from .compiling import compiled
+import numpy as np
+
+from .compiling import compiled, compiled_literally
 from .team import finish, take
 
 _PART = 1 << 14  # numbers a task
@@ -34,3 +36,47 @@ def sums(progress, rows, out):
         finish(progress)
         task = take(progress)
     return len(rows)
+
+
+@compiled_literally
+def sgd(progress, p, g, v, lr, momentum, nesterov):
+    """The velocity and the step, number by number; without a velocity, v is empty. A task: a part of them."""
+    tasks = (p.size + _PART - 1) // _PART
+    lr, momentum = p.dtype.type(lr), p.dtype.type(momentum)
+    task = take(progress)
+    while task < tasks:
+        part = slice(task * _PART, (task + 1) * _PART)
+        moved, gradient, velocity = p[part], g[part], v[part]
+        if not v.size:
+            for i in range(moved.size):
+                moved[i] -= lr * gradient[i]
+        elif nesterov:
+            for i in range(moved.size):
+                velocity[i] = velocity[i] * momentum + gradient[i]
+                moved[i] -= lr * (gradient[i] + momentum * velocity[i])
+        else:
+            for i in range(moved.size):
+                velocity[i] = velocity[i] * momentum + gradient[i]
+                moved[i] -= lr * velocity[i]
+        finish(progress)
+        task = take(progress)
+    return tasks
+
+
+@compiled_literally
+def adam(progress, p, g, m, v, rate, betas, spread, eps):
+    """Both means and the step, number by number. A task: a part of them."""
+    tasks, kind = (p.size + _PART - 1) // _PART, p.dtype.type
+    beta1, beta2, fresh1, fresh2 = kind(betas[0]), kind(betas[1]), kind(1 - betas[0]), kind(1 - betas[1])
+    rate, spread, eps = kind(rate), kind(spread), kind(eps)
+    task = take(progress)
+    while task < tasks:
+        part = slice(task * _PART, (task + 1) * _PART)
+        moved, gradient, mean, square = p[part], g[part], m[part], v[part]
+        for i in range(moved.size):
+            mean[i] = beta1 * mean[i] + fresh1 * gradient[i]
+            square[i] = beta2 * square[i] + fresh2 * (gradient[i] * gradient[i])
+            moved[i] -= rate * mean[i] / (np.sqrt(square[i] / spread) + eps)
+        finish(progress)
+        task = take(progress)
+    return tasks

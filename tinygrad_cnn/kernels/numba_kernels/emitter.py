@@ -66,8 +66,8 @@ class Emitter:
 
     def lanes_below(self, count: Any) -> Any:
         """A mask: true in the first ``count`` lanes."""
-        lanes = ir.Constant(self._vector(ir.IntType(64)), list(range(self.lanes)))
-        return self.builder.icmp_signed("<", lanes, self.everywhere(count))
+        lanes = ir.Constant(self._vector(_INT32), list(range(self.lanes)))
+        return self.builder.icmp_signed("<", lanes, self.everywhere(self.builder.trunc(count, _INT32)))
 
     def whole_or_rest(self, count: Any, write: Callable[[Any], None]) -> None:
         """What ``write`` writes for a whole vector, without a mask, and for ``count`` lanes, if those are fewer."""

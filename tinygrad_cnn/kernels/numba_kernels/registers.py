@@ -1,12 +1,12 @@
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"
-"""Two blocks of arithmetic that live in vector registers, written as the processor's instructions.
+"""Blocks of arithmetic that live in vector registers, written as the processor's instructions.
 
 A compiler keeps a sum in a register only while it can see that nobody else looks at it, and it rarely sees that for
 sixteen vectors at once. So the innermost loops of the convolutions are emitted here instruction by instruction: load a
 few vectors, multiply each with each of a few numbers, add into registers, and write the sums out only at the end. That
 runs at the processor's peak.
 
-Everything around these two blocks is ordinary Python that numba compiles.
+Everything around these blocks is ordinary Python that numba compiles.
 """
 
 from collections.abc import Callable
@@ -66,9 +66,9 @@ def product_tile(row_bytes: int, *, partial: bool = False) -> Tile:
                     row = emit.at(x, builder.add(x_at, emit.number(x_offsets, loop.index)))
                     pixels = [emit.load(emit.at(row, at), mask) for at in starts]
                     column = emit.at(w, builder.add(w_at, builder.mul(loop.index, w_column)))
-                    for r in range(rows):
+                    for r, registers in enumerate(sums):
                         weight = emit.everywhere(emit.number(column, builder.mul(emit.index(r), w_row)))
-                        for register, pixel in zip(sums[r], pixels, strict=True):
+                        for register, pixel in zip(registers, pixels, strict=True):
                             emit.multiply_add(register, weight, pixel)
                 with builder.if_else(builder.icmp_signed("<", start_at, emit.index(0))) as (add, begin):
                     with add:
@@ -138,21 +138,31 @@ def dot_tile(rows: int, columns: int) -> Tile:
     return tile
 
 
-@intrinsic
-def copy(typing_context, out, out_at, x, x_at, length):
-    """``out[out_at + i] = x[x_at + i]`` for ``length`` i; a slice would be made and counted, which takes longer."""
-    arguments = (out, out_at, x, x_at, length)
+def line(*, add: bool) -> Tile:
+    """``out[out_at + i] = x[x_at + i]`` for ``length`` i, or ``+=``: quicker than slices, which are counted."""
 
-    def generate(context, builder, signature, values):
-        emit = Emitter(context, builder, signature.args[0].dtype, VECTOR_BYTES)
-        target, source = (emit.at(emit.pointer(signature.args[i], values[i]), values[i + 1]) for i in (0, 2))
-        length = values[4]
-        whole = builder.and_(length, emit.index(-emit.lanes))
-        with cgutils.for_range_slice(builder, emit.index(0), whole, emit.index(emit.lanes)) as (at, _):
-            emit.store(emit.load(emit.at(source, at)), emit.at(target, at))
-        with builder.if_then(builder.icmp_signed("<", whole, length)):
-            rest = emit.lanes_below(builder.sub(length, whole))
-            emit.store(emit.load(emit.at(source, whole), rest), emit.at(target, whole), rest)
-        return context.get_dummy_value()
+    @intrinsic
+    def tile(typing_context, out, out_at, x, x_at, length):
+        arguments = (out, out_at, x, x_at, length)
 
-    return types.void(*arguments), generate
+        def generate(context, builder, signature, values):
+            emit = Emitter(context, builder, signature.args[0].dtype, VECTOR_BYTES)
+            target, source = (emit.at(emit.pointer(signature.args[i], values[i]), values[i + 1]) for i in (0, 2))
+            whole = builder.and_(values[4], emit.index(-emit.lanes))  # the length, rounded down to whole vectors
+
+            def write(at: Any, mask: Any = None) -> None:
+                vector, place = emit.load(emit.at(source, at), mask), emit.at(target, at)
+                emit.store(emit.plus(emit.load(place, mask), vector) if add else vector, place, mask)
+
+            with cgutils.for_range_slice(builder, emit.index(0), whole, emit.index(emit.lanes)) as (at, _):
+                write(at)
+            with builder.if_then(builder.icmp_signed("<", whole, values[4])):
+                write(whole, emit.lanes_below(builder.sub(values[4], whole)))
+            return context.get_dummy_value()
+
+        return types.void(*arguments), generate
+
+    return tile
+
+
+copy, add = line(add=False), line(add=True)

@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 from .. import threads
 from .compiling import compiled
 
-_SMALL_WORK = 2_000_000  # multiply-adds, some 60 microseconds: about what it takes to wake a thread
+SMALL_WORK = 2_000_000  # multiply-adds, some 60 microseconds: about what it takes to wake a thread
 _PATIENCE = 30_000  # looks at the bell, some 100 microseconds: about the time between two kernels of a training step
 
 
@@ -28,7 +28,7 @@ def run(kernel: Any, work: float, *arguments: Any) -> None:
     """Run ``kernel(progress, *arguments)``, ``work`` multiply-adds or the like, on as many threads as are set."""
     progress = np.zeros(2, np.intp)
     count = threads.get_num_threads()
-    if count == 1 or work < _SMALL_WORK:
+    if count == 1 or work < SMALL_WORK:
         kernel(progress, *arguments)
         return
     _team.invite(count - 1, (kernel, progress, arguments))

@@ -13,8 +13,10 @@ from . import patches, rows
 from .activation import gate
 from .normalization import batch_norm, batch_norm_backward
 from .pooling import avgpool, avgpool_spread, maxpool, maxpool_gather, maxpool_scatter
+from .updates import adam, sgd
 
 __all__ = [
+    "adam",
     "avgpool",
     "avgpool_spread",
     "batch_norm",
@@ -27,6 +29,7 @@ __all__ = [
     "maxpool",
     "maxpool_gather",
     "maxpool_scatter",
+    "sgd",
 ]
 
 _SHORT_ROW = 128  # numbers in a row of the map, over all images, below which `patches` is the quicker
