@@ -232,8 +232,9 @@ class Sequential(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The last layer's result."""
-        for layer in self:
-            x = layer(x)
+        for name, layer in vars(self).items():
+            if name.isdigit():
+                x = layer(x)
         return x
 
     def parts(self) -> Iterator[tuple[str, Any]]:

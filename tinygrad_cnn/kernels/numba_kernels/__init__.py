@@ -14,13 +14,13 @@ from ..geometry import Pair, Sliding, Window, map_shape
 from ..interface import Array, Betas
 from ..memory import batch_innermost, empty, empty_like, memory_order
 from . import borders, convolution, elementwise, few_places, normalization, pooling
-from .registers import MOST_ROWS
+from .registers import MOST_ROWS, WIDE_BYTES
 from .team import SMALL_WORK, run
 
 Layout = tuple[int, int, int, int, int]  # channels, rows, phases of the stride, columns of one phase, batch
 
 _PASS = 4  # multiply-adds that take as long as one number read, compared or added, and written
-_FEW_PLACES = 200  # of all images together
+_FEW_PLACES = 200  # of all images together: fewer dot products than that do not pay
 _SOME_FILTERS = 4  # which half fill a vector
 _SMALL = 1 << 15  # bytes that are copied sooner than `_Unlocked` is made
 
@@ -35,7 +35,8 @@ def correlate2d(x: Array, w: Array, bias: Array | None, how: Sliding) -> Array:
         y[...] = bias.reshape(-1, 1, 1, 1)
     elif y.size:
         image, layout = _spread(x, how)
-        _run(few_places.correlate, convolution.correlate, y, w, how,
+        short = columns * n * x.itemsize < WIDE_BYTES
+        _run(few_places.correlate if short else None, convolution.correlate, y, w, how,
              image, layout, _plain(w), bias, y.reshape(f, rows, columns * n),
              how.groups, _row_step(layout, how), how.dilation)  # fmt: skip
     return y.transpose(3, 0, 1, 2)
@@ -49,7 +50,8 @@ def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel_shape: Pair) -> 
         dw.fill(0)
     else:
         image, layout = _spread(x, how)
-        _run(few_places.correlate_weight, convolution.correlate_weight, g, dw, how,
+        few = rows * columns * x.shape[0] <= _FEW_PLACES
+        _run(few_places.correlate_weight if few else None, convolution.correlate_weight, g, dw, how,
              image, layout, _inward(g).reshape(f, rows, columns * x.shape[0]), dw,
              how.groups, _row_step(layout, how), how.dilation)  # fmt: skip
     return dw
@@ -72,7 +74,8 @@ def convolve2d_full(g: Array, w: Array, how: Sliding, image_shape: Pair) -> Arra
         return correlate2d(g, _turned(w, how.groups), None, how._replace(padding=border))
     layout = _layout(channels, image_shape, n, how)
     image = empty(layout, g.dtype) if _moves(how) else x
-    _run(few_places.convolve_full, convolution.convolve_full, g, w, how,
+    short = columns * n * g.itemsize < WIDE_BYTES
+    _run(few_places.convolve_full if short else None, convolution.convolve_full, g, w, how,
          _inward(g).reshape(f, rows, columns * n), _plain(w), image.reshape(-1), layout,
          how.groups, _row_step(layout, how), how.dilation)  # fmt: skip
     if _moves(how):
@@ -180,9 +183,9 @@ def batch_norm_backward(g: Array, x: Array, weight: Array, mean: Array, inv_std:
 
 
 def _run(few: Any, usual: Any, maps: Array, filters: Array, how: Sliding, *arguments: Any) -> None:
-    """Run the form of a convolution kernel that suits so many places."""
-    work, places = maps.size * filters[0].size, maps.size // len(filters)
-    if places <= _FEW_PLACES and work < SMALL_WORK and len(filters) >= _SOME_FILTERS * how.groups:
+    """Run a convolution kernel, in the form for few places if there is one and a thread alone can do it."""
+    work = maps.size * filters[0].size
+    if few is not None and work < SMALL_WORK and len(filters) >= _SOME_FILTERS * how.groups:
         few(*arguments)
     else:
         run(usual, work, *arguments)

@@ -18,7 +18,7 @@ def _vector_bytes() -> int:
 
 
 VECTOR_BYTES = _vector_bytes()
-_INT32 = ir.IntType(32)
+_INT32, _INT64 = ir.IntType(32), ir.IntType(64)
 
 
 class Emitter:
@@ -94,6 +94,17 @@ class Emitter:
         else:
             self._call(f"llvm.masked.store.{_kind(vector.type)}.p0", ir.VoidType(), vector, pointer, alignment, mask)
 
+    def load_apart(self, place: Any, step: Any, mask: Any = None) -> Any:
+        """A vector of numbers that stand ``step`` apart."""
+        pointers, vector, mask = self._pointers(place, step), self._vector(place.type.pointee), self._mask(mask)
+        name, zeros = f"llvm.masked.gather.{_kind(vector)}.v{self.lanes}p0", ir.Constant(vector, None)
+        return self._call(name, vector, pointers, self._alignment(place), mask, zeros)
+
+    def store_apart(self, vector: Any, place: Any, step: Any, mask: Any = None) -> None:
+        """Write a vector to places that are ``step`` apart."""
+        name, pointers = f"llvm.masked.scatter.{_kind(vector.type)}.v{self.lanes}p0", self._pointers(place, step)
+        self._call(name, ir.VoidType(), vector, pointers, self._alignment(place), self._mask(mask))
+
     def ask_for(self, place: Any) -> None:
         """Have the cache line at a place fetched, to be written to."""
         byte = self.builder.bitcast(place, ir.IntType(8).as_pointer())
@@ -128,6 +139,18 @@ class Emitter:
     def _vector(self, element: Any) -> Any:
         """The type of as many of these as there are lanes."""
         return ir.VectorType(element, self.lanes)
+
+    def _mask(self, mask: Any) -> Any:
+        """The mask, or one of all lanes."""
+        return ir.Constant(self._vector(ir.IntType(1)), [1] * self.lanes) if mask is None else mask
+
+    def _pointers(self, place: Any, step: Any) -> Any:
+        """A vector of places that are ``step`` apart."""
+        lanes = ir.Constant(self._vector(_INT64), list(range(self.lanes)))
+        size = self.index(self.context.get_abi_sizeof(place.type.pointee))
+        offsets = self.builder.mul(lanes, self.everywhere(self.builder.mul(step, size)))
+        start = self.everywhere(self.builder.ptrtoint(place, _INT64))
+        return self.builder.inttoptr(self.builder.add(start, offsets), self._vector(place.type))
 
     def _alignment(self, place: Any) -> Any:
         """That of one number."""

@@ -1,8 +1,8 @@
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped, call-arg"
-"""The three convolution kernels where all images together have few places: their lines do not fill vectors.
+"""The three convolution kernels for few places: where lines do not fill vectors, or there are hardly any.
 
-So each tap's lines are joined: its pixels at all ``places`` (rows times length), in a row. What is left is one product
-of matrices, short enough for one thread. In `convolution`, for more places, nothing is copied.
+Each tap's lines are joined: its pixels at all ``places`` (rows times length), in a row. What is left is one product of
+matrices, small enough for one thread. In `convolution`, for more places, nothing is copied.
 """
 
 import numpy as np

@@ -1,5 +1,8 @@
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"
-"""Pooling over images that lie batch innermost: window by window, a vector of images at a time."""
+"""Pooling over images that lie batch innermost: window by window, a vector of images at a time.
+
+One image alone would leave vectors empty: under the usual overlay of 2 x 2 they then go along a row of windows.
+"""
 
 import numpy as np
 
@@ -8,8 +11,9 @@ from .emitter import VECTOR_BYTES
 from .team import finish, take
 from .windows import send_tile, win_tile
 
-_win, _win_2x2 = win_tile(), win_tile((2, 2))
-_send, _send_2x2, _add = send_tile(), send_tile((2, 2)), send_tile(add=True)
+_win, _win_2x2, _win_row = win_tile(), win_tile((2, 2)), win_tile((2, 2), along_row=True)
+_add, _send_2x2, _send_row = send_tile(add=True), send_tile((2, 2)), send_tile((2, 2), along_row=True)
+_ALL = (0, 2, 0, 2)  # taps of an overlay of 2 x 2
 
 
 @compiled
@@ -38,20 +42,27 @@ def maxpool(progress, x, y, winners, kernel, stride, padding, dilation):
     channels, rows, columns, n = y.shape
     _, height, width, _ = x.shape
     down, across = taps_of_windows((height, width), (rows, columns), kernel, stride, padding, dilation)
-    steps = (dilation[0] * width * n, dilation[1] * n)
+    steps = (dilation[0] * width * n, dilation[1] * n, stride[1] * n)
     flat_x, flat_y, flat_winners = x.reshape(x.size), y.reshape(y.size), winners.reshape(winners.size)
-    whole = kernel == (2, 2) and padding == (0, 0)
+    whole, lanes = kernel == (2, 2) and padding == (0, 0), VECTOR_BYTES // x.itemsize
     task = take(progress)
     while task < channels * rows:
         c, p = task // rows, task % rows
-        for q in range(columns):
-            at = ((c * height + p * stride[0] - padding[0]) * width + q * stride[1] - padding[1]) * n
-            taps, target = (down[p, 0], down[p, 1], across[q, 0], across[q, 1]), (task * columns + q) * n
-            for b in range(0, n, VECTOR_BYTES // x.itemsize):
-                if whole:
-                    _win_2x2(flat_x, at + b, steps, taps, 2, flat_y, flat_winners, target + b, n - b)
-                else:
-                    _win(flat_x, at + b, steps, taps, kernel[1], flat_y, flat_winners, target + b, n - b)
+        at, target = ((c * height + p * stride[0] - padding[0]) * width - padding[1]) * n, task * columns * n
+        if whole and n == 1:
+            for q in range(0, columns, lanes):
+                _win_row(flat_x, at + q * steps[2], steps, _ALL, 2, flat_y, flat_winners, target + q, columns - q)
+        elif whole:
+            for q in range(columns):
+                for b in range(0, n, lanes):
+                    _win_2x2(flat_x, at + q * steps[2] + b, steps, _ALL, 2,
+                             flat_y, flat_winners, target + q * n + b, n - b)  # fmt: skip
+        else:
+            for q in range(columns):
+                taps = (down[p, 0], down[p, 1], across[q, 0], across[q, 1])
+                for b in range(0, n, lanes):
+                    _win(flat_x, at + q * steps[2] + b, steps, taps, kernel[1],
+                         flat_y, flat_winners, target + q * n + b, n - b)  # fmt: skip
         finish(progress)
         task = take(progress)
     return channels * rows
@@ -59,28 +70,37 @@ def maxpool(progress, x, y, winners, kernel, stride, padding, dilation):
 
 @compiled
 def scatter(progress, g, winners, x, kernel, stride, padding, dilation, tiles, covered):
-    """x (C, H, W, N): each g added at its window's winner. A task: a channel."""
+    """x (C, H, W, N): each g added at its window's winner. A task: a channel.
+
+    ``tiles``: no two windows share a pixel; ``covered``: nor is there one without.
+    """
     channels, rows, columns, n = g.shape
     _, height, width, _ = x.shape
     down, across = taps_of_windows((height, width), (rows, columns), kernel, stride, padding, dilation)
-    steps = (dilation[0] * width * n, dilation[1] * n)
+    steps = (dilation[0] * width * n, dilation[1] * n, stride[1] * n)
     flat_x, flat_g, flat_winners = x.reshape(x.size), g.reshape(g.size), winners.reshape(winners.size)
-    whole = kernel == (2, 2) and padding == (0, 0)
+    whole, lanes = tiles and kernel == (2, 2) and padding == (0, 0), VECTOR_BYTES // x.itemsize
     task = take(progress)
     while task < channels:
-        if not covered:
+        if not (covered and whole):
             x[task] = 0
-        for window in range(rows * columns):
-            p, q = window // columns, window % columns
-            at = ((task * height + p * stride[0] - padding[0]) * width + q * stride[1] - padding[1]) * n
-            taps, source = (down[p, 0], down[p, 1], across[q, 0], across[q, 1]), (task * rows * columns + window) * n
-            for b in range(0, n, VECTOR_BYTES // x.itemsize):
-                if tiles and whole:
-                    _send_2x2(flat_x, at + b, steps, taps, 2, flat_g, flat_winners, source + b, n - b)
-                elif tiles:
-                    _send(flat_x, at + b, steps, taps, kernel[1], flat_g, flat_winners, source + b, n - b)
-                else:
-                    _add(flat_x, at + b, steps, taps, kernel[1], flat_g, flat_winners, source + b, n - b)
+        for p in range(rows):
+            at = ((task * height + p * stride[0] - padding[0]) * width - padding[1]) * n
+            source = (task * rows + p) * columns * n
+            if whole and n == 1:
+                for q in range(0, columns, lanes):
+                    _send_row(flat_x, at + q * steps[2], steps, _ALL, 2, flat_g, flat_winners, source + q, columns - q)
+            elif whole:
+                for q in range(columns):
+                    for b in range(0, n, lanes):
+                        _send_2x2(flat_x, at + q * steps[2] + b, steps, _ALL, 2,
+                                  flat_g, flat_winners, source + q * n + b, n - b)  # fmt: skip
+            else:
+                for q in range(columns):
+                    taps = (down[p, 0], down[p, 1], across[q, 0], across[q, 1])
+                    for b in range(0, n, lanes):
+                        _add(flat_x, at + q * steps[2] + b, steps, taps, kernel[1],
+                             flat_g, flat_winners, source + q * n + b, n - b)  # fmt: skip
         finish(progress)
         task = take(progress)
     return channels

@@ -146,18 +146,23 @@ def line(*, add: bool) -> Tile:
         arguments = (out, out_at, x, x_at, length)
 
         def generate(context, builder, signature, values):
-            emit = Emitter(context, builder, signature.args[0].dtype, VECTOR_BYTES)
-            target, source = (emit.at(emit.pointer(signature.args[i], values[i]), values[i + 1]) for i in (0, 2))
-            whole = builder.and_(values[4], emit.index(-emit.lanes))  # the length, rounded down to whole vectors
+            wide, narrow = (
+                Emitter(context, builder, signature.args[0].dtype, size) for size in (VECTOR_BYTES, NARROW_BYTES)
+            )
+            target, source = (wide.at(wide.pointer(signature.args[i], values[i]), values[i + 1]) for i in (0, 2))
+            length, done = values[4], wide.index(0)
 
-            def write(at: Any, mask: Any = None) -> None:
+            def write(emit: Emitter, at: Any, mask: Any = None) -> None:
                 vector, place = emit.load(emit.at(source, at), mask), emit.at(target, at)
                 emit.store(emit.plus(emit.load(place, mask), vector) if add else vector, place, mask)
 
-            with cgutils.for_range_slice(builder, emit.index(0), whole, emit.index(emit.lanes)) as (at, _):
-                write(at)
-            with builder.if_then(builder.icmp_signed("<", whole, values[4])):
-                write(whole, emit.lanes_below(builder.sub(values[4], whole)))
+            for emit in (wide, narrow):  # with masks as rarely as possible: under one, parts of a vector are slow
+                whole = builder.and_(length, emit.index(-emit.lanes))
+                with cgutils.for_range_slice(builder, done, whole, emit.index(emit.lanes)) as (at, _):
+                    write(emit, at)
+                done = whole
+            with builder.if_then(builder.icmp_signed("<", done, length)):
+                write(narrow, done, narrow.lanes_below(builder.sub(length, done)))
             return context.get_dummy_value()
 
         return types.void(*arguments), generate

@@ -5,6 +5,8 @@ A window's best so far, or its gradient, stays in a register over all taps. With
 the image are the rows from i0 to before i1 of the columns from j0 to before j1. Tap (i, j) has the number
 ``i * width + j`` and stands, for the b-th image, at ``x[x_at + i * steps[0] + j * steps[1] + b]``. Of the images,
 ``count`` are there. For a window of known shape, all of it on the image, the loop is written out.
+
+``along_row``: instead of images, the vector holds ``count`` windows of a row of one image, ``steps[2]`` apart.
 """
 
 import itertools
@@ -21,7 +23,7 @@ from .emitter import VECTOR_BYTES, Emitter, Tile
 Window = tuple[int, int]
 
 
-def win_tile(window: Window | None = None) -> Tile:
+def win_tile(window: Window | None = None, *, along_row: bool = False) -> Tile:
     """``y[y_at + b]``: the largest over the taps; ``winners[y_at + b]``, if there is room: the first such tap's number.
 
     A NaN wins against any number and is not beaten.
@@ -33,16 +35,16 @@ def win_tile(window: Window | None = None) -> Tile:
 
         def generate(context, builder, signature, values):
             emit = Emitter(context, builder, signature.args[0].dtype, VECTOR_BYTES)
-            taps = _Taps(emit, window, signature, values)
+            taps = _Taps(emit, window, along_row, signature, values)
             y, winners = (emit.pointer(signature.args[i], values[i]) for i in (5, 6))
             y_at, count = values[7:]
             room = context.make_array(signature.args[6])(context, builder, values[6]).nitems
 
             def find(mask: Any) -> None:
-                best, by = (emit.register(v) for v in (emit.load(taps.at(*taps.first), mask), taps.number(*taps.first)))
+                best, by = (emit.register(v) for v in (taps.load(*taps.first, mask), taps.number(*taps.first)))
 
                 def look(i: Any, j: Any) -> None:
-                    pixel, most = emit.load(taps.at(i, j), mask), builder.load(best)
+                    pixel, most = taps.load(i, j, mask), builder.load(best)
                     higher = builder.and_(
                         builder.fcmp_unordered(">", pixel, most), builder.fcmp_ordered("ord", most, most)
                     )
@@ -62,7 +64,7 @@ def win_tile(window: Window | None = None) -> Tile:
     return tile
 
 
-def send_tile(window: Window | None = None, *, add: bool = False) -> Tile:
+def send_tile(window: Window | None = None, *, add: bool = False, along_row: bool = False) -> Tile:
     """``g[g_at + b]`` to the tap that won, and zeros to the others, or added to what is there."""
 
     @intrinsic
@@ -71,7 +73,7 @@ def send_tile(window: Window | None = None, *, add: bool = False) -> Tile:
 
         def generate(context, builder, signature, values):
             emit = Emitter(context, builder, signature.args[0].dtype, VECTOR_BYTES)
-            taps = _Taps(emit, window, signature, values)
+            taps = _Taps(emit, window, along_row, signature, values)
             g, winners = (emit.pointer(signature.args[i], values[i]) for i in (5, 6))
             g_at, count = values[7:]
 
@@ -82,8 +84,7 @@ def send_tile(window: Window | None = None, *, add: bool = False) -> Tile:
 
                 def give(i: Any, j: Any) -> None:
                     passed = builder.select(builder.icmp_signed("==", by, taps.number(i, j)), gradient, zero)
-                    place = taps.at(i, j)
-                    emit.store(emit.plus(emit.load(place, mask), passed) if add else passed, place, mask)
+                    taps.store(emit.plus(taps.load(i, j, mask), passed) if add else passed, i, j, mask)
 
                 taps.visit(give)
 
@@ -96,17 +97,28 @@ def send_tile(window: Window | None = None, *, add: bool = False) -> Tile:
 
 
 class _Taps:
-    """The taps of one window: their places and numbers."""
+    """The taps of one window, or of those of a row: their numbers, and what stands there."""
 
-    def __init__(self, emit: Emitter, window: Window | None, signature: Any, values: Any) -> None:
-        self.emit, self.builder, self.window = emit, emit.builder, window
+    def __init__(self, emit: Emitter, window: Window | None, along_row: bool, signature: Any, values: Any) -> None:
+        self.emit, self.builder, self.window, self.along_row = emit, emit.builder, window, along_row
         self.x, self.x_at, self.width = emit.pointer(signature.args[0], values[0]), values[1], values[4]
         self.steps, self.ends = (cgutils.unpack_tuple(self.builder, values[i]) for i in (2, 3))
         self.first = (emit.index(0), emit.index(0)) if window else (self.ends[0], self.ends[2])
 
-    def at(self, i: Any, j: Any) -> Any:
-        """Where the tap stands, for the first image."""
-        row, column = (self.builder.mul(k, step) for k, step in zip((i, j), self.steps, strict=True))
+    def load(self, i: Any, j: Any, mask: Any) -> Any:
+        if self.along_row:
+            return self.emit.load_apart(self._at(i, j), self.steps[2], mask)
+        return self.emit.load(self._at(i, j), mask)
+
+    def store(self, vector: Any, i: Any, j: Any, mask: Any) -> None:
+        if self.along_row:
+            self.emit.store_apart(vector, self._at(i, j), self.steps[2], mask)
+        else:
+            self.emit.store(vector, self._at(i, j), mask)
+
+    def _at(self, i: Any, j: Any) -> Any:
+        """Where the tap stands, for the first image or window."""
+        row, column = (self.builder.mul(k, step) for k, step in zip((i, j), self.steps, strict=False))
         return self.emit.at(self.x, self.builder.add(self.x_at, self.builder.add(row, column)))
 
     def number(self, i: Any, j: Any) -> Any:
