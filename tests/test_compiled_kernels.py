@@ -217,3 +217,25 @@ def test_helpers_fall_asleep_and_are_woken(new_team):
 
         team.run(kernel, A_LOT)
         assert until(lambda: len(new_team.asleep) == 2)
+
+
+def test_of_many_helpers_no_more_take_part_than_are_set(new_team):
+    together, met = threading.Barrier(4), set()
+
+    def all_four(progress):
+        together.wait(30)
+        team.finish(progress)
+        return 4
+
+    def who(progress):
+        met.add(threading.current_thread().name)
+        time.sleep(0.05)  # long enough for whoever wakes up
+        team.finish(progress)
+        return 1
+
+    threads.set_num_threads(4)
+    team.run(all_four, A_LOT)
+    threads.set_num_threads(2)
+    for _ in range(3):
+        team.run(who, A_LOT)
+    assert met <= {threading.main_thread().name, "tinygrad_cnn-1"}

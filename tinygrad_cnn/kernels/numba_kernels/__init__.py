@@ -120,7 +120,7 @@ def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArra
     n, c, *_ = x.shape
     rows, columns = map_shape(x.shape[2:], window.shape, window)
     y = empty((c, rows, columns, n), x.dtype)
-    kind = np.uint8 if window.shape[0] * window.shape[1] < 256 else np.int32  # taps, and one number for none
+    kind = np.uint8 if window.shape[0] * window.shape[1] <= 256 else np.int32
     winners = empty(y.shape if want_winners else (0, 0, 0, 0), kind)
     run(pooling.maxpool, _PASS * x.size, _inward(x), y, winners, *window)
     return y.transpose(3, 0, 1, 2), winners.transpose(3, 0, 1, 2) if want_winners else None

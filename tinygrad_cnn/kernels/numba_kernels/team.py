@@ -31,7 +31,7 @@ def run(kernel: Any, work: float, *arguments: Any) -> None:
     if count == 1 or work < SMALL_WORK:
         kernel(progress, *arguments)
         return
-    _team.invite(count - 1, (kernel, progress, arguments))
+    _team.invite(count - 1, kernel, progress, arguments)
     tasks = kernel(progress, *arguments)
     _team.job = None
     while not all_done(progress, tasks):
@@ -42,24 +42,25 @@ class _Team:
     """The helpers, and the one job that they are invited to: the latest."""
 
     def __init__(self) -> None:
-        self.job: tuple[Any, Any, tuple[Any, ...]] | None = None
+        self.job: tuple[int, Any, Any, tuple[Any, ...]] | None = None  # for how many helpers, and what
         self.bell = np.zeros(1, np.intp)
         self.asleep: list[threading.Lock] = []
         self.helpers = 0
 
-    def invite(self, helpers: int, job: tuple[Any, Any, tuple[Any, ...]]) -> None:
-        self.job = job
+    def invite(self, helpers: int, *job: Any) -> None:
+        self.job = (helpers, *job)
         self.bell[0] += 1
         while self.helpers < helpers:
             self.helpers += 1
-            threading.Thread(target=self.help, daemon=True, name=f"tinygrad_cnn-{self.helpers}").start()
+            name = f"tinygrad_cnn-{self.helpers}"
+            threading.Thread(target=self.help, args=(self.helpers,), daemon=True, name=name).start()
         try:
             while self.asleep:
                 self.asleep.pop().release()
         except IndexError:  # another caller woke the last one
             pass
 
-    def help(self) -> None:
+    def help(self, number: int) -> None:
         bed = threading.Lock()
         bed.acquire()
         heard = 0
@@ -71,10 +72,11 @@ class _Team:
                 else:
                     self._get_up(bed)
             heard = int(self.bell[0])
-            if (job := self.job) is not None:
-                kernel, progress, arguments = job
+            if (job := self.job) is not None and number <= job[0]:
+                _, kernel, progress, arguments = job
                 kernel(progress, *arguments)
-                del job, kernel, progress, arguments  # or they would live until the next call
+                del kernel, progress, arguments  # or they would live until the next call
+            del job
 
     def _get_up(self, bed: threading.Lock) -> None:
         """Leave the list of sleepers; whoever has taken the bed from it already is about to release it."""
