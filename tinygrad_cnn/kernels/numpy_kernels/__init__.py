@@ -1,7 +1,8 @@
 """The default kernels: matrix products over windows, with no Python loop over images, places or channels.
 
-Two ways to lay out the windows: `rows` for long rows (many images or wide ones), where a product for each row of the
-map saves most of the copying; `patches` for short ones, where one product for all rows saves most of the calls.
+Two ways to lay out the windows: `rows` for long rows (many images or wide ones) and for the way back to the images,
+where a product for each row of the map saves most of the copying; `patches` for short ones, where one product for all
+rows saves most of the calls.
 """
 
 import numpy as np
@@ -65,8 +66,7 @@ def convolve2d_full(g: Array, w: Array, how: Sliding, image_shape: Pair) -> Arra
     """The images' gradient: the filters times the maps' gradient, added where their taps had read."""
     dx = zeros((w.shape[1] * how.groups, *image_shape, g.shape[0]), g.dtype)
     if g.size and w.size:
-        maps = batch_innermost(g)
-        (patches if is_short(maps) else rows).convolve2d_full(dx, maps, w, how)
+        rows.convolve2d_full(dx, batch_innermost(g), w, how)
     return dx.transpose(3, 0, 1, 2)
 
 

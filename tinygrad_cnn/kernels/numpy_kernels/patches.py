@@ -10,7 +10,6 @@ from numpy.lib.stride_tricks import as_strided
 from ..geometry import Pair, Sliding
 from ..interface import Array
 from ..memory import batch_innermost, empty, zeros
-from .taps import as_window, taps
 
 
 def correlate2d(y: Array, x: Array, w: Array, how: Sliding) -> None:
@@ -24,17 +23,6 @@ def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel: Pair) -> Array:
     columns = patches(x, kernel, (g.shape[1], g.shape[2]), how)
     dw: Array = np.matmul(by_group(g, how.groups), columns.transpose(0, 2, 1))
     return dw.reshape(g.shape[0], x.shape[1] // how.groups, *kernel)
-
-
-def convolve2d_full(dx: Array, g: Array, w: Array, how: Sliding) -> None:
-    """The patches' gradient, added to images dx ``(C, H, W, N)`` tap by tap."""
-    _, rows, columns, n = g.shape
-    kernel = (w.shape[2], w.shape[3])
-    products = np.matmul(by_group(w, how.groups).transpose(0, 2, 1), by_group(g, how.groups))
-    gradient = products.reshape(dx.shape[0], kernel[0] * kernel[1], rows, columns, n)
-    images = dx.transpose(3, 0, 1, 2)
-    for k, on_map, on_image in taps(as_window(kernel, how), (rows, columns), (dx.shape[1], dx.shape[2])):
-        images[on_image] += gradient[:, k].transpose(3, 0, 1, 2)[on_map]
 
 
 def patches(x: Array, kernel: Pair, map_: Pair, how: Sliding) -> Array:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from ..geometry import Pair, Window, map_shape, plane
 from ..interface import Array
 from ..memory import empty_images, empty_like, keep_where, zeros
-from .taps import taps
+from .taps import Index, taps
 
 
 def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArray[np.integer] | None]:
@@ -15,28 +15,32 @@ def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArra
     rows, columns = map_shape(plane(x.shape), window.shape, window)
     y = empty_images(n, c, rows, columns, x.dtype)
     y.fill(-np.inf)
+    seen = []
     for _, on_map, on_image in taps(window, (rows, columns), plane(x.shape)):
-        np.maximum(y[on_map], x[on_image], out=y[on_map])
-    return y, find_winners(x, y, window) if want_winners else None
+        pixels = x[on_image]
+        if want_winners:  # read again, which is quicker where they lie side by side
+            together = empty_like(y[on_map])
+            together[...] = pixels
+            pixels = together
+            seen.append((on_map, pixels))
+        np.maximum(y[on_map], pixels, out=y[on_map])
+    return y, find_winners(y, seen) if want_winners else None
 
 
-def find_winners(x: Array, y: Array, window: Window) -> NDArray[np.integer]:
+def find_winners(y: Array, seen: list[tuple[Index, Array]]) -> NDArray[np.integer]:
     """How many taps missed before the first that equals the maximum, or is the NaN that made it one.
 
     From the last tap back: a hit makes the count 0, a miss one more than that of the taps behind it.
     """
-    n, c, rows, columns = y.shape
-    found = taps(window, (rows, columns), plane(x.shape))
-    winners = empty_images(n, c, rows, columns, np.min_scalar_type(len(found)))
+    winners = empty_like(y, np.min_scalar_type(len(seen)))
     winners.fill(0)
     with_nan = bool(np.isnan(y).any())
-    for _, on_map, on_image in reversed(found):
-        pixel, count = x[on_image], winners[on_map]
-        missed = pixel != y[on_map]
+    for on_map, pixels in reversed(seen):
+        missed = pixels != y[on_map]
         if with_nan:
-            missed &= pixel == pixel
+            missed &= pixels == pixels
         winners += 1
-        np.multiply(count, missed, out=count)
+        np.multiply(winners[on_map], missed, out=winners[on_map])
     return winners
 
 

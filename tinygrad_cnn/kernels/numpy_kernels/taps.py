@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from ..geometry import Pair, Sliding, Window
+from ..geometry import Pair, Window
 
 Index = tuple[slice, slice, slice, slice]
 
@@ -29,8 +29,3 @@ def overlap(places: int, length: int, stride: int, offset: int) -> tuple[slice, 
     last = max(first, last)
     begin = first * stride + offset
     return slice(first, last), slice(begin, begin + (last - first) * stride, stride) if last > first else slice(0, 0)
-
-
-def as_window(kernel: Pair, how: Sliding) -> Window:
-    """A filter's movement as a pooling window's."""
-    return Window(kernel, how.stride, how.padding, how.dilation)
