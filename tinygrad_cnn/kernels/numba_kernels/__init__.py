@@ -22,6 +22,7 @@ Layout = tuple[int, int, int, int, int]  # channels, rows, phases of the stride,
 _PASS = 4  # multiply-adds that take as long as one number read, compared or added, and written
 _FEW_PLACES = 200  # of all images together: fewer dot products than that do not pay
 _SOME_FILTERS = 4  # which half fill a vector
+_NONE = np.empty((0, 0, 0, 0), np.uint8)  # no winners
 _SMALL = 1 << 15  # bytes that are copied sooner than `_Unlocked` is made
 
 
@@ -94,8 +95,11 @@ def bias_gradient(g: Array) -> Array:
 def gate(g: Array, a: Array) -> Array:
     """One pass over both as they lie in memory."""
     out = empty_like(a, g.dtype)
-    order = memory_order(out)
-    run(elementwise.gate, _PASS * out.size, *(_plain(t.transpose(order)).reshape(-1) for t in (g, a, out)))
+    flat = (g, a, out)
+    if not all(t.flags.c_contiguous for t in flat):
+        order = memory_order(out)
+        flat = (g.transpose(order), a.transpose(order), out.transpose(order))
+    run(elementwise.gate, _PASS * out.size, *(_plain(t).reshape(-1) for t in flat))
     return out
 
 
@@ -120,8 +124,9 @@ def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArra
     n, c, *_ = x.shape
     rows, columns = map_shape(x.shape[2:], window.shape, window)
     y = empty((c, rows, columns, n), x.dtype)
-    kind = np.uint8 if window.shape[0] * window.shape[1] <= 256 else np.int32
-    winners = empty(y.shape if want_winners else (0, 0, 0, 0), kind)
+    winners = _NONE
+    if want_winners:
+        winners = empty(y.shape, np.uint8 if window.shape[0] * window.shape[1] <= 256 else np.int32)
     run(pooling.maxpool, _PASS * x.size, _inward(x), y, winners, *window)
     return y.transpose(3, 0, 1, 2), winners.transpose(3, 0, 1, 2) if want_winners else None
 
