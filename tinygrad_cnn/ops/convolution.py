@@ -285,8 +285,7 @@ def _check_channels(op: str, x: Tensor, w: Tensor, how: Sliding, given: tuple[Te
     if channels != w.shape[1] * groups:
         expected = f"{w.shape[1]} * {groups} groups" if groups > 1 else f"{w.shape[1]}"
         raise ValueError(f"{op}: x has {counted(channels, 'channel')}, w expects {expected} {_shapes(given)}")
-    kernel = plane(w.shape)
-    if 0 in map_shape(plane(x.shape), kernel, how) or 0 in kernel:
+    if 0 in (kernel := plane(w.shape)) or 0 in map_shape(plane(x.shape), kernel, how):
         raise ValueError(
             f"{op}: the filter must not be empty nor larger than the image with its padding {how.padding} "
             f"and dilation {how.dilation} {_shapes(given)}"
