@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import tinygrad_cnn as tg
@@ -182,6 +182,7 @@ def test_a_kink_near_the_point_is_called_a_kink_too(steps):
 
 
 @given(st.integers(0, 2**31 - 1), st.floats(-3, 3))
+@example(128, 2.0)  # large numbers that cancel: the sum is small, its rounding is not
 def test_smooth_functions_are_not_taken_for_kinks(seed, scale):
     x = Tensor(np.random.default_rng(seed).standard_normal(5) * 10.0**scale)
     assert tg.gradcheck(lambda x: tg.sigmoid(x) * tg.tanh(x * 3) + (x * x).sum(), x, seed=seed)

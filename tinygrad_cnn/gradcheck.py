@@ -99,6 +99,7 @@ def _check(
         raise TypeError(f"gradcheck: fn must return one tensor, got {type(y).__name__}")
     cotangent = rng.standard_normal(y.shape)
     gradients = _gradients(y, cotangent, tensors, checked)
+    size = float(np.abs(y.data * cotangent).sum())
     for k, gradient in enumerate(gradients):
         if not checked[k]:
             continue
@@ -108,18 +109,23 @@ def _check(
             values = [
                 _value(fn, at, arrays, k, step * d, cotangent) for step in (-2 * eps, -eps, 0.0, eps, 2 * eps)
             ]
-            _compare(values, expected, (eps, rtol, atol), f"{what}input {k}, shape {arrays[k].shape}")
+            _compare(values, size, expected, (eps, rtol, atol), f"{what}input {k}, shape {arrays[k].shape}")
     return cotangent
 
 
-def _compare(values: list[float], expected: float, settings: tuple[float, float, float], where: str) -> None:
-    """Hold the rule's slope against the slopes between five points on a line, ``eps`` apart."""
+def _compare(
+    values: list[float], size: float, expected: float, settings: tuple[float, float, float], where: str
+) -> None:
+    """Hold the rule's slope against the slopes between five points on a line, ``eps`` apart.
+
+    A value is a sum of numbers whose ``size`` together may be far above its own; so is its rounding then.
+    """
     eps, rtol, atol = settings
     if not np.isfinite([*values, expected]).all():
         raise GradcheckError(f"gradcheck: {where}: not finite: the rule gives {expected}, the values are {values}")
     slopes = np.diff(values) / eps
     slope = (values[3] - values[1]) / (2 * eps)
-    rounding = 64 * np.finfo(np.float64).eps * max(1.0, *map(abs, values)) / eps
+    rounding = 64 * np.finfo(np.float64).eps * max(1.0, size) / eps
     allowed = atol + rtol * max(abs(slope), abs(expected)) + rounding
     # From each slope to the next, a smooth fn changes by the same little; a kink or a jump changes one of them.
     if np.ptp(np.diff(slopes)) > 4 * allowed:
