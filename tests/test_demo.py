@@ -13,7 +13,8 @@ import urllib.request
 import numpy as np
 import pytest
 from digit_strokes import STROKES, placed
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_cnn as tg
@@ -75,7 +76,7 @@ def test_the_image_is_as_mnist_makes_them(digit):
     assert 0.2 < ((image > 0) & (image < 255)).sum() / (image > 0).sum() < 0.8  # smooth edges
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.lists(st.lists(st.tuples(st.floats(-100, 100), st.floats(-100, 100)), min_size=1, max_size=8), max_size=5))
 def test_any_strokes_make_an_image_and_no_ink_leaves_its_box(drawn):
     image = strokes.normalized([np.array(stroke) for stroke in drawn])
@@ -244,7 +245,7 @@ def test_what_is_not_json_is_refused(client, body):
     refused(client.post("/look", data=body, content_type="application/json"), 400)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.sampled_from(sorted(GOOD)), st.binary(max_size=300))
 def test_no_body_makes_it_stumble(app, path, body):
     assert 400 <= app.test_client().post(path, data=body, content_type="application/json").status_code < 500
@@ -254,7 +255,7 @@ JUNK = st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st
                     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=2))
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.sampled_from(sorted(GOOD)), st.data())
 def test_no_value_makes_it_stumble(app, path, data):
     name = data.draw(st.sampled_from(sorted(GOOD[path])))

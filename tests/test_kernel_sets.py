@@ -6,7 +6,8 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -16,8 +17,7 @@ from tinygrad_cnn.kernels.geometry import Sliding, Window, reach
 
 needs_numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="needs the extra `fast`: numba")
 each_set = pytest.mark.parametrize("name", ["numpy", pytest.param("numba", marks=needs_numba)])
-each_setting = settings(max_examples=60, deadline=None)
-small_setting = settings(max_examples=25, deadline=None)
+each_setting, small_setting = examples(60), examples(25)
 
 
 def kernels(name: str) -> ModuleType:

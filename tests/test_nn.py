@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_cnn as tg
@@ -389,7 +390,7 @@ def test_a_layer_is_pytorchs_layer(name, args, kwargs, shape, training):
         np.testing.assert_allclose(ours.state_dict()[key], value.numpy(), 1e-9, err_msg=key)
 
 
-@settings(max_examples=10)
+@examples(10)
 @given(st.data())
 def test_a_whole_net_trains_as_in_pytorch(data):
     torch = pytest.importorskip("torch")

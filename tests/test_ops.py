@@ -8,6 +8,7 @@ import weakref
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from op_table import KERNEL_SETS, OPS
@@ -19,7 +20,7 @@ from tinygrad_cnn.kernels import numpy_kernels
 NAMES = [op.name for op in OPS]
 every_op = pytest.mark.parametrize("op", OPS, ids=NAMES)
 kernel_ops = pytest.mark.parametrize("op", [op for op in OPS if op.kernels], ids=lambda op: op.name)
-few = settings(max_examples=10)
+few = examples(10)
 
 # What gives a tensor and is no op: it computes nothing that has a gradient.
 NOT_OPS = {"from_dlpack", "record"}

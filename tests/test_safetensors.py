@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_cnn import checkpoint, nn
@@ -30,7 +31,7 @@ def test_a_state_comes_back_in_the_same_bits_with_its_texts(tmp_path):
     network.load_state_dict(state)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     shape=st.lists(st.integers(0, 4), max_size=4),
     dtype=st.sampled_from([np.float32, np.float64, np.int64, np.uint8, np.bool_]),
