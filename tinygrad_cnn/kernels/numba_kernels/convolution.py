@@ -44,6 +44,12 @@ def tap_offsets(channels, kh, kw, layout, dilation_h, dilation_w):
 
 
 @compiled
+def image_size(layout, groups):
+    """How many numbers the images of one group have."""
+    return layout[0] // groups * layout[1] * layout[2] * layout[3] * layout[4]
+
+
+@compiled
 def steps(count, step):
     """``0, step, 2 step, ...``"""
     offsets = np.empty(count, np.intp)
@@ -111,7 +117,7 @@ def correlate(progress, x, layout, w, bias, y, groups, row_step, dilation):
         places = min(chunk, length - begin)
         first, last = group * members, (group + 1) * members
         at = row * length + begin
-        image = group * channels * layout[1] * layout[2] * layout[3] * layout[4]
+        image = group * image_size(layout, groups)
         add_products(flat_y, at, maps, first, last, bias, first, flat_w, first * depth, depth, 1,
                      x, image + row * row_step + begin, offsets, depth, places)  # fmt: skip
         finish(progress)
@@ -189,7 +195,7 @@ def correlate_weight(progress, x, layout, g, dw, groups, row_step, dilation):
     task = take(progress)
     while task < tasks:
         group, map_part, tap_part = task // (map_parts * tap_parts), task // tap_parts % map_parts, task % tap_parts
-        image = group * channels * layout[1] * layout[2] * layout[3] * layout[4]
+        image = group * image_size(layout, groups)
         first = map_blocks * map_part // map_parts * DOT_ROWS
         last = min(map_blocks * (map_part + 1) // map_parts * DOT_ROWS, members)
         begin = tap_blocks * tap_part // tap_parts * DOT_COLUMNS

@@ -8,7 +8,7 @@ matrices, small enough for one thread. In `convolution`, for more places, nothin
 import numpy as np
 
 from .compiling import compiled
-from .convolution import add_products, steps, tap_offsets
+from .convolution import add_products, image_size, steps, tap_offsets
 from .registers import add, copy
 
 
@@ -66,12 +66,6 @@ def convolve_full(g, w, x, layout, groups, row_step, dilation):
             for k in range(j, depth, kw):
                 for row in range(rows):
                     add(x, image + taps[k] + row * row_step, products, (k * rows + row) * length, length)
-
-
-@compiled
-def image_size(layout, groups):
-    """How many numbers the images of one group have."""
-    return layout[0] // groups * layout[1] * layout[2] * layout[3] * layout[4]
 
 
 @compiled
