@@ -67,6 +67,13 @@ def instance(op: str, name: str, value: object, kind: type) -> None:
         raise TypeError(f"{op}: {name} must be {article} {kind.__name__}, got {shown(value)}")
 
 
+def flag(op: str, name: str, value: object) -> bool:
+    """``value`` as a bool. TypeError for what merely counts as true or false."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{op}: {name} must be True or False, got {shown(value)}")
+    return bool(value)
+
+
 def normal_axes(name: str, axis: Axis, ndim: int) -> tuple[int, ...]:
     """``axis`` as a tuple of axes counted from the front. ValueError if one does not exist or comes twice."""
     if type(axis) is int and -ndim <= axis < ndim:

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeGuard
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .arrays import FLOATS, Axis, as_dtype, cast, is_basic, new_array, normal_axes, shown
+from .arrays import FLOATS, Axis, as_dtype, cast, flag, is_basic, new_array, normal_axes, shown
 from .graph import GraphError, Node, backpropagate, caller, enable_grad, no_grad, refuse_anomaly, state
 from .kernels.memory import empty, is_alone
 from .notebook import tensor_html
@@ -80,8 +80,7 @@ class Tensor:
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
-        if not isinstance(value, bool):
-            raise TypeError(f"Tensor: requires_grad must be True or False, got {shown(value)}")
+        value = flag("Tensor", "requires_grad", value)
         if self.node is not None and value != self._requires_grad:
             raise GraphError(f"Tensor: this is a result of {self.node.name}; detach() it to leave it out of the graph")
         if value and self.dtype not in FLOATS:
@@ -148,9 +147,11 @@ class Tensor:
 
         Raises GraphError when nothing requires a gradient, the graph was used up, or a tensor in it was changed.
         """
+        create_graph = flag("backward", "create_graph", create_graph)
+        retain = flag("backward", "retain_graph", retain_graph) or create_graph
         seed = self._seed(gradient)
         given: set[int] = {id(seed.data)}
-        for leaf, g in backpropagate(self, seed, None, retain=retain_graph or create_graph, record=create_graph):
+        for leaf, g in backpropagate(self, seed, None, retain=retain, record=create_graph):
             if leaf.grad is None:
                 g = _own(g, given, create_graph)
             else:
@@ -284,7 +285,7 @@ class Tensor:
         x, axes = as_float(self), normal_axes("sum", axis, self.ndim)
         kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
         return record(
-            "sum", quiet.run(np.add.reduce, x.data, axis=axes, keepdims=bool(keepdims)), (x,),
+            "sum", quiet.run(np.add.reduce, x.data, axis=axes, keepdims=flag("sum", "keepdims", keepdims)), (x,),
             (lambda g, y: g.reshape(kept).broadcast_to(x.shape),), axis=axis, keepdims=keepdims,
         )  # fmt: skip
 
@@ -572,6 +573,7 @@ def grad(
     wanted = inputs if isinstance(inputs, tuple | list) else (inputs,)
     if not all(isinstance(t, Tensor) for t in (output, *wanted)):
         raise TypeError("grad: the output and the inputs must be tensors")
+    create_graph = flag("grad", "create_graph", create_graph)
     seed = output._seed(None)
     given = {id(seed.data)}
     pairs = backpropagate(output, seed, wanted, retain=create_graph, record=create_graph)
@@ -652,7 +654,7 @@ def _power_rules(a: Tensor, b: Tensor) -> tuple[Pullback, Pullback]:
 
 def _extreme(name: str, arg: Callable[..., NDArray[np.intp]], x: Tensor, axis: Axis, keepdims: bool) -> Tensor:
     """max and min: gather at the first extreme; its rule sends g there."""
-    x, axes = as_float(x), normal_axes(name, axis, x.ndim)
+    x, axes, keepdims = as_float(x), normal_axes(name, axis, x.ndim), flag(name, "keepdims", keepdims)
     if not math.prod(x.shape[i] for i in axes):
         raise ValueError(f"{name}: no numbers to compare over axis {axis} of shape {x.shape}")
     rest = tuple(i for i in range(x.ndim) if i not in axes)

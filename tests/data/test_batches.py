@@ -271,9 +271,9 @@ def test_wrong_arguments_are_answered(arguments: tuple[Any, Any], error: type[Ex
         ({"rng": 0}, TypeError, "rng must be a numpy.random.Generator, got int"),
         ({"rng": np.random.RandomState(0)}, TypeError, "rng must be a numpy.random.Generator, got RandomState"),
         ({"augment": 3}, TypeError, r"augment must be callable as augment\(images, rng\), got int"),
-        ({"shuffle": 1}, TypeError, "shuffle must be True or False, got int"),
-        ({"drop_last": None}, TypeError, "drop_last must be True or False, got NoneType"),
-        ({"prefetch": "yes"}, TypeError, "prefetch must be True or False, got str"),
+        ({"shuffle": 1}, TypeError, "shuffle must be True or False, got 1"),
+        ({"drop_last": None}, TypeError, "drop_last must be True or False, got None"),
+        ({"prefetch": "yes"}, TypeError, "prefetch must be True or False, got 'yes'"),
         ({"drop_last": True, "batch_size": 5}, ValueError, "no batch of 5 from 4 images"),
     ],
 )

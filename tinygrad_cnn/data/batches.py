@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from tinygrad_cnn.arrays import flag
 from tinygrad_cnn.data import _checks
 from tinygrad_cnn.data._resample import Floats
 from tinygrad_cnn.data.augment import Augmentation
@@ -172,9 +173,8 @@ def batches(
     """
     if not isinstance(dataset, Dataset):
         raise TypeError(f"batches: dataset must be a Dataset, got {type(dataset).__name__}")
-    for name, flag in (("shuffle", shuffle), ("drop_last", drop_last), ("prefetch", prefetch)):
-        if not isinstance(flag, bool):
-            raise TypeError(f"batches: {name} must be True or False, got {type(flag).__name__}")
+    for name, value in (("shuffle", shuffle), ("drop_last", drop_last), ("prefetch", prefetch)):
+        flag("batches", name, value)
     if augment is not None and not callable(augment):
         raise TypeError(f"batches: augment must be callable as augment(images, rng), got {type(augment).__name__}")
     size = _checks.whole("batches", "batch_size", batch_size, least=1)

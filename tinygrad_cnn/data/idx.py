@@ -20,6 +20,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinygrad_cnn.arrays import flag
+
 _TYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype(np.uint8),
     0x09: np.dtype(np.int8),
@@ -67,7 +69,7 @@ def read_idx(path: str | os.PathLike[str], *, memmap: bool = False) -> NDArray[A
         DataError: the file is missing, unreadable, not IDX, empty, truncated, followed by more bytes, corrupt, or
             (with memmap) compressed.
     """
-    path = Path(path)
+    memmap, path = flag("read_idx", "memmap", memmap), Path(path)
     try:
         if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device could block for ever
             raise DataError(f"{path}: is not a regular file")

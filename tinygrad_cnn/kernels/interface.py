@@ -42,8 +42,8 @@ class KernelSet(Protocol):
     def gate(self, g: Array, a: Array) -> Array:
         """``g`` where ``a > 0``, an exact 0 elsewhere, whatever g is there; of one shape, any type of a."""
 
-    def maxpool(self, x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArray[np.integer] | None]:
-        """Each window's maximum ``(N, C, OH, OW)`` and, on request, which tap won.
+    def maxpool(self, x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArray[np.integer]]:
+        """Each window's maximum ``(N, C, OH, OW)`` and, if that is wanted (else any array), which tap won.
 
         A winner is ``i * KW + j``, the first in row-major order among equals; a NaN wins, padding never does.
         """

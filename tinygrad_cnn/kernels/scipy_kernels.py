@@ -65,7 +65,7 @@ def bias_gradient(g: Array) -> Array:
     return total
 
 
-def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArray[np.integer] | None]:
+def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArray[np.integer]]:
     """The window's largest value; `numpy.argmax` takes the first among equals, and a NaN over anything."""
     taps = windows(x, window, fill=-np.inf)
     # A padded tap must never win, so it ranks below -inf: argmax over (is a pixel, value), by value where it is one.
@@ -74,7 +74,7 @@ def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArra
         (taps == -np.inf).all(-1), np.broadcast_to(inside, taps.shape).argmax(-1), taps.argmax(-1)
     )
     y = np.take_along_axis(taps, winners[..., None], -1)[..., 0]
-    return y, winners if want_winners else None
+    return y, winners
 
 
 @np.errstate(all="ignore")

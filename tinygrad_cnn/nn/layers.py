@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from .. import ops
-from ..arrays import normal_axes
+from ..arrays import flag, normal_axes
 from ..kernels.geometry import Pair, Sliding, plane
 from ..ops import checks
 from ..ops.convolution import smallest_image
@@ -49,7 +49,7 @@ class Conv2d(Module):
         shape = (out_channels, in_channels // groups, *self.kernel_size)
         fan_in = math.prod(shape[1:])
         self.weight = uniform(shape, fan_in, rng)
-        self.bias = uniform((out_channels,), fan_in, rng) if bias else None
+        self.bias = uniform((out_channels,), fan_in, rng) if flag(name, "bias", bias) else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) to (N, out_channels, OH, OW)."""
@@ -90,7 +90,7 @@ class ConvTranspose2d(Module):
         shape = (in_channels, out_channels // groups, *self.kernel_size)
         fan_in = math.prod(shape[1:])  # as PyTorch counts it
         self.weight = uniform(shape, fan_in, rng)
-        self.bias = uniform((out_channels,), fan_in, rng) if bias else None
+        self.bias = uniform((out_channels,), fan_in, rng) if flag(name, "bias", bias) else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, h, w) to (N, out_channels, H, W)."""
@@ -153,7 +153,7 @@ class Linear(Module):
         self.in_features = checks.integer("Linear", "in_features", in_features, 1)
         self.out_features = checks.integer("Linear", "out_features", out_features, 1)
         self.weight = uniform((out_features, in_features), in_features, rng)
-        self.bias = uniform((out_features,), in_features, rng) if bias else None
+        self.bias = uniform((out_features,), in_features, rng) if flag("Linear", "bias", bias) else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in_features) to (..., out_features)."""

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import shown
+from ..arrays import flag, shown
 from ..notebook import module_html
 from ..tensor import Tensor
 
@@ -129,6 +129,7 @@ class Module:
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"load_state_dict: expected arrays by name, got {type(state).__name__}")
+        strict = flag("load_state_dict", "strict", strict)
         own = dict(self._named_tensors())
         wrong = [f"missing: {k}" for k in own if k not in state] if strict else []
         wrong += [f"unexpected: {k}" for k in state if k not in own] if strict else []
@@ -162,8 +163,7 @@ class Module:
 
     def train(self, mode: bool = True) -> Self:
         """Switch dropout and batch statistics on (or off), here and below."""
-        if not isinstance(mode, bool):
-            raise TypeError(f"train: mode must be True or False, got {shown(mode)}")
+        mode = flag("train", "mode", mode)
         for m in self.modules():
             m.training = mode
         return self

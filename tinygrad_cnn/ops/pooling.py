@@ -44,7 +44,7 @@ def maxpool(
     y, winners = current().maxpool(x.data, window, state.recording and x.requires_grad)
     return record(
         "maxpool", y, (x,),
-        (lambda g, y: maxpool_scatter(g, _known(winners), window, plane(x.shape)),),
+        (lambda g, y: maxpool_scatter(g, winners, window, plane(x.shape)),),
         **window._asdict(),
     )  # fmt: skip
 
@@ -130,8 +130,3 @@ def _lone(op: Any, x: Tensor, window: Window) -> Tensor:
     how = {k: v for k, v in window._asdict().items() if k != "shape" and (op is maxpool or k != "dilation")}
     y = op(x.reshape((1,) * (4 - x.ndim) + x.shape), window.shape, **how)
     return y.reshape(y.shape[4 - x.ndim :])  # type: ignore[no-any-return]
-
-
-def _known(winners: NDArray[np.integer[Any]] | None) -> NDArray[np.integer[Any]]:
-    assert winners is not None  # a rule runs only where one was recorded, and then winners were asked for
-    return winners

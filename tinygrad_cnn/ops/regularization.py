@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import flag
 from ..graph import state
 from ..kernels import current
 from ..quiet import quiet
@@ -29,7 +30,7 @@ def dropout(
     Source: N. Srivastava et al., "Dropout" (JMLR 2014).
     """
     x, p = as_float(as_tensor("dropout", x)), checks.number("dropout", "p", p, 0, 1)
-    if not training or p == 0:
+    if not flag("dropout", "training", training) or p == 0:
         return x
     return masked(x, checks.generator("dropout", rng).random(x.shape, np.float32) >= p, p)
 
@@ -82,7 +83,7 @@ def batch_norm(
     weight, bias = _of_type(weight, x), _of_type(bias, x)
     if (running_mean is None) != (running_var is None):
         raise ValueError(f"{name}: running_mean and running_var go together")
-    if not training:
+    if not flag(name, "training", training):
         if running_mean is None or running_var is None:
             raise ValueError(f"{name}: running_mean and running_var are needed unless training")
         scale = weight / (_of_type(running_var, x) + eps).sqrt()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import shown
+from ..arrays import flag, shown
 from ..kernels import current
 from ..ops import checks
 from ..tensor import Tensor
@@ -110,9 +110,9 @@ class SGD(Optimizer):
         super().__init__(params, lr)
         self.momentum = checks.number("SGD", "momentum", momentum, 0, 1)
         self.weight_decay = checks.number("SGD", "weight_decay", weight_decay, 0, math.inf)
+        self.nesterov = flag("SGD", "nesterov", nesterov)
         if nesterov and not momentum:
             raise ValueError("SGD: nesterov needs a momentum above 0")
-        self.nesterov = nesterov
 
     def update(self, p: Array, g: Array, state: dict[str, Array]) -> None:
         """See the class."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import flag
 from ..data import Augmentation, Dataset
 from ..distributed import ALONE, fingerprint, world
 from ..divergence import DivergenceError
@@ -110,12 +111,12 @@ def fit(
         raise ValueError("fit: the schedule is of another optimizer")
     if patience is not None and validation is None:
         raise ValueError("fit: patience needs validation images to judge by")
-    if resume and checkpoint is None:
+    if flag("fit", "resume", resume) and checkpoint is None:
         raise ValueError("fit: resume=True needs the checkpoint to go on from")
     if checkpoint is not None:
         refuse_bad_name(checkpoint)
         refuse_bad_facts(about)
-    team = world() if distributed else ALONE
+    team = world() if flag("fit", "distributed", distributed) else ALONE
     run = Run(model, train, settings, optimizer, schedule, cost, validation, augment, rng, team)
     if validation is not None:
         refuse_unfit_validation(model, train, validation, cost)

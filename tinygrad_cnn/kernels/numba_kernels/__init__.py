@@ -119,7 +119,7 @@ def adam(p: Array, g: Array, m: Array, v: Array, rate: float, betas: Betas, spre
     run(elementwise.adam, 3 * _PASS * p.size, *(a.reshape(-1) for a in (p, _plain(g), m, v)), rate, betas, spread, eps)
 
 
-def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArray[np.integer] | None]:
+def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArray[np.integer]]:
     """The largest over the taps, and which tap it was."""
     n, c, *_ = x.shape
     rows, columns = map_shape(x.shape[2:], window.shape, window)
@@ -128,7 +128,7 @@ def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArra
     if want_winners:
         winners = empty(y.shape, np.uint8 if window.shape[0] * window.shape[1] <= 256 else np.int32)
     run(pooling.maxpool, _PASS * x.size, _inward(x), y, winners, *window)
-    return y.transpose(3, 0, 1, 2), winners.transpose(3, 0, 1, 2) if want_winners else None
+    return y.transpose(3, 0, 1, 2), winners.transpose(3, 0, 1, 2)
 
 
 def maxpool_scatter(g: Array, winners: NDArray[np.integer], window: Window, image_shape: Pair) -> Array:

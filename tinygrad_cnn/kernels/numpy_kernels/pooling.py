@@ -9,7 +9,7 @@ from ..memory import empty_images, empty_like, keep_where, zeros
 from .taps import Index, taps
 
 
-def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArray[np.integer] | None]:
+def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArray[np.integer]]:
     """The largest over the taps, one slice of the whole batch a tap; a NaN passes through `numpy.maximum`."""
     n, c = x.shape[:2]
     rows, columns = map_shape(plane(x.shape), window.shape, window)
@@ -24,7 +24,7 @@ def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArra
             pixels = together
             seen.append((on_map, pixels))
         np.maximum(y[on_map], pixels, out=y[on_map])
-    return y, find_winners(y, seen) if want_winners else None
+    return y, find_winners(y, seen) if want_winners else np.empty(0, np.uint8)
 
 
 def find_winners(y: Array, seen: list[tuple[Index, Array]]) -> NDArray[np.integer]:
