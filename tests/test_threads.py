@@ -47,7 +47,7 @@ def test_the_number_that_is_set_is_the_number_that_is_got():
 
 @pytest.mark.parametrize("n", [0, -1])
 def test_fewer_than_one_thread_is_refused(n):
-    with pytest.raises(ValueError, match=f"set_num_threads: n must be at least 1, got {n}"):
+    with pytest.raises(ValueError, match=f"set_num_threads: n must be between 1 and 1024, got {n}"):
         threads.set_num_threads(n)
 
 

@@ -14,6 +14,8 @@ import numpy as np
 
 _WORTH_SHARING = 4e6  # multiply-adds: some 80 microseconds, several times what it takes to wake a thread
 
+_MOST = 1024  # threads: the system has no room for any number
+
 _count: int | None = None
 _blas: Any = None
 _helpers: tuple[int, ThreadPoolExecutor] | None = None
@@ -28,13 +30,13 @@ def set_num_threads(n: int) -> None:
     Results have the same bits whatever the number. Default: ``TINYGRAD_CNN_NUM_THREADS``, else ``OMP_NUM_THREADS``,
     else the processors that this process may run on.
 
-    Raises TypeError unless ``n`` is an integer, ValueError unless it is at least 1.
+    Raises TypeError unless ``n`` is an integer, ValueError unless it is from 1 to 1024.
     """
     global _count
     if isinstance(n, bool) or not isinstance(n, int):
         raise TypeError(f"set_num_threads: n must be an integer, got {n!r}")
-    if n < 1:
-        raise ValueError(f"set_num_threads: n must be at least 1, got {n}")
+    if not 1 <= n <= _MOST:
+        raise ValueError(f"set_num_threads: n must be between 1 and {_MOST}, got {n}")
     _count = n
     hold_blas()
 
@@ -51,7 +53,7 @@ def _default() -> int:
     for name in ("TINYGRAD_CNN_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(name, "").split(",")[0].strip()
         if value.isdecimal() and int(value) >= 1:
-            return int(value)
+            return min(int(value), _MOST)
     return processors()
 
 
