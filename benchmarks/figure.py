@@ -9,6 +9,17 @@ from tinygrad_cnn.extras import require
 WIDTH = 0.8
 
 
+def refusal(path: str) -> str | None:
+    """Why a chart could not be saved under that name, or None: to be asked before hours of measuring."""
+    try:
+        canvas = require("matplotlib.backends.backend_agg", "plot").FigureCanvasAgg
+    except ImportError as error:
+        return str(error)
+    ending = path.rpartition(".")[2].lower() if "." in path else ""
+    known = sorted(canvas.get_supported_filetypes())
+    return None if ending in known else f"the name must end in one of {', '.join(known)}, got {path}"
+
+
 def save(results: dict[str, Any], path: str) -> None:
     """Draw with matplotlib, in the format that the file's ending names."""
     figures = require("matplotlib.figure", "plot")
@@ -32,6 +43,8 @@ def save(results: dict[str, Any], path: str) -> None:
     axes.margins(x=0.12, y=0.01)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
+    ticks_module = require("matplotlib.ticker", "plot")
+    axes.xaxis.set_minor_locator(ticks_module.LogLocator(subs=(2, 5)))
     axes.xaxis.set_minor_formatter("{x:g}")
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xlabel("median time over that of tinygrad_cnn's fastest kernels (logarithmic)")

@@ -10,6 +10,7 @@
 import argparse
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -58,6 +59,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if not options.workloads:
         names = ", ".join(w.name for w in workloads.WORKLOADS)
         parser.error(f"--only: no workload {options.only!r}; there are {names}")
+    for path in filter(None, (options.json, options.save_figure)):
+        if not os.access(os.path.dirname(os.path.abspath(path)), os.W_OK) or os.path.isdir(path):
+            parser.error(f"{path}: cannot be written")
+    if options.save_figure and (wrong := figure.refusal(options.save_figure)):
+        parser.error(f"--save-figure: {wrong}")
     if not 1 <= options.threads <= machine.available_cpus():
         parser.error(f"--threads: must be between 1 and {machine.available_cpus()}, got {options.threads}")
     return options

@@ -125,7 +125,8 @@ def conditions(results: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in m["packages"].items())
     return (
         f"{m['cpu']}, {m['cpus']} CPUs, {results['threads']} threads each, Python {m['python']}, {versions}; "
-        f"{m['date'][:10]}. Medians of {results['plan']['rounds']} alternating rounds; in brackets the quartiles."
+        f"{m['date'][:10]}, load {m['load']} at the start. "
+        f"Medians of {results['plan']['rounds']} alternating rounds; in brackets the quartiles."
     )
 
 

@@ -227,7 +227,7 @@ def test_tables_name_everyone_and_who_was_left_out(capsys, monkeypatch):
     rich, plain = capsys.readouterr().out.split("skipped jax: not here")[1:]
     for shown in (rich, plain):
         assert "2.50 (2.25-2.75)" in shown and "NO" in shown
-    machine = {"cpu": "a CPU", "cpus": 2, "python": "3", "packages": {"numpy": "2"}, "date": "2000-01-01T00:00"}
+    machine = {"cpu": "a CPU", "cpus": 2, "load": 0.1, "python": "3", "packages": {}, "date": "2000-01-01T00:00"}
     text = table.markdown({"machine": machine, "threads": 2, "plan": {"rounds": 2}, "workloads": [w]})
     assert "| a workload | 1.00 | 2.50 | 2.50 (2.25-2.75) | - |" in text
     assert "a CPU, 2 CPUs, 2 threads each" in text
@@ -286,3 +286,18 @@ def peers_ours():
     import peers.ours
 
     return peers.ours
+
+
+@pytest.mark.parametrize(
+    ("option", "path", "message"),
+    [
+        ("--json", "nowhere/x.json", "cannot be written"),
+        ("--json", ".", "cannot be written"),
+        ("--save-figure", "x.foo", "the name must end in one of"),
+    ],
+)
+def test_what_cannot_be_saved_is_said_before_anything_is_measured(option, path, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        run.parse([option, path])
+    assert message in capsys.readouterr().err

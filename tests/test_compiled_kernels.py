@@ -1,8 +1,13 @@
 """What the compiled kernels promise to the threads that run them, beyond their results."""
 
 import inspect
+import os
+import shutil
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from types import FunctionType
 
 import numpy as np
@@ -239,3 +244,57 @@ def test_of_many_helpers_no_more_take_part_than_are_set(new_team):
     for _ in range(3):
         team.run(who, A_LOT)
     assert met <= {threading.main_thread().name, "tinygrad_cnn-1"}
+
+
+def test_after_ctrl_c_nobody_writes_any_more(new_team):
+    threads.set_num_threads(2)
+    together, written = threading.Barrier(2), []
+
+    def kernel(progress):
+        together.wait(30)
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        time.sleep(0.2)
+        written.append(True)
+        return 1
+
+    with pytest.raises(KeyboardInterrupt):
+        team.run(kernel, A_LOT)
+    assert written
+    assert new_team.job is None
+
+
+def test_a_helper_without_memory_leaves_its_tasks_to_the_others(new_team):
+    threads.set_num_threads(2)
+    together = threading.Barrier(2)
+
+    def kernel(progress):
+        together.wait(30)
+        if threading.current_thread() is not threading.main_thread():
+            raise MemoryError
+        team.finish(progress)
+        return 1
+
+    for _ in range(2):
+        team.run(kernel, A_LOT)
+
+
+# -- the cache on disk -----------------------------------------------------------------------------------------------
+
+
+def test_an_edit_of_any_of_the_sources_makes_all_cached_kernels_stale(tmp_path):
+    """numba itself looks at the file of the function alone."""
+    package, cache = tmp_path / "tinygrad_cnn", tmp_path / "cache"
+    shutil.copytree(Path(ours.__file__).parents[2], package, ignore=shutil.ignore_patterns("__pycache__"))
+    call = "import numpy, tinygrad_cnn.kernels.numba_kernels as k; k.bias_gradient(numpy.ones((1, 1, 2, 2)))"
+
+    def cached():
+        environment = os.environ | {"PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(cache)}
+        subprocess.run([sys.executable, "-c", call], check=True, env=environment, cwd=tmp_path)
+        return {p.name for p in cache.rglob("elementwise.sums*.nbi")}
+
+    (first,) = cached()
+    assert cached() == {first}
+    with open(package / "kernels" / "numba_kernels" / "team.py", "a") as file:  # whose `take` is part of `sums`
+        file.write("# another thought\n")
+    assert len(cached() - {first}) == 1

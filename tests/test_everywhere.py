@@ -113,6 +113,19 @@ for command in (
 """
 
 
+def test_numba_that_may_not_compile_is_as_good_as_none():
+    code = """
+import tinygrad_cnn as tg
+print(tg.get_kernels())
+try:
+    tg.set_kernels("numba")
+except ImportError as error:
+    print(error)
+"""
+    output = run(code, NUMBA_DISABLE_JIT="1")
+    assert output.startswith("numpy") and "NUMBA_DISABLE_JIT" in output
+
+
 def test_no_command_minds_a_standard_output_that_nobody_reads(tmp_path):
     for needed in ("matplotlib", "onnx"):
         pytest.importorskip(needed)

@@ -316,3 +316,11 @@ def test_a_step_leaves_what_others_see_of_a_held_array_alone():
     assert seen.tolist() == [1] and p.data.tolist() == [0.5]
     with pytest.raises(tg.GraphError, match="was changed"):
         cost.backward()
+
+
+def test_a_state_of_another_type_becomes_the_parameters():
+    """As another library may have saved it: an integer velocity would lose every step."""
+    optimizer = optim.SGD([parameter(1.0, 2.0)], 0.1, momentum=0.5)
+    state = optimizer.state_dict() | {"state": [{"velocity": np.array([2, 0])}]}
+    optimizer.load_state_dict(state)
+    np.testing.assert_allclose(stepped(optimizer, [0.25, 0.5]), [1 - 0.1 * 1.25, 2 - 0.1 * 0.5])

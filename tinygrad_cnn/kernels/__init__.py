@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import os
 from typing import cast
 
 from . import threads
@@ -16,7 +17,8 @@ def set_kernels(name: str) -> None:
     """Choose the kernel set for every later operation, in all threads.
 
     ``"numpy"``: matrix products over windows. ``"scipy"``: the article's literal ``scipy.signal`` calls, slow and
-    readable. ``"numba"``: compiled loops (extra ``fast``). ``"auto"``, the default: numba when installed, else numpy.
+    readable. ``"numba"``: compiled loops (extra ``fast``). ``"auto"``, the default: numba when it is installed and may
+    compile, else numpy.
 
     Raises ValueError for another name, ImportError when numba is asked for and missing.
 
@@ -28,8 +30,11 @@ def set_kernels(name: str) -> None:
     global _chosen, _loaded
     if name != "auto" and name not in _MODULES:
         raise ValueError(f"set_kernels: name must be 'auto', 'numpy', 'scipy' or 'numba', got {name!r}")
-    if name == "numba" and not _has_numba():
-        raise ImportError("set_kernels: the numba kernels need the extra `fast`: pip install 'tinygrad_cnn[fast]'")
+    if name == "numba" and not _can_compile():
+        raise ImportError(
+            "set_kernels: the numba kernels need the extra `fast`: pip install 'tinygrad_cnn[fast]'"
+            + ", and NUMBA_DISABLE_JIT not to be set" * _is_disabled()
+        )
     _chosen, _loaded = name, None
 
 
@@ -37,7 +42,7 @@ def get_kernels() -> str:
     """The name of the kernel set in use, with ``"auto"`` resolved."""
     if _chosen != "auto":
         return _chosen
-    return "numba" if _has_numba() else "numpy"
+    return "numba" if _can_compile() else "numpy"
 
 
 def current() -> KernelSet:
@@ -49,5 +54,10 @@ def current() -> KernelSet:
     return _loaded
 
 
-def _has_numba() -> bool:
-    return importlib.util.find_spec("numba") is not None
+def _can_compile() -> bool:
+    return importlib.util.find_spec("numba") is not None and not _is_disabled()
+
+
+def _is_disabled() -> bool:
+    """numba's own switch: its functions then run as plain Python, which ours, made of instructions, cannot."""
+    return os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")

@@ -92,7 +92,11 @@ class Optimizer:
         ]
         if len(kept) != len(self.params) or not all(fit):
             raise ValueError(f"{name}: the state is of other parameters")
-        self.lr, self.steps, self.state = lr, steps, kept
+        self.lr, self.steps = lr, steps
+        self.state = [
+            {k: a if k == "steps" else a.astype(p.dtype, copy=False) for k, a in s.items()}
+            for p, s in zip(self.params, kept, strict=True)
+        ]
 
 
 class SGD(Optimizer):

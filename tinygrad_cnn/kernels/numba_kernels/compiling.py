@@ -1,10 +1,14 @@
 """How the kernels are compiled: cached on disk where that is possible, with only the harmless liberties taken."""
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from numba import njit
 
+# numba's cache of a function goes by the function's own file; tiles and helpers come from the files beside it as well.
+_SOURCES = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()[:12]
 # The order of a sum is the compiler's to choose and a product may be fused into it: that is what vectors need.
 # Never plain `fastmath=True`: it assumes that there is no NaN and no infinity.
 _OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"reassoc", "contract"}, "error_model": "numpy"}
@@ -21,6 +25,7 @@ def compiled_literally(function: Callable[..., Any]) -> Any:
 
 
 def _compiled(function: Callable[..., Any], options: dict[str, Any]) -> Any:
+    function.__qualname__ += f"-{_SOURCES}"  # part of the cached file's name
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError:  # numba found no folder to write its cache to: compile anew in each process

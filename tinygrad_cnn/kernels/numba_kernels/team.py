@@ -7,6 +7,7 @@ A helper that is still asleep, or whose processor is busy with something else, m
 So there is no barrier to stall at, two threads may call kernels at once, and a forked process starts its own helpers.
 """
 
+import contextlib
 import os
 import threading
 import time
@@ -32,10 +33,14 @@ def run(kernel: Any, work: float, *arguments: Any) -> None:
         kernel(progress, *arguments)
         return
     _team.invite(count - 1, kernel, progress, arguments)
-    tasks = kernel(progress, *arguments)
-    _team.job = None
-    while not all_done(progress, tasks):
-        time.sleep(0)  # a helper's processor is busy elsewhere: offer it this one
+    try:
+        tasks = kernel(progress, *arguments)
+        _team.job = None
+        while not all_done(progress, tasks):
+            time.sleep(0)  # a helper's processor is busy elsewhere: offer it this one
+    except BaseException:  # Ctrl-C: nobody writes to the arrays once the caller has them back
+        _team.stop()
+        raise
 
 
 class _Team:
@@ -45,6 +50,7 @@ class _Team:
         self.job: tuple[int, Any, Any, tuple[Any, ...]] | None = None  # for how many helpers, and what
         self.bell = np.zeros(1, np.intp)
         self.asleep: list[threading.Lock] = []
+        self.at_work: set[int] = set()  # or about to look whether there is a job
         self.helpers = 0
 
     def invite(self, helpers: int, *job: Any) -> None:
@@ -72,11 +78,20 @@ class _Team:
                 else:
                     self._get_up(bed)
             heard = int(self.bell[0])
+            self.at_work.add(number)
             if (job := self.job) is not None and number <= job[0]:
                 _, kernel, progress, arguments = job
-                kernel(progress, *arguments)
+                with contextlib.suppress(MemoryError):  # before its first task: those are left to the others
+                    kernel(progress, *arguments)
                 del kernel, progress, arguments  # or they would live until the next call
             del job
+            self.at_work.discard(number)
+
+    def stop(self) -> None:
+        """Withdraw the job, and wait until nobody is at it."""
+        self.job = None
+        while self.at_work:
+            time.sleep(0)
 
     def _get_up(self, bed: threading.Lock) -> None:
         """Leave the list of sleepers; whoever has taken the bed from it already is about to release it."""
