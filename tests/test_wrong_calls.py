@@ -20,6 +20,13 @@ def ones(*shape):
     return Tensor(np.ones(shape, np.float32))
 
 
+def onto(grad):
+    """A backward that finds this in ``.grad``."""
+    leaf = Tensor([1.0, 2.0], requires_grad=True)
+    leaf.grad = grad
+    leaf.sum().backward()
+
+
 # Messages -------------------------------------------------------------------------------------------------------------
 
 CALLS = {
@@ -173,6 +180,11 @@ CALLS = {
     "Tensor: requires_grad must be True or False, got 1": lambda: Tensor([1.0], requires_grad=1),
     "sum: keepdims must be True or False, got array([1, 0])": lambda: ones(2).sum(keepdims=np.array([1, 0])),
     "max: keepdims must be True or False, got 'no'": lambda: ones(2).max(keepdims="no"),
+    "backward: a gradient of shape (2,) cannot be added to .grad=Tensor(5.)": lambda: onto(Tensor(5.0)),
+    "backward: a gradient of shape (2,) cannot be added to .grad='a'": lambda: onto("a"),
+    "correlate2d: mode must be 'valid', 'same' or 'full', got array(['same', 'same'], dtype='<U4')":
+        lambda: tg.correlate2d(ones(2, 2), ones(1, 1), mode=np.array(["same", "same"])),
+    "broadcast_to: shape (2,) does not stretch to array([3, 3])": lambda: ones(2).broadcast_to(np.array([3, 3])),
     "backward: retain_graph must be True or False, got 1": lambda: X.sum().backward(retain_graph=1),
     "backward: create_graph must be True or False, got None": lambda: X.sum().backward(create_graph=None),
     "grad: create_graph must be True or False, got 1": lambda: tg.grad(X.sum(), [X], create_graph=1),

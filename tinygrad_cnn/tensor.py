@@ -154,6 +154,8 @@ class Tensor:
         for leaf, g in backpropagate(self, seed, None, retain=retain, record=create_graph):
             if leaf.grad is None:
                 g = _own(g, given, create_graph)
+            elif not isinstance(leaf.grad, Tensor) or leaf.grad.shape != g.shape:
+                raise GraphError(f"backward: a gradient of shape {g.shape} cannot be added to .grad={shown(leaf.grad)}")
             else:
                 with enable_grad() if create_graph else no_grad():
                     g = leaf.grad + g
@@ -357,7 +359,7 @@ class Tensor:
 
     def broadcast_to(self, shape: tuple[int, ...]) -> "Tensor":
         """Axes of length 1, and missing leading ones, repeated (not copied) to fill ``shape``."""
-        if self.shape == shape:
+        if type(shape) is tuple and self.shape == shape:
             return self
         try:
             data = np.broadcast_to(self._data, shape)

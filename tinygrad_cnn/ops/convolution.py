@@ -255,7 +255,7 @@ def _bordered(op: str, x: Tensor, w: Tensor, mode: str, how: Sliding, *, turned:
 
     For a turned filter the larger half comes first: both as SciPy centres them.
     """
-    if mode not in ("valid", "same", "full"):
+    if not isinstance(mode, str) or mode not in ("valid", "same", "full"):
         raise ValueError(f"{op}: mode must be 'valid', 'same' or 'full', got {shown(mode)}")
     if mode == "valid":
         return x, how
