@@ -427,9 +427,7 @@ class Tensor:
         return _restored, (type(self), self._data, self._requires_grad)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        twin = _restored(type(self), self._data.copy(order="K"), self._requires_grad)
-        memo[id(self)] = twin
-        return twin  # type: ignore[return-value]
+        return _restored(type(self), self._data.copy(order="K"), self._requires_grad)  # type: ignore[return-value]
 
     def __repr__(self) -> str:
         numbers = np.array2string(self._data, separator=", ", prefix=f"{type(self).__name__}(", threshold=100)

@@ -91,5 +91,4 @@ def one_axis(op: str, axis: int, z: Tensor) -> int:
     """A single axis, counted from the front."""
     if not z.ndim:
         raise ValueError(f"{op}: a lone number has no axis to go along {checks.shapes(z=z)}")
-    (normal,) = normal_axes(op, checks.integer(op, "axis", axis, -z.ndim), z.ndim)
-    return normal
+    return normal_axes(op, checks.integer(op, "axis", axis, -z.ndim), z.ndim)[0]
