@@ -1,6 +1,7 @@
 """mnist() and load_folder() read what is in MNIST's format, find it in the promised order, and refuse the rest."""
 
 import gzip
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -40,10 +41,20 @@ def test_the_real_files_are_read(mnist_folder: Path) -> None:
 
 
 def test_sizes_and_counts_are_the_files_own(small_folder: Path) -> None:
-    train, test = mnist(small_folder)
+    train, test = load_folder(small_folder)
     assert repr(train) == "Dataset(12 images of 1x6x4, 3 classes)"
     assert repr(test) == "Dataset(5 images of 1x6x4, 3 classes)"
     np.testing.assert_array_equal(train.pixels[:, 0], read_idx(small_folder / NAMES[0]))
+
+
+@pytest.mark.parametrize("read", [mnist, fashion_mnist])
+def test_mnist_has_ten_classes_whichever_labels_there_are(small_folder: Path, idx_bytes: Writer, read: Any) -> None:
+    assert [part.num_classes for part in read(small_folder)] == [10, 10]
+    for name, count in ((NAMES[3], 5), (NAMES[1], 12)):
+        labels = np.arange(count, dtype=np.uint8) % 3
+        labels[1] |= 0x80  # one flipped bit
+        (small_folder / name).write_bytes(idx_bytes(labels))
+        assert refusal(small_folder) == f"{small_folder / name}: label 129, but the classes are 0 to 9"
 
 
 def test_a_string_names_a_folder_too(small_folder: Path) -> None:
@@ -110,14 +121,15 @@ def test_what_is_not_a_folder_is_refused(tmp_path: Path, name: str) -> None:
         (NAMES[1], np.zeros((12, 3), np.uint8), f"{NAMES[1]}: has 2 dimensions, labels have 1"),
         (NAMES[1], np.zeros(11, np.uint8), f"{NAMES[1]}: 11 labels for the 12 images of {NAMES[0]}"),
         (NAMES[2], np.zeros((5, 6, 5), np.uint8), "training images are (1, 6, 4), test images (1, 6, 5)"),
-        (NAMES[3], np.full(5, 3, np.uint8), f"{NAMES[3]}: label 3, but the training labels end at 2"),
+        (NAMES[3], np.full(5, 3, np.uint8), f"{NAMES[3]}: label 3, but the classes are 0 to 2"),
     ],
 )
 def test_files_that_do_not_fit_together_are_refused(
     small_folder: Path, idx_bytes: Writer, name: str, values: NDArray[np.generic], complaint: str
 ) -> None:
     (small_folder / name).write_bytes(idx_bytes(values))
-    assert complaint in refusal(small_folder)
+    with pytest.raises(DataError, match=re.escape(complaint)):
+        load_folder(small_folder)
 
 
 def test_swapped_images_and_labels_are_recognised(small_folder: Path) -> None:

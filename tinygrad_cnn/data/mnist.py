@@ -14,6 +14,7 @@ from tinygrad_cnn.data.dataset import Dataset
 from tinygrad_cnn.data.idx import DataError, read_idx
 
 _STEMS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
+_CLASSES = 10  # of MNIST and Fashion-MNIST
 
 
 def mnist(data_dir: str | os.PathLike[str] | None = None, *, memmap: bool = False) -> tuple[Dataset, Dataset]:
@@ -28,15 +29,17 @@ def mnist(data_dir: str | os.PathLike[str] | None = None, *, memmap: bool = Fals
     4. the public mirrors, downloaded into the cache and checked against SHA-256 (needs the extra `data`).
 
     Args:
-        data_dir: a folder for `load_folder`; image sizes and counts may differ from MNIST's.
+        data_dir: a folder with the four files of `load_folder`; image sizes and counts may differ from MNIST's, the
+            classes are 0 to 9.
         memmap: map the image files instead of reading them (they must then be unpacked).
 
     Raises:
-        DataError: as `load_folder`; or nothing was found and nothing could be downloaded (the message says what to do).
+        DataError: as `load_folder`; a label above 9; or nothing was found and nothing could be downloaded (the message
+            says what to do).
 
     Source: LeCun, Bottou, Bengio & Haffner, "Gradient-based learning applied to document recognition", 1998.
     """
-    return load_folder(_located(_download.MNIST) if data_dir is None else data_dir, memmap=memmap)
+    return _load(_located(_download.MNIST) if data_dir is None else data_dir, _CLASSES, memmap)
 
 
 def fashion_mnist(data_dir: str | os.PathLike[str] | None = None, *, memmap: bool = False) -> tuple[Dataset, Dataset]:
@@ -47,7 +50,7 @@ def fashion_mnist(data_dir: str | os.PathLike[str] | None = None, *, memmap: boo
     Source: Xiao, Rasul & Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning
     algorithms", arXiv:1708.07747, 2017.
     """
-    return load_folder(_located(_download.FASHION_MNIST) if data_dir is None else data_dir, memmap=memmap)
+    return _load(_located(_download.FASHION_MNIST) if data_dir is None else data_dir, _CLASSES, memmap)
 
 
 def load_folder(folder: str | os.PathLike[str], *, memmap: bool = False) -> tuple[Dataset, Dataset]:
@@ -66,13 +69,18 @@ def load_folder(folder: str | os.PathLike[str], *, memmap: bool = False) -> tupl
             labels swapped or of different counts, training and test images of different shapes, a test label
             above all training labels.
     """
+    return _load(folder, None, memmap)
+
+
+def _load(folder: str | os.PathLike[str], num_classes: int | None, memmap: bool) -> tuple[Dataset, Dataset]:
+    """`load_folder`, with the number of classes where it is known beforehand."""
     folder = Path(folder)
     if not os.path.isdir(folder):
         raise DataError(f"{folder}: is not a folder")
     files = {stem: path for stem in _STEMS if (path := _find(folder, stem))}
     if missing := [f"{stem}-{_suffix(stem)}" for stem in _STEMS if stem not in files]:
         raise DataError(f"{folder}: lacks {', '.join(missing)} (plain or .gz)")
-    train = _read_pair(files["train-images"], files["train-labels"], None, memmap)
+    train = _read_pair(files["train-images"], files["train-labels"], num_classes, memmap)
     test = _read_pair(files["t10k-images"], files["t10k-labels"], train.num_classes, memmap)
     if train.image_shape != test.image_shape:
         raise DataError(f"{folder}: training images are {train.image_shape}, test images {test.image_shape}")
@@ -114,8 +122,8 @@ def _read_pair(images: Path, labels: Path, num_classes: int | None, memmap: bool
         raise DataError(f"{labels}: has {classes.ndim} dimensions, labels have 1")
     if len(pixels) != len(classes):
         raise DataError(f"{labels}: {len(classes)} labels for the {len(pixels)} images of {images.name}")
-    if num_classes is not None and classes.max() >= num_classes:
-        raise DataError(f"{labels}: label {classes.max()}, but the training labels end at {num_classes - 1}")
+    if num_classes is not None and classes.max(initial=0) >= num_classes:
+        raise DataError(f"{labels}: label {classes.max()}, but the classes are 0 to {num_classes - 1}")
     return Dataset(pixels, classes, num_classes=num_classes)
 
 
