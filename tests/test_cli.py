@@ -217,6 +217,52 @@ def test_resuming_with_other_settings_is_refused(tmp_path, capsys):
     assert "--resume goes on in one file" in complaint(capsys, "train", "--resume", "a.npz", "--checkpoint", "b.npz")
 
 
+def test_resuming_what_a_program_of_ones_own_began_names_the_way_to_go_on(tmp_path, capsys):
+    train, _ = tg.data.digits()
+    model = models.build("digits", train.image_shape)
+    sgd = tg.optim.SGD(model.parameters(), 0.1)
+    list(tg.fit(model, train[:64], epochs=1, batch_size=32, optimizer=sgd, checkpoint=tmp_path / "own.npz"))
+    err = complaint(capsys, "train", "--resume", tmp_path / "own.npz")
+    assert "own.npz: was not made by 'tinygrad-cnn train'; go on with tg.fit(..., resume=True)" in err
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The arrays and the metadata of a run's checkpoint."""
+    path = tmp_path_factory.mktemp("finished") / "run.npz"
+    assert cli.main(["train", "--epochs", "1", "--checkpoint", str(path), "--progress", "none"]) == 0
+    return read_archive(path)
+
+
+JUNK = (True, -1, 0, 2.5, 10**400, float("nan"), float("inf"), "", "junk\udcff\n", [], [1], {}, {"a": None}, None)
+FITTING = [("data_dir", None), ("patience", None), ("validation", 0), ("seed", 0), ("seed", 10**400), ("lr", 2.5)]
+
+
+@pytest.mark.parametrize("fact", ["dataset", "data_dir", "model", "epochs", "batch_size", "lr", "optimizer",
+                                  "validation", "patience", "seed", "kernels"])  # fmt: skip
+def test_facts_that_are_junk_are_refused_in_one_line(fact, finished, tmp_path, capsys):
+    arrays, metadata = finished
+    path = tmp_path / "odd.npz"
+    for junk in JUNK:
+        files.write_archive(path, arrays, metadata | {"about": metadata["about"] | {fact: junk}})
+        if not any(fact == k and type(junk) is type(v) and junk == v for k, v in FITTING):
+            err = complaint(capsys, "train", "--resume", path, "--progress", "none")
+            assert f"odd.npz: its facts are damaged: {fact} must be " in err or "--data-dir goes with" in err
+        if fact in ("dataset", "data_dir") and junk not in ("", None):
+            for command in (["evaluate"], ["report", "--output", tmp_path / "r.html"], ["explain"]):
+                complaint(capsys, command[0], path, *command[1:])
+
+
+def test_a_fact_that_lacks_is_refused_and_one_too_many_is_not(finished, tmp_path, capsys):
+    arrays, metadata = finished
+    for fact in metadata["about"]:
+        rest = {k: v for k, v in metadata["about"].items() if k != fact}
+        files.write_archive(tmp_path / "odd.npz", arrays, metadata | {"about": rest})
+        assert "was not made by 'tinygrad-cnn train'" in complaint(capsys, "train", "--resume", tmp_path / "odd.npz")
+    files.write_archive(tmp_path / "odd.npz", arrays, metadata | {"about": metadata["about"] | {"by": ["me"]}})
+    assert called(capsys, "train", "--resume", tmp_path / "odd.npz")[0] == 0
+
+
 def test_an_unfinished_run_is_not_written_over(tmp_path, capsys, trained, monkeypatch):
     flags = [*SHORT, "--checkpoint", tmp_path / "run.npz", "--progress", "none"]
     with monkeypatch.context() as patch:

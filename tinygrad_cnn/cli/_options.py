@@ -17,6 +17,7 @@ else:
     Subparsers = object
 
 DATASETS = ("digits", "mnist", "fashion-mnist")
+KERNELS = ("auto", "numpy", "scipy", "numba")
 
 
 def add_data_flags(parser: argparse.ArgumentParser, default: str = "digits, which come with the program") -> None:
@@ -28,7 +29,7 @@ def add_data_flags(parser: argparse.ArgumentParser, default: str = "digits, whic
 def add_compute_flags(parser: argparse.ArgumentParser) -> None:
     """``--threads`` and ``--kernels``."""
     parser.add_argument("--threads", type=_threads, metavar="N", help="default, and most: one for each processor")
-    parser.add_argument("--kernels", choices=("auto", "numpy", "scipy", "numba"), help="default: numba if installed")
+    parser.add_argument("--kernels", choices=KERNELS, help="default: numba if installed")
 
 
 def load_data(dataset: str, data_dir: str | None) -> tuple[data.Dataset, data.Dataset]:

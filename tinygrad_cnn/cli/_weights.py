@@ -6,6 +6,7 @@ from typing import Any, cast
 from .. import checkpoint
 from ..data import Dataset
 from ..models import Network
+from ._facts import text_fact
 from ._options import load_data
 
 
@@ -19,8 +20,9 @@ def load_test_set(args: argparse.Namespace, network: Network, about: dict[str, A
 
     Raises ValueError when the network does not take such images.
     """
-    dataset = args.dataset or about.get("dataset") or "digits"
-    folder = args.data_dir or (about.get("data_dir") if dataset == about.get("dataset") else None)
+    dataset = args.dataset or text_fact(args.weights, about, "dataset") or "digits"
+    same = dataset == about.get("dataset")
+    folder = args.data_dir or (text_fact(args.weights, about, "data_dir") if same else None)
     _, test = load_data(dataset, folder)
     if test.image_shape != network.image_shape or test.num_classes != network.num_classes:
         raise ValueError(

@@ -28,6 +28,7 @@ from ..models import OPTIMIZERS, RECIPES, Network
 from ..progress import STYLES, meter
 from ..records import as_json
 from ..training import Run, fit
+from ._facts import training_facts
 from ._interrupt import Interrupt
 from ._options import (
     Subparsers,
@@ -147,7 +148,7 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
             raise ValueError("--resume goes on in one file: --checkpoint FILE --resume, or --resume FILE")
         args.checkpoint = named.pop()
         if Path(args.checkpoint).exists() or args.resume is not True:
-            return _resumed(given, checkpoint.about(args.checkpoint))
+            return _resumed(given, training_facts(args.checkpoint, checkpoint.about(args.checkpoint)))
         say(f"{args.checkpoint} is not there yet: starting from the beginning")
     dataset = given["dataset"] or "digits"
     name = given["model"] or _DEFAULT_MODEL.get(dataset, "fast")
@@ -164,9 +165,9 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
 def _resumed(given: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
     movable = ("data_dir", "kernels")
     different = [
-        f"--{k.replace('_', '-')} was {kept.get(k)}, not {v}"
+        f"--{k.replace('_', '-')} was {kept[k]}, not {v}"
         for k, v in given.items()
-        if v is not None and k not in movable and kept.get(k) != v
+        if v is not None and k not in movable and kept[k] != v
     ]
     if different:
         raise ValueError("--resume goes on with the settings of the checkpoint: " + "; ".join(different))
@@ -183,8 +184,9 @@ def _refuse_bad_targets(args: argparse.Namespace) -> None:
         raise ValueError(f"--save {args.save}: is the checkpoint's file; name another")
     if args.checkpoint is not None and args.resume is None and Path(args.checkpoint).exists():
         state = read_archive(args.checkpoint)[1].get("run")
-        if not state or not state["finished"]:
-            what = "weights, not a run" if not state else f"a run that was interrupted after step {state['step']}"
+        if not isinstance(state, dict) or not state.get("finished"):
+            known = isinstance(state, dict) and "step" in state
+            what = f"a run that was interrupted after step {state['step']}" if known else "weights, not a run"
             raise ValueError(f"--checkpoint {args.checkpoint}: holds {what}; add --resume, or name another file")
 
 

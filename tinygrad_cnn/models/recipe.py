@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import optim
+from ..arrays import shown
 from ..data import Augmentation
 from ..nn import Module
 from ..ops import cross_entropy, quadratic_cost
@@ -70,6 +71,11 @@ class Recipe:
     ema: float | None = None
 
     def make_optimizer(self, model: Module, name: str | None = None, lr: float | None = None) -> optim.Optimizer:
-        """The recipe's optimizer for a model, or another by name with its own defaults; ``lr`` overrides the rate."""
+        """The recipe's optimizer for a model, or another by name with its own defaults; ``lr`` overrides the rate.
+
+        Raises ValueError for a name that is not a key of `OPTIMIZERS`.
+        """
+        if name is not None and name not in list(OPTIMIZERS):
+            raise ValueError(f"make_optimizer: name must be one of {', '.join(OPTIMIZERS)}, got {shown(name)}")
         options = self.options if name in (None, self.optimizer) else {}
         return OPTIMIZERS[name or self.optimizer](model.parameters(), self.lr if lr is None else lr, **options)
