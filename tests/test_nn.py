@@ -107,6 +107,40 @@ def test_a_state_that_does_not_fit_names_everything_that_is_wrong_and_changes_no
             net.load_state_dict(nothing)
 
 
+def test_a_number_too_large_for_its_place_is_refused_before_any_is_copied():
+    norm = nn.BatchNorm2d(2)
+    before, state = norm.state_dict(), norm.state_dict()
+    state |= {"weight": [2.0, 3.0], "bias": [1e300, 1.0], "num_batches_tracked": np.array(2**63, np.uint64)}
+    with pytest.raises(nn.StateError) as caught:
+        norm.load_state_dict(state)
+    assert "bias: float32 cannot hold the number 1e+300" in str(caught.value)
+    assert f"num_batches_tracked: int64 cannot hold the numbers from {2**63}" in str(caught.value)
+    with pytest.raises(nn.StateError, match="num_batches_tracked has dtype float64, int64 is needed"):
+        norm.load_state_dict(before | {"num_batches_tracked": np.array(1.0)})
+    for name, array in norm.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+    norm.load_state_dict(before | {"bias": [np.inf, np.nan]})  # what is not finite already stays as it is
+    np.testing.assert_array_equal(norm.bias.data, [np.inf, np.nan])
+
+
+def test_loading_reads_everything_before_it_writes():
+    layer = nn.Linear(1, 2)
+    layer.scale = nn.Parameter([[5.0], [6.0]])
+    weight = layer.weight.data.copy()
+    layer.load_state_dict({"weight": layer.scale, "scale": layer.weight}, strict=False)
+    np.testing.assert_array_equal(layer.weight.data, [[5], [6]])
+    np.testing.assert_array_equal(layer.scale.data, weight)
+
+
+def test_a_buffer_of_truths_goes_through_a_state():
+    layer = nn.ReLU()
+    layer.seen = nn.Buffer([False, False])
+    layer.load_state_dict({"seen": np.array([True, False])})
+    assert layer.seen.data.tolist() == [True, False]
+    with pytest.raises(nn.StateError, match="seen has dtype int64, bool is needed"):
+        layer.load_state_dict({"seen": [1, 0]})
+
+
 def test_a_list_may_hold_itself_and_the_module():
     net = Net()
     names = list(net.state_dict())
@@ -178,6 +212,12 @@ def test_a_module_in_another_float_type():
     for wrong in (int, np.float16, object):
         with pytest.raises(TypeError, match="parameters are float32 or float64"):
             net.astype(wrong)
+
+
+def test_what_is_too_large_for_another_float_type_becomes_infinite_without_a_warning():
+    layer = nn.Linear(1, 1).astype(np.float64)
+    layer.weight.writable()[...] = 1e300
+    assert layer.astype(np.float32).weight.item() == np.inf
 
 
 def test_repr_shows_the_whole_net():
@@ -331,6 +371,19 @@ WRONG_LAYERS = {
 def test_a_wrong_setting_is_named(message, call):
     with pytest.raises((ValueError, TypeError), match=message):
         call()
+
+
+@pytest.mark.parametrize("number", [np.uint8, np.int8, np.int64])
+def test_sizes_of_layers_may_be_numpys(number):
+    n = number(100)  # of which two together, or times a filter's numbers, are too many for a small integer
+    for layer in (
+        lambda n, rng: nn.Conv2d(n, 4, 5, rng=rng),
+        lambda n, rng: nn.ConvTranspose2d(4, n, 5, rng=rng),
+        lambda n, rng: nn.Linear(n, n, rng=rng),
+    ):
+        small, plain = (layer(m, np.random.default_rng(0)).state_dict() for m in (n, 100))
+        for name in plain:
+            np.testing.assert_array_equal(small[name], plain[name])
 
 
 # PyTorch --------------------------------------------------------------------------------------------------------------

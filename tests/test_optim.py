@@ -192,9 +192,10 @@ def test_a_schedule_goes_on_from_its_state():
         first.step()
     second.load_state_dict(first.state_dict())
     assert second.optimizer.lr == first.optimizer.lr == first.rate(7)
-    for wrong in ({}, 3, {"steps": "a"}, {"steps": -1}):
-        with pytest.raises((ValueError, TypeError), match=r"CosineDecay"):
+    for wrong in ({}, 3, {"steps": "a"}, {"steps": -1}, np.ones((3, 3)), {"steps": 1, "first": -1}):
+        with pytest.raises((ValueError, TypeError), match=r"CosineDecay") as caught:
             second.load_state_dict(wrong)
+        assert "\n" not in str(caught.value) and second.steps == 7
 
 
 # State ----------------------------------------------------------------------------------------------------------------
@@ -221,13 +222,16 @@ def test_an_optimizer_goes_on_from_its_state(make):
     [{}, 3, None, {"lr": 0.1, "steps": 1, "state": []}, {"lr": 0.1, "steps": 1, "state": [{"m": np.ones(3)}]},
      {"lr": -1, "steps": 1, "state": [{}]}, {"lr": 0.1, "steps": "x", "state": [{}]},
      {"lr": 0.1, "steps": 1, "state": 3}, {"lr": 0.1, "steps": 1, "state": [3]},
-     {"lr": 0.1, "steps": 1, "state": [{"m": "a"}]}],
+     {"lr": 0.1, "steps": 1, "state": [{"m": "a"}]}, np.ones((3, 3)),
+     {"class": np.ones(2), "lr": 0.1, "steps": 1, "state": [{}]},
+     *({"lr": 0.1, "steps": 1, "state": [{"steps": np.array(n)}]} for n in (-1, math.inf, math.nan, 2.5, 2**40, True))],
     ids=str,
 )  # fmt: skip
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(state):
     optimizer = optim.Adam([parameter(1.0, 2.0)], 0.25)
-    with pytest.raises((ValueError, TypeError), match=r"^Adam.load_state_dict: "):
+    with pytest.raises((ValueError, TypeError), match=r"^Adam.load_state_dict: .*$") as caught:
         optimizer.load_state_dict(state)
+    assert "\n" not in str(caught.value)
     assert optimizer.lr == 0.25 and optimizer.steps == 0 and optimizer.state == [{}]
 
 
@@ -281,13 +285,33 @@ def test_impossible_rates(lr):
             make([parameter(1.0)], lr)
 
 
-@pytest.mark.parametrize("gradient", [Tensor(np.ones(1)), Tensor(np.ones((2, 2))), np.ones(2)], ids=repr)
+@pytest.mark.parametrize(
+    "lr", [-1, math.nan, math.inf, "a", None, np.array(0.1), Tensor(0.1)], ids=lambda lr: f"{type(lr).__name__} {lr}"
+)
+def test_a_rate_that_became_impossible_is_refused_before_anything_moves(lr):
+    p = parameter(1.0)
+    optimizer, p.grad = optim.Adam([p]), Tensor(np.ones(1))
+    optimizer.lr = lr
+    with pytest.raises((ValueError, TypeError), match=r"^Adam.step: lr must be"):
+        optimizer.step()
+    assert p.data.tolist() == [1] and optimizer.steps == 0 and optimizer.state == [{}]
+    with pytest.raises((ValueError, TypeError), match=r"^CosineDecay: the optimizer's lr must be"):
+        optim.CosineDecay(optimizer, 10)
+
+
+@pytest.mark.parametrize(
+    "gradient",
+    [Tensor(np.ones(1)), Tensor(np.ones((2, 2))), Tensor(1.0), np.ones(2), 3.0, Tensor(np.array([1, 2]))],
+    ids=repr,
+)
 def test_a_gradient_of_another_shape_or_kind_is_refused_before_anything_moves(gradient):
     good, bad = parameter(1.0, 1.0), parameter(1.0, 1.0)
     good.grad, bad.grad = Tensor(np.ones(2)), gradient
     with pytest.raises(ValueError, match=r"SGD.step: the gradient of parameter 1 must be a tensor of its shape \(2,\)"):
         optim.SGD([good, bad], 0.1).step()
-    assert good.data.tolist() == [1, 1]
+    with pytest.raises(ValueError, match="clip_grad_norm: the gradient of parameter 1 must be a tensor of its shape"):
+        optim.clip_grad_norm([good, bad], 0.1)
+    assert good.data.tolist() == good.grad.data.tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("value", [math.inf, math.nan])
@@ -324,3 +348,13 @@ def test_a_state_of_another_type_becomes_the_parameters():
     state = optimizer.state_dict() | {"state": [{"velocity": np.array([2, 0])}]}
     optimizer.load_state_dict(state)
     np.testing.assert_allclose(stepped(optimizer, [0.25, 0.5]), [1 - 0.1 * 1.25, 2 - 0.1 * 0.5])
+
+
+def test_a_state_too_large_for_the_parameters_type_is_refused_and_an_infinite_one_stays():
+    optimizer = optim.SGD([parameter(1.0, 2.0, dtype=np.float32)], 0.1, momentum=0.5)
+    state = {"lr": 0.1, "steps": 1, "state": [{"velocity": np.array([1e300, np.inf])}]}
+    with pytest.raises(ValueError, match=r"^SGD.load_state_dict: velocity: float32 cannot hold the number 1e\+300$"):
+        optimizer.load_state_dict(state)
+    state["state"][0]["velocity"][0] = np.nan
+    optimizer.load_state_dict(state)
+    np.testing.assert_array_equal(optimizer.state[0]["velocity"], [np.nan, np.inf])

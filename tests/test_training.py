@@ -560,6 +560,28 @@ def test_a_run_is_walked_once():
         next(iter(run))
 
 
+@pytest.mark.parametrize(
+    "answer, shown", [(None, "None"), (0.5, "0.5"), (tg.Tensor([1.0, 2.0]), r"Tensor\(\[1\., 2\.\]\)")]
+)
+def test_a_cost_must_return_a_tensor_of_one_number(answer, shown):
+    said = f"cost must return a Tensor of one number, got {shown}$"
+    with pytest.raises(TypeError, match=f"^evaluate: {said}"):
+        evaluate(dense(), OTHERS, cost=lambda scores, labels: answer)
+    with pytest.raises(TypeError, match=f"^fit: {said}"):
+        next(iter(run_of(dense(), cost=lambda scores, labels: answer)))
+
+
+def test_the_numbers_of_a_run_may_be_numpys():
+    one, other = dense(), dense()
+    small = {"epochs": np.uint8(3), "batch_size": np.uint8(20), "patience": np.int8(2), "clip": np.float32(0.5),
+             "ema": np.float32(0.5), "validation": OTHERS}  # fmt: skip
+    run = run_of(one, train=TRAIN[:300], **small)
+    list(run)
+    list(run_of(other, train=TRAIN[:300], **{k: v.item() if k != "validation" else v for k, v in small.items()}))
+    assert bits(one) == bits(other)
+    assert [type(v) for v in dataclasses.astuple(run.settings)] == [int, int, float, float, int]
+
+
 def test_evaluating_what_cannot_be_is_answered():
     with pytest.raises(ValueError, match="evaluate: the data set is empty"):
         evaluate(dense(), TEST[:0])

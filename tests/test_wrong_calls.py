@@ -1,5 +1,6 @@
 """Every wrong call is answered by one clear ValueError or TypeError, at the op that was called."""
 
+import functools
 import inspect
 import re
 
@@ -14,6 +15,7 @@ from tinygrad_cnn import Tensor, nn, ops, optim
 
 X, W = Tensor(np.ones((1, 1, 4, 4), np.float32)), Tensor(np.ones((1, 1, 2, 2), np.float32))
 ONE, ZERO = Tensor(np.ones(1)), Tensor(np.zeros(1))
+NESTED = functools.reduce(lambda inner, _: [inner], range(100_000), [])  # too deep for `repr`
 
 
 def ones(*shape):
@@ -162,8 +164,10 @@ CALLS = {
         lambda: tg.batch_norm(X, None, None, ONE, ZERO),
     "batch_norm: running_mean and running_var go together":
         lambda: tg.batch_norm(X, ZERO, None, ONE, ZERO, training=True),
-    "batch_norm: running statistics must be tensors, to be edited, got ndarray":
+    "batch_norm: running statistics must be tensors, float32 or float64, got array([0.])":
         lambda: tg.batch_norm(X, np.zeros(1), np.ones(1), ONE, ZERO),
+    "batch_norm: running statistics must be tensors, float32 or float64, got Tensor([1])":
+        lambda: tg.batch_norm(X, ZERO, Tensor([1]), ONE, ZERO, training=True),
     "batch_norm: one number for each of 1 channels expected, got (2,)":
         lambda: tg.batch_norm(X, None, None, ones(2), ZERO, training=True),
     "batch_norm: momentum must be finite and between 0 and 1, got 5":
@@ -203,6 +207,21 @@ CALLS = {
     "sum: axis 2 does not exist in 2 axes": lambda: ones(2, 2).sum(2),
     "max: axis (0, -2) names an axis twice": lambda: ones(2, 2).max((0, -2)),
     "argmax: axis 5 does not exist in 1 axis": lambda: ones(2).argmax(5),
+    "sum: axis must be an integer or a tuple of them, got 1.0": lambda: ones(2, 2).sum(1.0),
+    "sum: axis must be an integer or a tuple of them, got array(1.5)": lambda: ones(2, 2).sum(np.array(1.5)),
+    "sum: axis must be an integer or a tuple of them, got array([0, 1])": lambda: ones(2, 2).sum(np.array([0, 1])),
+    "mean: axis must be an integer or a tuple of them, got Tensor(1.)": lambda: ones(2, 2).mean(Tensor(1.0)),
+    "mean: axis must be an integer or a tuple of them, got Tensor([0, 1])": lambda: ones(2, 2).mean(Tensor([0, 1])),
+    "max: axis must be an integer or a tuple of them, got (0, True)": lambda: ones(2, 2).max((0, True)),
+    "sum: axis must be an integer or a tuple of them, got <list>": lambda: ones(2, 2).sum(NESTED),
+    "maxpool: overlay_shape must be an integer or two of them, got <list>": lambda: tg.maxpool(X, NESTED),
+    "Tensor: array([1, 2]) is no data type": lambda: Tensor([1.0], dtype=np.array([1, 2])),
+    "astype: array([1, 2]) is no data type": lambda: nn.Linear(1, 1).astype(np.array([1, 2])),
+    "astype: '\\udc80' is no data type": lambda: nn.Linear(1, 1).astype("\udc80"),
+    "astype: parameters are float32 or float64, got <class 'int'>": lambda: nn.Linear(1, 1).astype(int),
+    "Conv2d: padding must be an integer or two of them, got [1, 1, 1]":
+        lambda: nn.Conv2d(1, 1, 3, padding=np.array([1, 1, 1])),
+    "Flatten: start_dim must be an integer, got array([0, 1])": lambda: nn.Flatten(np.array([0, 1])),
     "reshape: 2 numbers of shape (2,) do not fit (3,)": lambda: ones(2).reshape(3),
     "reshape: 2 numbers of shape (2,) do not fit ('a',)": lambda: ones(2).reshape("a"),
     "flatten: axis 5 does not exist in 1 axis": lambda: ones(2).flatten(5),
@@ -212,6 +231,13 @@ CALLS = {
     "clip: low must not be above high, got 5 and 1": lambda: ones(2).clip(5, 1),
     "grad: the output and the inputs must be tensors": lambda: tg.grad(ones(1), ["a"]),
     "set_kernels: name must be 'auto', 'numpy', 'scipy' or 'numba', got 'cuda'": lambda: tg.set_kernels("cuda"),
+    "set_kernels: name must be 'auto', 'numpy', 'scipy' or 'numba', got ndarray":
+        lambda: tg.set_kernels(np.ones((2, 2))),
+    "gradcheck: fn must be a function of tensors, got 3": lambda: tg.gradcheck(3, ones(2)),
+    "gradcheck: fn does not take 2 inputs: too many positional arguments":
+        lambda: tg.gradcheck(tg.sigmoid, ones(2), ones(2)),
+    "gradcheck: order must be 1 or 2, got array([1, 2])":
+        lambda: tg.gradcheck(tg.sigmoid, ones(2), order=np.array([1, 2])),
 }  # fmt: skip
 
 
@@ -229,7 +255,16 @@ def test_sizes_may_be_numpys():
     for one in (np.int64(1), np.array(1), np.uint8(1)):
         assert tg.pad(x, one).shape == (1, 1, 6, 6)
         assert tg.maxpool(x, 2, stride=one).shape == (1, 1, 3, 3)
+        assert x.sum(one).shape == x.sum((np.int8(-3),)).shape == (1, 4, 4)
     assert nn.Conv2d(1, 2, np.array([3, 2]), padding=np.int32(1))(x).shape == (1, 2, 4, 5)
+    assert nn.Conv2d(1, 2, 3, padding=np.array([1, 0]))(x).shape == (1, 2, 4, 2)
+
+
+def test_running_statistics_that_are_refused_have_not_moved():
+    mean = Tensor(np.zeros(1))
+    with pytest.raises(TypeError, match="running statistics"):
+        tg.batch_norm(X, mean, Tensor([1]), ONE, ZERO, training=True)
+    assert mean.data.tolist() == [0]
 
 
 # Any call at all ------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What a tensor's array may be: its types, its axes, its indices."""
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,12 @@ def new_array(source: ArrayLike, dtype: DTypeLike | None) -> NDArray[Any]:
         array = np.array(source, order="K")
     except ValueError:
         raise ValueError("Tensor: the sequence is ragged: its parts differ in length") from None
-    if dtype is None and array.dtype == np.float64 and not isinstance(source, np.ndarray | np.generic):
-        dtype = np.float32
-    if dtype is None or array.dtype != np.float16:
+    wanted = None if dtype is None else as_dtype("Tensor", dtype)
+    if wanted is None and array.dtype == np.float64 and not isinstance(source, np.ndarray | np.generic):
+        wanted = FLOATS[0]
+    if wanted is None or array.dtype != np.float16:
         check_dtype(array.dtype)
-    return array if dtype is None or array.dtype == dtype else cast("Tensor", array, as_dtype("Tensor", dtype))
+    return array if wanted is None or array.dtype == wanted else cast("Tensor", array, wanted)
 
 
 def cast(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -33,6 +35,15 @@ def cast(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         if not (np.iinfo(dtype).min <= least and most < np.iinfo(dtype).max + 1):
             raise ValueError(f"{name}: {dtype} cannot hold the numbers from {least} to {most}")
     return quiet.run(array.astype, dtype)  # type: ignore[no-any-return]
+
+
+def cast_finite(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """As `cast`; ValueError also where a finite number would become an infinity."""
+    new = cast(name, array, dtype)
+    lost = np.isfinite(array) & ~np.isfinite(new)
+    if lost.any():
+        raise ValueError(f"{name}: {dtype} cannot hold the number {array[lost][0]}")
+    return new
 
 
 def as_dtype(name: str, dtype: DTypeLike) -> np.dtype[Any]:
@@ -51,7 +62,10 @@ def check_dtype(dtype: np.dtype[Any]) -> None:
 
 def shown(value: object) -> str:
     """What a message says it got: one line, cut short."""
-    text = " ".join(repr(value).split())
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # of a list nested too deep, or whatever a class of the caller's raises
+        text = f"<{type(value).__name__}>"
     return text if len(text) < 80 else text[:76] + " ..."
 
 
@@ -75,16 +89,31 @@ def flag(op: str, name: str, value: object) -> bool:
 
 
 def normal_axes(name: str, axis: Axis, ndim: int) -> tuple[int, ...]:
-    """``axis`` as a tuple of axes counted from the front. ValueError if one does not exist or comes twice."""
+    """``axis`` as a tuple of axes counted from the front.
+
+    TypeError for what is no integer or tuple of them, ValueError if an axis does not exist or comes twice.
+    """
     if type(axis) is int and -ndim <= axis < ndim:
         return (axis % ndim,)
-    axes = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    if not all(hasattr(i, "__index__") and -ndim <= i < ndim for i in axes):
+    if axis is None:
+        return tuple(range(ndim))
+    try:
+        axes = tuple(map(_index, axis if isinstance(axis, tuple) else (axis,)))
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: axis must be an integer or a tuple of them, got {shown(axis)}") from None
+    if not all(-ndim <= i < ndim for i in axes):
         raise ValueError(f"{name}: axis {shown(axis)} does not exist in {counted(ndim, 'axis', 'axes')}")
-    normal = tuple(int(i) % ndim for i in axes)
+    normal = tuple(i % ndim for i in axes)
     if len(set(normal)) < len(normal):
         raise ValueError(f"{name}: axis {shown(axis)} names an axis twice")
     return normal
+
+
+def _index(value: Any) -> int:
+    """The integer that this is. TypeError for a bool and what is no integer, ValueError for a tensor of several."""
+    if isinstance(value, bool):
+        raise TypeError
+    return operator.index(value)
 
 
 def is_basic(index: Any) -> bool:

@@ -14,7 +14,7 @@ from .graph import no_grad
 from .models import Cost
 from .nn import Module
 from .ops import checks, cross_entropy
-from .tensor import wrap
+from .tensor import Tensor, wrap
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def evaluate(model: Module, dataset: Dataset, *, cost: Cost = cross_entropy, bat
                     f"evaluate: {dataset.num_classes} classes need scores of shape (N, {dataset.num_classes}), "
                     f"the model gives {scores.shape}"
                 )
-            losses += float(cost(scores, labels).item()) * len(labels)
+            losses += float(cost_value("evaluate", cost, scores, labels).item()) * len(labels)
             answers.append(np.where(np.isnan(scores.data).any(axis=1), -1, scores.data.argmax(axis=1)))
     return _counted(dataset.labels, np.concatenate(answers), scores.shape[1], losses / len(dataset))
 
@@ -75,6 +75,14 @@ def check_cost(op: str, cost: object) -> None:
     """TypeError unless ``cost`` can be called."""
     if not callable(cost):
         raise TypeError(f"{op}: cost must be a function of scores and labels, got {shown(cost)}")
+
+
+def cost_value(op: str, cost: Cost, scores: Tensor, labels: NDArray[np.int64]) -> Tensor:
+    """What the cost function says of the scores. TypeError unless that is a tensor of one number."""
+    value: object = cost(scores, labels)
+    if not isinstance(value, Tensor) or value.size != 1:
+        raise TypeError(f"{op}: cost must return a Tensor of one number, got {shown(value)}")
+    return value
 
 
 @contextmanager

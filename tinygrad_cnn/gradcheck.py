@@ -1,10 +1,12 @@
 """Numerical proof of a backward rule: central differences along random directions, in float64."""
 
+import inspect
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import counted, shown
 from .graph import enable_grad
 from .ops import checks
 from .tensor import Tensor, as_tensor, grad
@@ -45,8 +47,8 @@ def gradcheck(
     >>> tg.gradcheck(tg.sigmoid, tg.Tensor([0.5, -1.0]), order=2)
     True
     """
-    if order not in (1, 2):
-        raise ValueError(f"gradcheck: order must be 1 or 2, got {order!r}")
+    if not isinstance(order, int | np.integer) or order not in (1, 2):
+        raise ValueError(f"gradcheck: order must be 1 or 2, got {shown(order)}")
     eps, rtol, atol = (
         checks.number("gradcheck", name, value, low, 1)
         for name, value, low in (("eps", eps, 1e-12), ("rtol", rtol, 0), ("atol", atol, 0))
@@ -54,6 +56,7 @@ def gradcheck(
     settings = eps, rtol, atol, checks.integer("gradcheck", "directions", directions, 1)
     rng = np.random.default_rng(checks.integer("gradcheck", "seed", seed, 0))
     points = [as_tensor("gradcheck", t) for t in inputs]
+    _check_call(fn, len(points))
     chosen = [t.requires_grad for t in points]
     checked = [c or (not any(chosen) and t.dtype.kind == "f") for c, t in zip(chosen, points, strict=True)]
     if not any(checked):
@@ -80,6 +83,20 @@ def gradcheck(
         if order == 2:
             _check(first_gradients, at, arrays, checked, rng, settings, "second order, ")
     return True
+
+
+def _check_call(fn: object, inputs: int) -> None:
+    """TypeError unless ``fn`` can be called with so many arguments."""
+    if not callable(fn):
+        raise TypeError(f"gradcheck: fn must be a function of tensors, got {shown(fn)}")
+    try:
+        signature = inspect.signature(fn)
+    except ValueError:  # of a function that does not tell
+        return
+    try:
+        signature.bind(*range(inputs))
+    except TypeError as error:
+        raise TypeError(f"gradcheck: fn does not take {counted(inputs, 'input')}: {error}") from None
 
 
 def _check(

@@ -28,8 +28,9 @@ def set_kernels(name: str) -> None:
     >>> set_kernels("auto")
     """
     global _chosen, _loaded
-    if name != "auto" and name not in _MODULES:
-        raise ValueError(f"set_kernels: name must be 'auto', 'numpy', 'scipy' or 'numba', got {name!r}")
+    if not isinstance(name, str) or name not in ("auto", *_MODULES):
+        got = f"{name!r:.60}" if isinstance(name, str) else type(name).__name__
+        raise ValueError(f"set_kernels: name must be 'auto', 'numpy', 'scipy' or 'numba', got {got}")
     if name == "numba" and not _can_compile():
         raise ImportError(
             "set_kernels: the numba kernels need the extra `fast`: pip install 'tinygrad_cnn[fast]'"

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from .. import ops
-from ..arrays import flag, normal_axes
+from ..arrays import flag, normal_axes, shown
 from ..kernels.geometry import Pair, Sliding, plane
 from ..ops import checks
 from ..ops.convolution import smallest_image
@@ -15,6 +15,7 @@ from .module import Buffer, Module, Parameter
 
 Size = int | Pair
 Rng = np.random.Generator | None
+_MOST_AXES = 64  # of any array of NumPy's
 
 
 class Conv2d(Module):
@@ -39,17 +40,18 @@ class Conv2d(Module):
         self.out_channels = checks.integer(name, "out_channels", out_channels, 1)
         self.kernel_size = checks.pair(name, "kernel_size", kernel_size, 1)
         self.stride = checks.pair(name, "stride", stride, 1)
-        self.same = padding == "same"
-        self.padding = (0, 0) if padding in ("same", "valid") else checks.pair(name, "padding", padding, 0)
+        named = isinstance(padding, str) and padding in ("same", "valid")
+        self.same = named and padding == "same"
+        self.padding = (0, 0) if named else checks.pair(name, "padding", padding, 0)
         self.dilation = checks.pair(name, "dilation", dilation, 1)
         self.groups = checks.integer(name, "groups", groups, 1)
-        _check_groups(name, in_channels, out_channels, groups)
+        _check_groups(name, self.in_channels, self.out_channels, self.groups)
         if self.same and self.stride != (1, 1):
-            raise ValueError(f"{name}: padding='same' needs stride 1, got {stride!r}")
-        shape = (out_channels, in_channels // groups, *self.kernel_size)
+            raise ValueError(f"{name}: padding='same' needs stride 1, got {shown(stride)}")
+        shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
         fan_in = math.prod(shape[1:])
         self.weight = uniform(shape, fan_in, rng)
-        self.bias = uniform((out_channels,), fan_in, rng) if flag(name, "bias", bias) else None
+        self.bias = uniform((self.out_channels,), fan_in, rng) if flag(name, "bias", bias) else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) to (N, out_channels, OH, OW)."""
@@ -84,13 +86,14 @@ class ConvTranspose2d(Module):
         self.output_padding = checks.pair(name, "output_padding", output_padding, 0)
         self.dilation = checks.pair(name, "dilation", dilation, 1)
         self.groups = checks.integer(name, "groups", groups, 1)
-        _check_groups(name, in_channels, out_channels, groups)
+        _check_groups(name, self.in_channels, self.out_channels, self.groups)
         if any(o >= max(s, d) for o, s, d in zip(self.output_padding, self.stride, self.dilation, strict=True)):
-            raise ValueError(f"{name}: output_padding {output_padding!r} must be smaller than the stride or dilation")
-        shape = (in_channels, out_channels // groups, *self.kernel_size)
+            got = shown(output_padding)
+            raise ValueError(f"{name}: output_padding {got} must be smaller than the stride or dilation")
+        shape = (self.in_channels, self.out_channels // self.groups, *self.kernel_size)
         fan_in = math.prod(shape[1:])  # as PyTorch counts it
         self.weight = uniform(shape, fan_in, rng)
-        self.bias = uniform((out_channels,), fan_in, rng) if flag(name, "bias", bias) else None
+        self.bias = uniform((self.out_channels,), fan_in, rng) if flag(name, "bias", bias) else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, h, w) to (N, out_channels, H, W)."""
@@ -152,8 +155,8 @@ class Linear(Module):
     def __init__(self, in_features: int, out_features: int, bias: bool = True, *, rng: Rng = None) -> None:
         self.in_features = checks.integer("Linear", "in_features", in_features, 1)
         self.out_features = checks.integer("Linear", "out_features", out_features, 1)
-        self.weight = uniform((out_features, in_features), in_features, rng)
-        self.bias = uniform((out_features,), in_features, rng) if flag("Linear", "bias", bias) else None
+        self.weight = uniform((self.out_features, self.in_features), self.in_features, rng)
+        self.bias = uniform((self.out_features,), self.in_features, rng) if flag("Linear", "bias", bias) else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in_features) to (..., out_features)."""
@@ -181,7 +184,8 @@ class Flatten(Module):
     """All axes from ``start_dim`` to ``end_dim`` as one: (N, C, H, W) to (N, C H W)."""
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
-        self.start_dim, self.end_dim = start_dim, end_dim
+        self.start_dim = checks.integer("Flatten", "start_dim", start_dim, -_MOST_AXES)
+        self.end_dim = checks.integer("Flatten", "end_dim", end_dim, -_MOST_AXES)
 
     def forward(self, x: Tensor) -> Tensor:
         """The same numbers in row-major order."""
@@ -251,10 +255,10 @@ class BatchNorm2d(Module):
         self.num_features = checks.integer("BatchNorm2d", "num_features", num_features, 1)
         self.eps = checks.number("BatchNorm2d", "eps", eps, 0, 1)
         self.momentum = checks.number("BatchNorm2d", "momentum", momentum, 0, 1)
-        self.weight = Parameter(np.ones(num_features, np.float32))
-        self.bias = Parameter(np.zeros(num_features, np.float32))
-        self.running_mean = Buffer(np.zeros(num_features, np.float32))
-        self.running_var = Buffer(np.ones(num_features, np.float32))
+        self.weight = Parameter(np.ones(self.num_features, np.float32))
+        self.bias = Parameter(np.zeros(self.num_features, np.float32))
+        self.running_mean = Buffer(np.zeros(self.num_features, np.float32))
+        self.running_var = Buffer(np.ones(self.num_features, np.float32))
         self.num_batches_tracked = Buffer(np.array(0))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -8,8 +8,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import flag, shown
+from ..arrays import FLOATS, as_dtype, cast_finite, flag, shown
 from ..notebook import module_html
+from ..quiet import quiet
 from ..tensor import Tensor
 
 
@@ -124,8 +125,8 @@ class Module:
             state: arrays or tensors by dotted name.
             strict: refuse missing and unexpected names; False loads what is in both.
 
-        Raises StateError, and changes nothing, if a name is missing or unexpected or a shape or type does not fit;
-        the message names all of them.
+        Raises StateError, and changes nothing, if a name is missing or unexpected, or a shape, a type or a number does
+        not fit; the message names all of them.
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"load_state_dict: expected arrays by name, got {type(state).__name__}")
@@ -135,17 +136,11 @@ class Module:
         wrong += [f"unexpected: {k}" for k in state if k not in own] if strict else []
         arrays: dict[str, NDArray[Any]] = {}
         for k, v in state.items():
-            if k not in own:
-                continue
             try:
-                arrays[k] = a = np.asarray(v)
-            except (RuntimeError, TypeError, ValueError) as error:  # PyTorch's own word is a RuntimeError
-                wrong.append(f"{k} is no array ({error})")
-                continue
-            if a.shape != own[k].shape:
-                wrong.append(f"{k} has shape {a.shape}, {own[k].shape} is needed")
-            elif a.dtype.kind not in "fiu" or (a.dtype.kind == "f" and own[k].dtype.kind != "f"):
-                wrong.append(f"{k} has dtype {a.dtype}, {own[k].dtype} is needed")
+                if k in own:
+                    arrays[k] = _fitting(k, v, own[k])
+            except ValueError as error:
+                wrong.append(str(error))
         first: dict[int, str] = {}
         for k in arrays:  # a tensor that two layers share has two names
             other = first.setdefault(id(own[k]), k)
@@ -180,11 +175,12 @@ class Module:
 
     def astype(self, dtype: Any) -> Self:
         """Turn all floating point parameters and buffers into float32 or float64, in place."""
-        if np.dtype(dtype) not in (np.float32, np.float64):
-            raise TypeError(f"astype: parameters are float32 or float64, got {dtype}")
+        target = as_dtype("astype", dtype)
+        if target not in FLOATS:
+            raise TypeError(f"astype: parameters are float32 or float64, got {shown(dtype)}")
         for _, t in self._named_tensors():
             if t.dtype.kind == "f":
-                t._data, t.grad = t.data.astype(dtype), None
+                t._data, t.grad = quiet.run(t.data.astype, target), None
                 t.version += 1
         return self
 
@@ -264,6 +260,19 @@ def _spread(
             yield from _spread(inner, f"{prefix}{name}.", above | {id(value)})
         else:
             yield f"{prefix}{name}", value
+
+
+def _fitting(name: str, value: Any, own: Tensor) -> NDArray[Any]:
+    """A copy of the value in the shape and type of its tensor. ValueError if it does not fit."""
+    try:
+        array = np.asarray(value)
+    except (RuntimeError, TypeError, ValueError) as error:  # PyTorch's own word is a RuntimeError
+        raise ValueError(f"{name} is no array ({' '.join(str(error).split())})") from None
+    if array.shape != own.shape:
+        raise ValueError(f"{name} has shape {array.shape}, {own.shape} is needed")
+    if array.dtype.kind not in {"f": "fiu", "b": "b"}.get(own.dtype.kind, "iu"):
+        raise ValueError(f"{name} has dtype {array.dtype}, {own.dtype} is needed")
+    return cast_finite(name, array, own.dtype)
 
 
 def _shown(part: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import flag
+from ..arrays import flag, shown
 from ..graph import state
 from ..kernels import current
 from ..quiet import quiet
@@ -74,13 +74,12 @@ def batch_norm(
     name = "batch_norm"
     x, eps = checks.images(name, x), checks.number(name, "eps", eps, 0, math.inf)
     momentum = checks.number(name, "momentum", momentum, 0, 1)
-    weight, bias = as_tensor(name, weight), as_tensor(name, bias)
+    weight, bias = _of_type(as_tensor(name, weight), x), _of_type(as_tensor(name, bias), x)
     for t in (running_mean, running_var, weight, bias):
-        if not isinstance(t, Tensor | None):
-            raise TypeError(f"{name}: running statistics must be tensors, to be edited, got {type(t).__name__}")
+        if t is not None and not (isinstance(t, Tensor) and t.dtype.kind == "f"):
+            raise TypeError(f"{name}: running statistics must be tensors, float32 or float64, got {shown(t)}")
         if t is not None and t.shape != x.shape[1:2]:
             raise ValueError(f"{name}: one number for each of {x.shape[1]} channels expected, got {t.shape}")
-    weight, bias = _of_type(weight, x), _of_type(bias, x)
     if (running_mean is None) != (running_var is None):
         raise ValueError(f"{name}: running_mean and running_var go together")
     if not flag(name, "training", training):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import flag, shown
+from ..arrays import cast_finite, flag, shown
 from ..kernels import current
 from ..ops import checks
 from ..tensor import Tensor
@@ -20,7 +20,7 @@ class Optimizer:
 
     Args:
         params: the parameters, each once.
-        lr: the learning rate, the article's ``step_size``; may be changed at any time, as schedules do.
+        lr: the learning rate, the article's ``step_size``; may be changed between steps, as schedules do.
 
     Raises ValueError for no parameters, one that comes twice, an op's result, or a rate that is negative or not finite.
     """
@@ -43,15 +43,9 @@ class Optimizer:
 
     def step(self) -> None:
         """Change every parameter that has a gradient. ValueError if none has: `backward` was not called."""
-        if all(p.grad is None for p in self.params):
-            raise ValueError(f"{type(self).__name__}.step: no parameter has a gradient; call backward() first")
-        for k, p in enumerate(self.params):
-            if p.grad is not None and (not isinstance(p.grad, Tensor) or p.grad.shape != p.shape):
-                found = f"shape {p.grad.shape}" if isinstance(p.grad, Tensor) else f"{type(p.grad).__name__}"
-                raise ValueError(
-                    f"{type(self).__name__}.step: the gradient of parameter {k} must be a tensor of its shape "
-                    f"{p.shape}, got {found}"
-                )
+        name = f"{type(self).__name__}.step"
+        _check_gradients(name, self.params)
+        self.lr = checks.number(name, "lr", self.lr, 0, math.inf)  # anyone may have set it
         self.steps += 1
         with np.errstate(all="ignore"):  # as in every op: what is too large is an infinity
             for p, state in zip(self.params, self.state, strict=True):
@@ -76,27 +70,22 @@ class Optimizer:
         """Go on from a `state_dict`. ValueError when it does not fit the parameters."""
         name = f"{type(self).__name__}.load_state_dict"
         if not isinstance(state, dict) or not state.keys() >= {"lr", "steps", "state"}:
-            raise ValueError(f"{name}: expected lr, steps and state, got {state!r:.60}")
-        if state.get("class", type(self).__name__) != type(self).__name__:
-            raise ValueError(f"{name}: the state is of another optimizer, {shown(state['class'])}")
+            raise ValueError(f"{name}: expected lr, steps and state, got {shown(state)}")
+        kind = state.get("class", type(self).__name__)
+        if not isinstance(kind, str) or kind != type(self).__name__:
+            raise ValueError(f"{name}: the state is of another optimizer, {shown(kind)}")
         lr = checks.number(name, "lr", state["lr"], 0, math.inf)
         steps = checks.integer(name, "steps", state["steps"], 0)
         try:
             kept = [{k: np.array(a) for k, a in s.items()} for s in state["state"]]
         except (AttributeError, TypeError, ValueError):
             kept = []
-        fit = [
-            a.dtype.kind in "fi" and a.shape == (() if k == "steps" else p.shape)
-            for s, p in zip(kept, self.params, strict=False)
-            for k, a in s.items()
-        ]
-        if len(kept) != len(self.params) or not all(fit):
+        if len(kept) != len(self.params):
             raise ValueError(f"{name}: the state is of other parameters")
-        self.lr, self.steps = lr, steps
-        self.state = [
-            {k: a if k == "steps" else a.astype(p.dtype, copy=False) for k, a in s.items()}
-            for p, s in zip(self.params, kept, strict=True)
+        fitting = [
+            {k: _fitting(name, k, a, p) for k, a in s.items()} for p, s in zip(self.params, kept, strict=True)
         ]
+        self.lr, self.steps, self.state = lr, steps, fitting
 
 
 class SGD(Optimizer):
@@ -188,9 +177,7 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
     Source: R. Pascanu et al., "On the difficulty of training recurrent neural networks" (2013).
     """
     limit = checks.number("clip_grad_norm", "max_norm", max_norm, 0, math.inf)
-    gradients = [p.grad for p in _listed("clip_grad_norm", params) if p.grad is not None]
-    if not gradients:
-        raise ValueError("clip_grad_norm: no parameter has a gradient; call backward() first")
+    gradients = _check_gradients("clip_grad_norm", _listed("clip_grad_norm", params))
     with np.errstate(over="ignore"):
         norm = math.sqrt(sum(float(np.sum(np.square(g.data, dtype=np.float64))) for g in gradients))
     if not math.isfinite(norm):
@@ -207,6 +194,33 @@ def _kept(state: dict[str, Array], name: str, p: Array) -> Array:
     if name not in state:
         state[name] = np.zeros_like(p)
     return state[name]
+
+
+def _fitting(name: str, key: str, kept: Array, p: Tensor) -> Array:
+    """What a state keeps for a parameter, in its type. ValueError or TypeError where it does not fit."""
+    if key == "steps":
+        return np.array(checks.integer(name, "steps", kept.tolist(), 0), np.int64)
+    if kept.dtype.kind not in "fiu" or kept.shape != p.shape:
+        raise ValueError(f"{name}: the state is of other parameters")
+    return cast_finite(f"{name}: {key}", kept, p.dtype)
+
+
+def _check_gradients(name: str, params: list[Tensor]) -> list[Tensor]:
+    """The gradients that there are. ValueError for none, or one of another kind or shape than its parameter."""
+    gradients = []
+    for k, p in enumerate(params):
+        if p.grad is None:
+            continue
+        if not isinstance(p.grad, Tensor) or p.grad.shape != p.shape or p.grad.dtype.kind != "f":
+            found = f"{p.grad.dtype}, shape {p.grad.shape}" if isinstance(p.grad, Tensor) else type(p.grad).__name__
+            raise ValueError(
+                f"{name}: the gradient of parameter {k} must be a tensor of its shape {p.shape}, float32 or float64, "
+                f"got {found}"
+            )
+        gradients.append(p.grad)
+    if not gradients:
+        raise ValueError(f"{name}: no parameter has a gradient; call backward() first")
+    return gradients
 
 
 def _listed(name: str, params: Iterable[Tensor]) -> list[Tensor]:

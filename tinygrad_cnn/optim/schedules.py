@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from ..arrays import shown
 from ..ops import checks
 from .optimizers import Optimizer
 
@@ -17,7 +18,7 @@ class Schedule:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{type(self).__name__}: expected an Optimizer, got {type(optimizer).__name__}")
         self.optimizer = optimizer
-        self.first = optimizer.lr
+        self.first = checks.number(type(self).__name__, "the optimizer's lr", optimizer.lr, 0, math.inf)
         self.steps = 0
 
     def rate(self, k: int) -> float:
@@ -40,9 +41,10 @@ class Schedule:
         """Go on from a `state_dict`."""
         name = f"{type(self).__name__}.load_state_dict"
         if not isinstance(state, dict) or not state.keys() >= {"steps", "first"}:
-            raise ValueError(f"{name}: expected steps and first, got {state!r:.60}")
-        self.steps = checks.integer(name, "steps", state["steps"], 0)
+            raise ValueError(f"{name}: expected steps and first, got {shown(state)}")
+        steps = checks.integer(name, "steps", state["steps"], 0)
         self.first = checks.number(name, "first", state["first"], 0, math.inf)
+        self.steps = steps
         self._apply()
 
 

@@ -15,7 +15,7 @@ from ..checkpoint import described, load_weights
 from ..data import Augmentation, Dataset, batches
 from ..distributed import Share, World, all_reduce_gradients, broadcast_state, whole_masks
 from ..divergence import DivergenceError, first_anomaly, lost_weights, not_finite
-from ..evaluation import Evaluation, evaluate
+from ..evaluation import Evaluation, cost_value, evaluate
 from ..files import Arrays, CheckpointError, PathLike, read_archive, write_archive
 from ..models import Cost
 from ..nn import Module
@@ -37,14 +37,15 @@ class Settings:
     patience: int | None = None
 
     def __post_init__(self) -> None:
-        checks.integer("fit", "epochs", self.epochs, 1)
-        checks.integer("fit", "batch_size", self.batch_size, 1)
+        keep = partial(object.__setattr__, self)  # as plain numbers: NumPy's small integers overflow
+        keep("epochs", checks.integer("fit", "epochs", self.epochs, 1))
+        keep("batch_size", checks.integer("fit", "batch_size", self.batch_size, 1))
         if self.clip is not None:
-            checks.number("fit", "clip", self.clip, 0, math.inf)
+            keep("clip", checks.number("fit", "clip", self.clip, 0, math.inf))
         if self.ema is not None:
-            checks.number("fit", "ema", self.ema, 0, 1)
+            keep("ema", checks.number("fit", "ema", self.ema, 0, 1))
         if self.patience is not None:
-            checks.integer("fit", "patience", self.patience, 1)
+            keep("patience", checks.integer("fit", "patience", self.patience, 1))
 
 
 class Run:
@@ -143,7 +144,7 @@ class Run:
         """Give every parameter the whole batch's gradient. Returns its cost and how many images were recognised."""
         with whole_masks(self.model, share):
             scores = self.model(wrap(images))
-        cost = self.cost(scores, labels)
+        cost = cost_value("fit", self.cost, scores, labels)
         self.optimizer.zero_grad()
         cost.backward()
         right = float((scores.data.argmax(axis=1) == labels).sum())
