@@ -386,6 +386,19 @@ def test_predict_names_the_extra_that_a_png_needs(trained, tmp_path, capsys, mon
     assert "pip install 'tinygrad_cnn[plot]'" in complaint(capsys, "predict", trained, path)
 
 
+@pytest.mark.parametrize("weight", [np.nan, np.inf, 1e30])
+def test_predict_gives_no_class_where_the_scores_are_not_numbers(weight, tmp_path, capsys):
+    model = models.build("digits", (1, 8, 8))
+    for parameter in model.parameters():
+        parameter.data[...] = weight
+    checkpoint.save(model, tmp_path / "lost.npz")
+    np.save(tmp_path / "two.npy", np.full((2, 8, 8), 0.5))
+    arguments = "predict", tmp_path / "lost.npz", tmp_path / "two.npy"
+    assert "two.npy[0]: the network's scores for it are not numbers" in complaint(capsys, *arguments)
+    found = json.loads(called(capsys, *arguments, "--json")[1])["predictions"]
+    assert [(p["index"], p["class"], p["confidence"]) for p in found] == [(0, None, None), (1, None, None)]
+
+
 def test_predict_survives_bit_flips_and_cuts(trained, tmp_path, capsys):
     """Pixels have no checksum: another picture may come of it, but never another kind of failure."""
     rng = np.random.default_rng(0)
@@ -524,6 +537,15 @@ def test_a_reader_that_leaves_is_no_error():
     assert process.wait(60) == 0
     assert process.stderr.read() == ""
     process.stderr.close()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_device_is_named():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "tinygrad_cnn", "summary", "digits"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    expected = f"tinygrad-cnn: error: standard output: {os.strerror(errno.ENOSPC)}\n"
+    assert (done.returncode, done.stderr) == (2, expected)
 
 
 def test_training_goes_on_when_nobody_reads_its_progress(tmp_path):

@@ -155,6 +155,20 @@ def test_the_command_writes_the_report_of_a_trained_network(tmp_path, capsys):
     assert "<h2>Image 3: class" in page and "Cost and accuracy, epoch by epoch" in page
 
 
+@pytest.mark.parametrize("weight", [np.nan, np.inf, 1e30])
+def test_a_network_whose_numbers_are_lost_has_a_report_too(weight, test_set):
+    """Without a warning: in tests these are errors."""
+    lost = models.build("digits", test_set.image_shape)
+    for parameter in lost.parameters():
+        parameter.data[...] = weight
+    assert "<h2>Filters</h2>" in html_report(lost, test_set[:20], images=[0])
+
+
+def test_a_name_that_is_no_text_is_written_escaped(network, test_set, tmp_path):
+    write_report(tmp_path / "r.html", network, test_set, images=[], source="n\udcff.npz")
+    assert r"n\udcff.npz" in (tmp_path / "r.html").read_text("utf-8")
+
+
 # In a browser ---------------------------------------------------------------------------------------------------------
 
 

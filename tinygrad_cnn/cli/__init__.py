@@ -9,6 +9,7 @@ Each module of this package whose name has no leading underscore is a command, a
 """
 
 import argparse
+import errno
 import importlib
 import os
 import pkgutil
@@ -20,6 +21,7 @@ from typing import Any, NoReturn
 from ..training import DivergenceError
 
 _ORDER = ("train", "evaluate", "predict", "summary")  # the first in the help; others follow by name
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EBADF)  # of a file that has no name; `files` names those it writes
 
 
 class _Parser(argparse.ArgumentParser):
@@ -68,8 +70,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _complain(parser: argparse.ArgumentParser, error: BaseException, status: int) -> int:
     message = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, OSError) and error.filename and error.strerror:  # else it begins with [Errno 2]
-        message = f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:  # else it begins with [Errno 2]
+        where = error.filename or ("standard output" if error.errno in _FULL else None)
+        message = f"{where}: {error.strerror}" if where else error.strerror
     with suppress(OSError):
         print(f"{parser.prog}: error: {message}", file=sys.stderr)
     return status

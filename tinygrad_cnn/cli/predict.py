@@ -34,21 +34,23 @@ def run(args: argparse.Namespace) -> int:
     for path in args.images:
         images = read_images(path, network.image_shape)
         for start in range(0, len(images), _BATCH):
-            classes, confidences = _predicted(network, images[start : start + _BATCH])
+            answers = _predicted(network, images[start : start + _BATCH])
             found += [
-                {"file": path, "index": start + k, "class": int(c), "confidence": float(share)}
-                for k, (c, share) in enumerate(zip(classes, confidences, strict=True))
+                {"file": path, "index": start + k, "class": c, "confidence": share}
+                for k, (c, share) in enumerate(answers)
             ]
     if args.json:
         print(as_json({"predictions": found}))
     else:
+        if lost := next((p for p in found if p["class"] is None), None):
+            raise ValueError(f"{lost['file']}[{lost['index']}]: the network's scores for it are not numbers")
         for p in found:
             print(f"{p['file']}[{p['index']}]: {p['class']} ({p['confidence']:.1%})")
     return 0
 
 
-def _predicted(network: Network, images: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """The class of each image, and the network's share of belief in it."""
+def _predicted(network: Network, images: NDArray[np.float32]) -> list[tuple[int | None, float | None]]:
+    """The class of each image, and the network's share of belief in it; None for both where that is not a number."""
     with no_grad():
         shares = probabilities(network, network(wrap(images))).data
-    return shares.argmax(axis=1), shares.max(axis=1)
+    return [(int(row.argmax()), float(row.max())) if np.isfinite(row).all() else (None, None) for row in shares]

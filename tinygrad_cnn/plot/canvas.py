@@ -45,14 +45,14 @@ def show(ax: "Axes", image: Image, title: str, *, signed: bool = False) -> "Axes
     """An image without ticks, under its title.
 
     Args:
-        image: (H, W), NaN where there is nothing.
+        image: (H, W), NaN where there is nothing; what is infinite is not drawn either.
         signed: draw with 0 in the middle of the colours.
     """
     matplotlib = require("matplotlib", "plot")
     colours = matplotlib.colormaps[SIGNED if signed else PLAIN].with_extremes(bad=_GAP)
     drawn = ax.imshow(image, cmap=colours, interpolation="nearest")
     if signed:
-        limit = float(np.nanmax(np.abs(image))) or 1.0
+        limit = float(np.abs(image[np.isfinite(image)]).max(initial=0)) or 1.0
         drawn.set_clim(-limit, limit)
     ax.set_title(title, fontsize=TITLE, loc="left")
     ax.set_xticks([])

@@ -61,7 +61,8 @@ def occluded_fall(model: Module, image: Image, label: int, size: int) -> NDArray
             top, left = r - size // 2, c - size // 2
             one[:, max(top, 0) : top + size, max(left, 0) : left + size] = image.min()
         outputs.append(_outputs(model, covered, label))
-    return plain - np.concatenate(outputs).reshape(height, width)
+    with np.errstate(invalid="ignore"):  # infinite outputs have no difference: nothing is drawn there
+        return plain - np.concatenate(outputs).reshape(height, width)
 
 
 def _outputs(model: Module, images: Image, label: int) -> NDArray[np.float64]:

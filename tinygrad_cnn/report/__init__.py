@@ -30,7 +30,7 @@ def write_report(
     """Write `html_report` to a file, whole or not at all. Raises OSError when it cannot be written."""
     text = html_report(model, test, history=history, images=images, source=source)
     with atomic_writer(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))  # a file's name may hold what is no character
 
 
 def html_report(
