@@ -212,10 +212,10 @@ def _check_gradients(name: str, params: list[Tensor]) -> list[Tensor]:
         if p.grad is None:
             continue
         if not isinstance(p.grad, Tensor) or p.grad.shape != p.shape or p.grad.dtype.kind != "f":
-            found = f"{p.grad.dtype}, shape {p.grad.shape}" if isinstance(p.grad, Tensor) else type(p.grad).__name__
+            found = f"shape {p.grad.shape} of {p.grad.dtype}" if isinstance(p.grad, Tensor) else type(p.grad).__name__
             raise ValueError(
-                f"{name}: the gradient of parameter {k} must be a tensor of its shape {p.shape}, float32 or float64, "
-                f"got {found}"
+                f"{name}: the gradient of parameter {k} must be a tensor of its shape {p.shape}, got {found}"
+                + "; float32 or float64 is needed" * (isinstance(p.grad, Tensor) and p.grad.shape == p.shape)
             )
         gradients.append(p.grad)
     if not gradients:
