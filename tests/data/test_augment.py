@@ -172,6 +172,7 @@ def test_an_elastic_field_is_smooth_and_its_directions_are_independent() -> None
     [
         affine(max_pixels=9e5, max_degrees=9e5, max_fraction=1 - 1e-12, max_shear=9e5),
         shift(10**9),
+        shift(10**400),
         elastic(9e5, 0.1),
         elastic(9e5, 999),
     ],
@@ -225,6 +226,15 @@ print(hashlib.sha256(elastic(20, 2)(images, np.random.default_rng(0)).tobytes())
             ValueError,
             "affine: max_degrees must be finite, at least 0, below 1e+06, got inf",
         ),
+        (
+            lambda: rotate(10**400),
+            ValueError,
+            "affine: max_degrees must be finite, at least 0, below 1e+06, got inf",
+        ),
+        (lambda: scale(-(10**400)), ValueError, "affine: max_fraction must be finite, at least 0, below 1, got -inf"),
+        (lambda: affine(max_shear=10**400), ValueError, "affine: max_shear must be finite"),
+        (lambda: elastic(1, 10**400), ValueError, "elastic: sigma must be finite"),
+        (lambda: shift(np.ones(2)), TypeError, "shift: max_pixels must be an integer, got ndarray"),  # type: ignore[arg-type]
         (lambda: rotate("5"), TypeError, "affine: max_degrees must be a number, got str"),  # type: ignore[arg-type]
         (lambda: scale(1), ValueError, "affine: max_fraction must be finite, at least 0, below 1, got 1"),
         (lambda: affine(max_pixels=True), TypeError, "affine: max_pixels must be a number, got bool"),

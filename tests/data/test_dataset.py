@@ -132,16 +132,28 @@ def test_wrong_contents_are_answered(
         Dataset(pixels, labels, **options)
 
 
-@pytest.mark.parametrize("index", [1.0, "a", None, (1, 2), [[1]], ..., [0.5]])
+@pytest.mark.parametrize("index", [1.0, "a", None, (1, 2), [[1]], ..., [0.5], [[1], [1, 2]]])
 def test_an_index_of_another_kind_is_a_type_error(dataset: Dataset, index: Any) -> None:
     with pytest.raises(TypeError, match="Dataset: index with"):
         dataset[index]
+    with pytest.raises(TypeError, match="Dataset: index with"):
+        dataset.take(index)
 
 
-@pytest.mark.parametrize("index", [10, -11, [0, 10], [True]])
+@pytest.mark.parametrize("index", [10, -11, [0, 10], [True], 2**63, [0, -(2**63) - 1], 10**400])
 def test_an_index_out_of_range_is_an_index_error(dataset: Dataset, index: Any) -> None:
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match=r"^Dataset: "):
         dataset[index]
+    with pytest.raises(IndexError, match=r"^Dataset: "):
+        dataset.take(index)
+
+
+def test_labels_that_are_no_row_of_numbers_are_answered() -> None:
+    pixels = np.zeros((2, 1, 1), np.uint8)
+    with pytest.raises(ValueError, match=r"^Dataset: labels must be one number an image, .* got a ragged list$"):
+        Dataset(pixels, [[1], [1, 2]])
+    with pytest.raises(ValueError, match=f"^Dataset: label {2**63} is above those of int64$"):
+        Dataset(pixels, [2**63, 2**63])
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ def flat(images: NDArray[np.float32]) -> NDArray[np.float32]:
     ("call", "error", "message"),
     [
         (lambda: shifted(IMAGES, 1.0, 0), TypeError, "shifted: dy must be an integer, got float"),  # type: ignore[arg-type]
+        (lambda: shifted(IMAGES, np.ones(2), 0), TypeError, "shifted: dy must be an integer, got ndarray"),  # type: ignore[arg-type]
         (lambda: shifted(IMAGES, 0, True), TypeError, "shifted: dx must be an integer, got bool"),
         (
             lambda: shifted(flat(IMAGES), 0, 0),
@@ -63,6 +64,7 @@ def flat(images: NDArray[np.float32]) -> NDArray[np.float32]:
             r"shifted: images must be \(N, C, H, W\), got shape \(3, 60\)",
         ),
         (lambda: rotated(IMAGES, float("nan")), ValueError, "rotated: degrees must be finite, got nan"),
+        (lambda: rotated(IMAGES, 10**400), ValueError, "rotated: degrees must be finite, got inf"),
         (lambda: rotated(IMAGES, None), TypeError, "rotated: degrees must be a number, got NoneType"),  # type: ignore[arg-type]
         (lambda: rotated(flat(IMAGES), 1), ValueError, r"rotated: images must be \(N, C, H, W\)"),
         (lambda: expand_shifted(IMAGES), TypeError, "expand_shifted: dataset must be a Dataset, got ndarray"),  # type: ignore[arg-type]

@@ -8,14 +8,17 @@ import operator
 
 import numpy as np
 
+from tinygrad_cnn.arrays import shown
+
 
 def whole(where: str, name: str, value: object, *, least: int | None = None) -> int:
     """Return `value` as an int, of at least `least` if given; a bool or a float is a TypeError."""
-    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
-        raise TypeError(f"{where}: {name} must be an integer, got {type(value).__name__}")
-    number = operator.index(value)
+    try:
+        number = operator.index(None if isinstance(value, (bool, np.bool_)) else value)  # type: ignore[arg-type]
+    except TypeError:  # also of an array of floats, or of several numbers, which has the method
+        raise TypeError(f"{where}: {name} must be an integer, got {type(value).__name__}") from None
     if least is not None and number < least:
-        raise ValueError(f"{where}: {name} must be at least {least}, got {number}")
+        raise ValueError(f"{where}: {name} must be at least {least}, got {shown(number)}")
     return number
 
 
@@ -23,12 +26,20 @@ def real(where: str, name: str, value: object, *, least: float = -math.inf, belo
     """Return `value` as a finite float with `least <= value < below`."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{where}: {name} must be a number, got {type(value).__name__}")
-    number = float(value)
+    number = _float(value)
     if not math.isfinite(number) or not least <= number < below:
         floor = "" if least == -math.inf else f", at least {least:g}"
         ceiling = "" if below == math.inf else f", below {below:g}"
         raise ValueError(f"{where}: {name} must be finite{floor}{ceiling}, got {number:g}")
     return number
+
+
+def _float(value: numbers.Real) -> float:
+    """The number, or an infinity of its sign where no float is as large."""
+    try:
+        return float(value)
+    except OverflowError:
+        return -math.inf if value < 0 else math.inf
 
 
 def generator(where: str, rng: object) -> np.random.Generator:

@@ -36,7 +36,8 @@ class Augmentation(Protocol):
 
 def shift(max_pixels: int) -> Augmentation:
     """Move each image by a whole number of pixels from -max_pixels to max_pixels, down and right independently."""
-    return partial(_shift, max_pixels=_checks.whole("shift", "max_pixels", max_pixels, least=0))
+    pixels = _checks.whole("shift", "max_pixels", max_pixels, least=0)
+    return partial(_shift, max_pixels=min(pixels, 2**62))  # as far as the generator goes
 
 
 def rotate(max_degrees: float) -> Augmentation:

@@ -177,6 +177,8 @@ def batches(
         flag("batches", name, value)
     if augment is not None and not callable(augment):
         raise TypeError(f"batches: augment must be callable as augment(images, rng), got {type(augment).__name__}")
+    if share is not None and not callable(share):
+        raise TypeError(f"batches: share must be callable as share(count), got {type(share).__name__}")
     size = _checks.whole("batches", "batch_size", batch_size, least=1)
     if len(dataset) < (size if drop_last else 1):
         raise ValueError(f"batches: no batch of {size} from {len(dataset)} images (drop_last={drop_last})")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arrays import counted
+from ..arrays import counted, shown
 from . import _checks
 
 
@@ -108,7 +108,11 @@ class Dataset:
 
         The images are float32 in [0, 1] of logical shape (B, C, H, W), but the batch is innermost in memory: a
         transposed view of a contiguous (C, H, W, B) array. Sliding a filter over it then moves long contiguous runs.
+
+        Raises TypeError for what are not rows, IndexError for rows that there are not.
         """
+        if not isinstance(rows, slice):
+            rows = _positions(rows, len(self))
         pixels = self._stored[rows if self._rows is None else self._rows[rows]]
         innermost = np.ascontiguousarray(pixels.transpose(1, 2, 3, 0))
         return np.divide(innermost, np.float32(self._full_scale)).transpose(3, 0, 1, 2), self._labels[rows]
@@ -155,13 +159,18 @@ def _checked_pixels(pixels: NDArray[np.uint8], full_scale: int) -> NDArray[np.ui
 
 
 def _checked_labels(labels: ArrayLike) -> NDArray[np.int64]:
-    given = np.asarray(labels)
+    try:
+        given = np.asarray(labels)
+    except ValueError:
+        raise ValueError("Dataset: labels must be one number an image, (N,), got a ragged list") from None
     if given.dtype.kind not in "iu" and given.size:
         raise TypeError(f"Dataset: labels must be integers, got {given.dtype}")
     if given.ndim != 1:
         raise ValueError(f"Dataset: labels must be one number an image, (N,), got shape {given.shape}")
     if given.size and given.min() < 0:
         raise ValueError(f"Dataset: label {given.min()} is negative")
+    if given.size and given.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"Dataset: label {given.max()} is above those of int64")
     return given.astype(np.int64)
 
 
@@ -169,9 +178,18 @@ def _positions(index: Any, length: int) -> NDArray[np.int64]:
     """Turn what may stand between brackets into row numbers."""
     if isinstance(index, slice):
         return np.arange(length)[index]
-    rows = np.asarray(index)
-    if isinstance(index, tuple) or rows.ndim > 1 or (rows.dtype.kind not in "iub" and rows.size):
+    try:
+        rows = np.atleast_1d(np.asarray(index))
+    except ValueError:  # a ragged list
+        rows = np.empty((1, 1))
+    whole = rows.dtype.kind in "iub" or all(isinstance(k, int) for k in rows.flat)  # of no type, where they are huge
+    if isinstance(index, tuple) or rows.ndim > 1 or not whole:
         raise TypeError(f"Dataset: index with an integer, a slice, integers or booleans, not {type(index).__name__}")
-    if rows.dtype == bool and rows.shape != (length,):
-        raise IndexError(f"Dataset: {rows.size} booleans cannot choose among {length} images")
-    return np.atleast_1d(np.arange(length)[rows if rows.size else []])
+    if rows.dtype == bool:
+        if rows.shape != (length,):
+            raise IndexError(f"Dataset: {rows.size} booleans cannot choose among {length} images")
+        return np.flatnonzero(rows)
+    if rows.size and not (-length <= rows.min() and rows.max() < length):
+        outside = next(k for k in rows.tolist() if not -length <= k < length)
+        raise IndexError(f"Dataset: index {shown(outside)} is outside the {counted(length, 'image')}")
+    return rows.astype(np.int64) % max(length, 1)
