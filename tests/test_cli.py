@@ -272,6 +272,9 @@ def test_an_unfinished_run_is_not_written_over(tmp_path, capsys, trained, monkey
     assert called(capsys, *flags, "--resume")[0] == 0
     assert called(capsys, *flags)[0] == 0, "a finished one may be"
     assert "holds weights, not a run" in complaint(capsys, "train", "--checkpoint", trained)
+    for state in (3, [1], {"finished": False}):
+        files.write_archive(tmp_path / "odd.npz", {}, {"run": state})
+        assert "holds weights, not a run" in complaint(capsys, "train", "--checkpoint", tmp_path / "odd.npz")
     (tmp_path / "other.npz").write_bytes(b"something else")
     assert "is not a weights file or checkpoint" in complaint(capsys, "train", "--checkpoint", tmp_path / "other.npz")
 
@@ -397,6 +400,15 @@ def test_predict_gives_no_class_where_the_scores_are_not_numbers(weight, tmp_pat
     assert "two.npy[0]: the network's scores for it are not numbers" in complaint(capsys, *arguments)
     found = json.loads(called(capsys, *arguments, "--json")[1])["predictions"]
     assert [(p["index"], p["class"], p["confidence"]) for p in found] == [(0, None, None), (1, None, None)]
+
+
+def test_of_lost_numbers_explain_and_export_warn_in_one_line(tmp_path, capsys):
+    model = models.build("digits", (1, 8, 8))
+    model[0].weight.data[...] = np.nan
+    checkpoint.save(model, tmp_path / "lost.npz")
+    for rest in (["explain"], ["export", tmp_path / "lost.onnx"]):
+        status, _, err = called(capsys, rest[0], tmp_path / "lost.npz", *rest[1:])
+        assert (status, err) == (0, f"tinygrad-cnn: {tmp_path / 'lost.npz'}: holds NaN or infinity in 0.weight\n")
 
 
 def test_predict_survives_bit_flips_and_cuts(trained, tmp_path, capsys):

@@ -5,14 +5,21 @@ from typing import Any, cast
 
 from .. import checkpoint
 from ..data import Dataset
+from ..divergence import lost_weights
 from ..models import Network
 from ._facts import text_fact
-from ._options import load_data
+from ._options import load_data, say
 
 
 def load_network(path: str) -> tuple[Network, dict[str, Any]]:
     """The named network of a weights file or checkpoint, and what the file says about its training."""
     return cast(Network, checkpoint.load(path)), checkpoint.about(path)  # with nothing to load into it is a named one
+
+
+def warn_if_lost(path: str, network: Network) -> None:
+    """Say so, in one line, when weights are not finite: nothing that follows from them means anything."""
+    if lost := lost_weights(network):
+        say(f"{path}: holds NaN or infinity in {', '.join(lost)}")
 
 
 def load_test_set(args: argparse.Namespace, network: Network, about: dict[str, Any]) -> tuple[str, Dataset]:

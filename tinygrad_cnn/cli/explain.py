@@ -12,7 +12,7 @@ from ..explanation import article_example, explain
 from ..models import RECIPES
 from ..tensor import Tensor
 from ._options import Subparsers, add_data_flags
-from ._weights import load_network, load_test_set
+from ._weights import load_network, load_test_set, warn_if_lost
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
         explain(*article_example())
         return 0
     network, about = load_network(args.weights)
+    warn_if_lost(args.weights, network)
     dataset, test = load_test_set(args, network, about)
     row = args.image or 0
     if not 0 <= row < len(test):

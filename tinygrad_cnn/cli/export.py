@@ -4,7 +4,7 @@ import argparse
 
 from ..interop import to_onnx
 from ._options import Subparsers, refuse_bad_target
-from ._weights import load_network
+from ._weights import load_network, warn_if_lost
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -18,6 +18,7 @@ def run(args: argparse.Namespace) -> int:
     """See the package."""
     refuse_bad_target("export:", args.output, ".onnx")
     network, _ = load_network(args.weights)
+    warn_if_lost(args.weights, network)
     to_onnx(network, args.output)
     shape = ", ".join(map(str, network.image_shape))
     print(f"{args.output}: {network.name}, input (batch, {shape}), output (batch, {network.num_classes})")

@@ -1,7 +1,6 @@
 """Say which class each image shows. Images are white on black, as in MNIST, and of the network's size."""
 
 import argparse
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray

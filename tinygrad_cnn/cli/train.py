@@ -185,8 +185,8 @@ def _refuse_bad_targets(args: argparse.Namespace) -> None:
     if args.checkpoint is not None and args.resume is None and Path(args.checkpoint).exists():
         state = read_archive(args.checkpoint)[1].get("run")
         if not isinstance(state, dict) or not state.get("finished"):
-            known = isinstance(state, dict) and "step" in state
-            what = f"a run that was interrupted after step {state['step']}" if known else "weights, not a run"
+            step = state.get("step") if isinstance(state, dict) else None
+            what = "weights, not a run" if step is None else f"a run that was interrupted after step {step}"
             raise ValueError(f"--checkpoint {args.checkpoint}: holds {what}; add --resume, or name another file")
 
 
