@@ -109,6 +109,13 @@ def normal_axes(name: str, axis: Axis, ndim: int) -> tuple[int, ...]:
     return normal
 
 
+def one_axis(name: str, axis: int, ndim: int) -> int:
+    """A single axis, counted from the front. TypeError for several or none."""
+    if axis is None or isinstance(axis, tuple):
+        raise TypeError(f"{name}: axis must be an integer, got {shown(axis)}")
+    return normal_axes(name, axis, ndim)[0]
+
+
 def _index(value: Any) -> int:
     """The integer that this is. TypeError for a bool and what is no integer, ValueError for a tensor of several."""
     if isinstance(value, bool):

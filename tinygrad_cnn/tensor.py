@@ -12,7 +12,7 @@ from typing import Any, Self, TypeGuard
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .arrays import FLOATS, Axis, as_dtype, cast, flag, is_basic, new_array, normal_axes, shown
+from .arrays import FLOATS, Axis, as_dtype, cast, flag, is_basic, new_array, normal_axes, one_axis, shown
 from .graph import GraphError, Node, backpropagate, caller, enable_grad, no_grad, refuse_anomaly, state
 from .kernels.memory import empty, is_alone
 from .notebook import tensor_html
@@ -310,7 +310,7 @@ class Tensor:
     def argmax(self, axis: int | None = None) -> "Tensor":
         """Where the largest stands, the first of equals (integers, no gradient)."""
         if axis is not None:
-            (axis,) = normal_axes("argmax", axis, self.ndim)
+            axis = one_axis("argmax", axis, self.ndim)
         if not (self.size if axis is None else self.shape[axis]):
             raise ValueError(f"argmax: no numbers to compare over axis {axis} of shape {self.shape}")
         return wrap(np.asarray(self._data.argmax(axis)))
@@ -330,7 +330,7 @@ class Tensor:
 
     def flatten(self, start_dim: int = 0) -> "Tensor":
         """The axes from ``start_dim`` on as one."""
-        (start,) = normal_axes("flatten", start_dim, max(self.ndim, 1))
+        start = one_axis("flatten", start_dim, max(self.ndim, 1))
         return self.reshape(*self.shape[:start], math.prod(self.shape[start:]))
 
     def transpose(self, *axes: Any) -> "Tensor":
@@ -353,7 +353,7 @@ class Tensor:
     def swapaxes(self, a: int, b: int) -> "Tensor":
         """Two axes exchanged."""
         order = list(range(self.ndim))
-        (a,), (b,) = (normal_axes("swapaxes", axis, self.ndim) for axis in (a, b))
+        a, b = (one_axis("swapaxes", axis, self.ndim) for axis in (a, b))
         order[a], order[b] = b, a
         return self.transpose(*order)
 
