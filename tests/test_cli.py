@@ -403,6 +403,7 @@ def test_predict_gives_no_class_where_the_scores_are_not_numbers(weight, tmp_pat
 
 
 def test_of_lost_numbers_explain_and_export_warn_in_one_line(tmp_path, capsys):
+    pytest.importorskip("onnx", reason="onnx is not installed")
     model = models.build("digits", (1, 8, 8))
     model[0].weight.data[...] = np.nan
     checkpoint.save(model, tmp_path / "lost.npz")
