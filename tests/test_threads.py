@@ -40,13 +40,18 @@ def fresh(code: str, **environment: str) -> str:
 
 
 def test_the_number_that_is_set_is_the_number_that_is_got():
-    for n in (1, 2, 3):
+    for n in (1, 2, np.int64(3)):
         threads.set_num_threads(n)
         assert threads.get_num_threads() == n
 
 
-@pytest.mark.parametrize("n", [0, -1])
-def test_fewer_than_one_thread_is_refused(n):
+def test_the_environment_cannot_ask_for_more_than_the_system_has_room_for(monkeypatch):
+    monkeypatch.setenv("TINYGRAD_CNN_NUM_THREADS", "100000")
+    assert threads._default() == 1024
+
+
+@pytest.mark.parametrize("n", [0, -1, 1025, 10**400])
+def test_fewer_than_one_thread_or_far_too_many_are_refused(n):
     with pytest.raises(ValueError, match=f"set_num_threads: n must be between 1 and 1024, got {n}"):
         threads.set_num_threads(n)
 

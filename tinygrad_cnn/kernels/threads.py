@@ -33,11 +33,11 @@ def set_num_threads(n: int) -> None:
     Raises TypeError unless ``n`` is an integer, ValueError unless it is from 1 to 1024.
     """
     global _count
-    if isinstance(n, bool) or not isinstance(n, int):
+    if isinstance(n, bool) or not isinstance(n, int | np.integer):
         raise TypeError(f"set_num_threads: n must be an integer, got {n!r}")
     if not 1 <= n <= _MOST:
         raise ValueError(f"set_num_threads: n must be between 1 and {_MOST}, got {n}")
-    _count = n
+    _count = int(n)
     hold_blas()
 
 
