@@ -19,8 +19,8 @@ import numba
 
 from tinygrad_cnn.kernels import numba_kernels as ours
 from tinygrad_cnn.kernels import numpy_kernels, threads
-from tinygrad_cnn.kernels.geometry import Sliding, Window
-from tinygrad_cnn.kernels.numba_kernels import team
+from tinygrad_cnn.kernels.geometry import Sliding, Window, map_shape
+from tinygrad_cnn.kernels.numba_kernels import pooling, team
 
 A_LOT, LITTLE = 1e9, 1.0  # multiply-adds
 
@@ -152,6 +152,22 @@ def test_every_place_of_a_result_is_written_by_one_task(monkeypatch):
     # Beyond what the third cache is taken to hold: blocks of maps in four parts that cannot be equal.
     ours.correlate2d_weight(numbers(130, 2, 33, 33), numbers(130, 26, 31, 31), Sliding(), (3, 3))
     assert shared == set(RESULTS)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 20])
+@pytest.mark.parametrize("window", [Window((2, 2), (2, 2)), Window((3, 2), (2, 2)), Window((2, 2), (3, 3))], ids=str)
+def test_pooling_writes_nothing_beyond_its_results(window, batch):
+    def roomy(shape, kind=np.float32):
+        wide = np.full((shape[0] + 1, *shape[1:]), 77, kind)
+        return wide, wide[:-1]
+
+    x = numbers(3, 8, 8, batch)
+    rows, columns = map_shape((8, 8), window.shape, window)
+    (wide_y, y), (wide_winners, winners) = roomy((3, rows, columns, batch)), roomy((3, rows, columns, batch), np.uint8)
+    pooling.maxpool(np.zeros(2, np.intp), x, y, winners, *window)
+    wide_x, back = roomy(x.shape)
+    pooling.scatter(np.zeros(2, np.intp), y, winners, back, *window, window.tiles, False)
+    assert all((wide[-1] == 77).all() for wide in (wide_y, wide_winners, wide_x))
 
 
 def test_rows_longer_than_a_cache_holds_are_worked_on_in_runs():
