@@ -225,6 +225,19 @@ def test_pooling_is_the_same_for_few_images_and_for_many(name, batch):
 
 
 @each_set
+@pytest.mark.parametrize("batch", [1, 5, 21])
+@pytest.mark.parametrize("stride", [(2, 2), (1, 1), (3, 2)], ids=str)
+def test_the_usual_overlay_has_a_way_of_its_own(name, stride, batch):
+    """2 x 2 without padding: on images whose sides no power of two divides."""
+    window, x = Window((2, 2), stride), np.random.default_rng(batch).standard_normal((batch, 3, 7, 38))
+    y, winners = reference.maxpool(x, window, True)
+    for result, expected in zip(kernels(name).maxpool(x, window, True), (y, winners), strict=True):
+        assert_array_equal(result, expected)
+    back = reference.maxpool_scatter(y, winners, window, (7, 38))
+    agree(kernels(name).maxpool_scatter(y, winners, window, (7, 38)), back, 4)
+
+
+@each_set
 @pytest.mark.parametrize("kernel", [(5, 51), (16, 16), (16, 17), (300, 1), (1, 300)])
 @pytest.mark.parametrize("batch", [1, 9])
 def test_the_last_of_many_taps_can_win(name, kernel, batch):
