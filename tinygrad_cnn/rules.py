@@ -75,6 +75,9 @@ RULES = {
     "bias_gradient": Rule(
         "db = the sum of dC/dz", (Way("dC/dz", "its gradient = dC/ddb, at every neuron of the map"),)
     ),
+    "linear_weight": Rule(
+        "w' = g^T a", (Way("g", "dC/dg = a (dC/dw')^T"), Way("a", "dC/da = g dC/dw'"))
+    ),
     "batch_norm": Rule(
         "y = w (x - mean) / sqrt(var + eps) + b",
         (
