@@ -110,10 +110,12 @@ def normal_axes(name: str, axis: Axis, ndim: int) -> tuple[int, ...]:
 
 
 def one_axis(name: str, axis: int, ndim: int) -> int:
-    """A single axis, counted from the front. TypeError for several or none."""
-    if axis is None or isinstance(axis, tuple):
-        raise TypeError(f"{name}: axis must be an integer, got {shown(axis)}")
-    return normal_axes(name, axis, ndim)[0]
+    """A single axis, counted from the front. TypeError for several or none, ValueError if it does not exist."""
+    try:
+        number = _index(axis)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: axis must be an integer, got {shown(axis)}") from None
+    return normal_axes(name, number, ndim)[0]
 
 
 def _index(value: Any) -> int:

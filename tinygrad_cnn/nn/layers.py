@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from .. import ops
-from ..arrays import flag, normal_axes, shown
+from ..arrays import flag, one_axis, shown
 from ..kernels.geometry import Pair, Sliding, plane
 from ..ops import checks
 from ..ops.convolution import smallest_image
@@ -190,7 +190,7 @@ class Flatten(Module):
     def forward(self, x: Tensor) -> Tensor:
         """The same numbers in row-major order."""
         x = as_tensor("Flatten", x)
-        (first,), (last,) = (normal_axes("Flatten", i, max(x.ndim, 1)) for i in (self.start_dim, self.end_dim))
+        first, last = (one_axis("Flatten", i, max(x.ndim, 1)) for i in (self.start_dim, self.end_dim))
         if first > last:
             raise ValueError(f"Flatten: axis {self.start_dim} comes after axis {self.end_dim} {checks.shapes(x=x)}")
         shape = x.shape

@@ -228,9 +228,8 @@ class Sequential(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The last layer's result."""
-        for name, layer in vars(self).items():
-            if name.isdigit():
-                x = layer(x)
+        for layer in self:
+            x = layer(x)
         return x
 
     def parts(self) -> Iterator[tuple[str, Any]]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import normal_axes
+from ..arrays import one_axis
 from ..kernels import current, exponentials
 from ..kernels.memory import empty_like
 from ..quiet import quiet
@@ -61,7 +61,7 @@ def softmax(z: Tensor, axis: int = -1) -> Tensor:
     Rule: ``a (g - sum(g a))``. The largest z is subtracted first, so that no exponential overflows.
     """
     z = as_float(as_tensor("softmax", z))
-    axis = one_axis("softmax", axis, z)
+    axis = _along("softmax", axis, z)
     return record(
         "softmax", np.exp(exponentials.log_softmax(z.data, axis)), (z,), (lambda g, a: softmax_backward(g, a, axis),),
         axis=axis,
@@ -79,7 +79,7 @@ def log_softmax(z: Tensor, axis: int = -1) -> Tensor:
     Rule: ``g - softmax(z) sum(g)``.
     """
     z = as_float(as_tensor("log_softmax", z))
-    axis = one_axis("log_softmax", axis, z)
+    axis = _along("log_softmax", axis, z)
     return record(
         "log_softmax", exponentials.log_softmax(z.data, axis), (z,),
         (lambda g, y: g - y.exp() * g.sum(axis, keepdims=True),),
@@ -87,8 +87,8 @@ def log_softmax(z: Tensor, axis: int = -1) -> Tensor:
     )  # fmt: skip
 
 
-def one_axis(op: str, axis: int, z: Tensor) -> int:
+def _along(op: str, axis: int, z: Tensor) -> int:
     """A single axis, counted from the front."""
     if not z.ndim:
         raise ValueError(f"{op}: a lone number has no axis to go along {checks.shapes(z=z)}")
-    return normal_axes(op, checks.integer(op, "axis", axis, -z.ndim), z.ndim)[0]
+    return one_axis(op, axis, z.ndim)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..arrays import normal_axes, shown
+from ..arrays import one_axis, shown
 from ..tensor import Tensor, as_float, as_tensor, record, same_float
 from . import checks
 from .activation import gate
@@ -61,7 +61,7 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     for k in range(1, len(parts)):  # the widest type among them, as elsewhere
         parts[0], _ = same_float(parts[0], parts[k])
     parts = [same_float(t, parts[0])[0] for t in parts]
-    (along,) = normal_axes(name, checks.integer(name, "axis", axis, -parts[0].ndim), parts[0].ndim)
+    along = one_axis(name, axis, parts[0].ndim)
     try:
         data = np.concatenate([t.data for t in parts], axis=along)
     except ValueError:

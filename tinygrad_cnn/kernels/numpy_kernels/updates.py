@@ -1,4 +1,4 @@
-"""The steps of the optimizers, pass by pass."""
+"""The steps of the optimizers, pass by pass; `Optimizer.step` keeps NumPy's warnings off, once for all parameters."""
 
 import numpy as np
 
@@ -6,7 +6,6 @@ from ..interface import Array, Betas
 from ..memory import empty_like
 
 
-@np.errstate(all="ignore")
 def sgd(p: Array, g: Array, v: Array | None, lr: float, momentum: float, nesterov: bool) -> None:
     """The velocity first, then the step along it."""
     if v is not None:
@@ -16,7 +15,6 @@ def sgd(p: Array, g: Array, v: Array | None, lr: float, momentum: float, nestero
     p -= np.multiply(g, p.dtype.type(lr), out=empty_like(p))
 
 
-@np.errstate(all="ignore")
 def adam(p: Array, g: Array, m: Array, v: Array, rate: float, betas: Betas, spread: float, eps: float) -> None:
     """The two running means first, then the step."""
     beta1, beta2 = betas
