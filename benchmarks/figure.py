@@ -4,7 +4,7 @@ from typing import Any
 
 import summary
 
-from tinygrad_cnn.extras import require
+from tinygrad_cnn.checks import require
 
 WIDTH = 0.8
 

@@ -25,7 +25,7 @@ import peers
 import table
 import workloads as w
 
-from tinygrad_cnn.extras import require
+from tinygrad_cnn.checks import require
 
 STEEP = 1.15
 REPEATS = 3  # turns a point

@@ -20,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 from table import in_markdown
 
-from tinygrad_cnn import checkpoint, cli
+from tinygrad_cnn import cli
+from tinygrad_cnn.checks import require
 from tinygrad_cnn.data import Dataset, mnist, rotated, shifted
-from tinygrad_cnn.evaluation import evaluate
-from tinygrad_cnn.extras import require
-from tinygrad_cnn.files import atomic_writer
+from tinygrad_cnn.models import saving as checkpoint
 from tinygrad_cnn.nn import Module
+from tinygrad_cnn.storage.archive import atomic_writer
+from tinygrad_cnn.train.evaluate import evaluate
 
 FOLDER = Path(__file__).parent / "results"
 MODELS = {"primer": "fully connected (`primer`)", "nielsen": "convolutional (`nielsen`)"}

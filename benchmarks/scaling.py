@@ -38,7 +38,7 @@ import numpy as np
 import scaling_job
 
 from tinygrad_cnn import models, nn, set_num_threads
-from tinygrad_cnn.extras import require
+from tinygrad_cnn.checks import require
 
 NAMES = ("primer", "article", "lenet5", "nielsen", "nielsen-dropout", "fast", "best", "tiny")
 RANKS = [2**k for k in range(11)]

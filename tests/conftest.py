@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items):
     if importlib.util.find_spec("matplotlib") is not None:
         return
     for item in items:
-        if isinstance(item, pytest.DoctestItem) and item.name.startswith(("tinygrad_cnn.plot", "tinygrad_cnn.report")):
+        if isinstance(item, pytest.DoctestItem) and item.name.startswith("tinygrad_cnn.inspection"):
             item.add_marker(pytest.mark.skip(reason="needs the extra `plot`: matplotlib"))
 
 

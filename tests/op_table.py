@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from scipy import signal, special
 
 import tinygrad_cnn as tg
-from tinygrad_cnn.kernels.geometry import Window
+from tinygrad_cnn.autograd.tensor import put
+from tinygrad_cnn.kernels.geometry import PoolParams
 from tinygrad_cnn.ops import activation, convolution, cost, pooling
-from tinygrad_cnn.tensor import put
 
 KERNEL_SETS = ["numpy", "scipy"] + ["numba"] * (importlib.util.find_spec("numba") is not None)
 
@@ -165,10 +165,10 @@ def where(n):
     )  # fmt: skip
 
 
-def gate(n):
+def relu_backward(n):
     x = n.normal(*n.shape())
     a = n.rng.random(x.shape) < 0.5 if n.choice(True, False) else n.normal(*x.shape)
-    return Case(lambda x: activation.gate(x, a), (x,), np.where(a > 0, x, 0), (0,))
+    return Case(lambda x: activation.relu_backward(x, a), (x,), np.where(a > 0, x, 0), (0,))
 
 
 def dropout(n):
@@ -189,9 +189,7 @@ def softmax(name):
         shape = n.shape(least=1, shortest=1)
         x, axis = single(3 * n.normal(*shape)), n.integer(-len(shape), len(shape) - 1)
         fn, oracle = getattr(tg, name), getattr(special, name)
-        return Case(
-            lambda x: fn(x, axis), (x,), oracle(x, axis=axis), (), lambda t, x: getattr(t, name)(x, axis)
-        )
+        return Case(lambda x: fn(x, axis), (x,), oracle(x, axis=axis), (), lambda t, x: getattr(t, name)(x, axis))
 
     return cases(build)
 
@@ -368,10 +366,10 @@ def linear(n):
 def windows(x, kernel, stride, padding, dilation):
     """Every place (p, q) with the pixels that its window sees, (N, C, KH, KW)."""
     x = np.pad(x, ((0, 0), (0, 0), *((p, p) for p in padding)))
-    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
-    for p, top in enumerate(range(0, x.shape[2] - reach[0] + 1, stride[0])):
-        for q, left in enumerate(range(0, x.shape[3] - reach[1] + 1, stride[1])):
-            here = np.s_[:, :, top : top + reach[0] : dilation[0], left : left + reach[1] : dilation[1]]
+    dilated_size = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    for p, top in enumerate(range(0, x.shape[2] - dilated_size[0] + 1, stride[0])):
+        for q, left in enumerate(range(0, x.shape[3] - dilated_size[1] + 1, stride[1])):
+            here = np.s_[:, :, top : top + dilated_size[0] : dilation[0], left : left + dilated_size[1] : dilation[1]]
             yield p, q, here, x[here]
 
 
@@ -388,8 +386,8 @@ class Slide:
         kernel = [n.integer(1, 3) for _ in range(2)]
         stride, dilation = ([n.integer(1, 3 - i) for _ in range(2)] for i in range(2))
         padding = [n.integer(0, k - 1) for k in kernel]
-        reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
-        image = [max(1, r - 2 * p) + n.integer(0, 4) for r, p in zip(reach, padding, strict=True)]
+        dilated_size = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+        image = [max(1, r - 2 * p) + n.integer(0, 4) for r, p in zip(dilated_size, padding, strict=True)]
         groups = n.integer(1, 3)
         per_group, filters = n.integer(1, 2), n.integer(1, 2)
         how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
@@ -491,9 +489,7 @@ def by_scipy(name):
             expected = sum(oracle(a, b, mode) for a, b in zip(x, w, strict=True))
         else:
             x, w = n.normal(2, c, *image), n.normal(n.integer(1, 2), c, *kernel)
-            expected = np.array(
-                [[sum(oracle(a, b, mode) for a, b in zip(i, f, strict=True)) for f in w] for i in x]
-            )
+            expected = np.array([[sum(oracle(a, b, mode) for a, b in zip(i, f, strict=True)) for f in w] for i in x])
         return Case(lambda x, w: op(x, w, mode=mode), (x, w), expected, (0, 1))
 
     return cases(build)
@@ -506,9 +502,9 @@ def pooling_window(n, dilated):
     shape = tuple(n.integer(1, 3) for _ in range(2))
     dilation = tuple(n.integer(1, 2) if dilated else 1 for _ in range(2))
     stride, padding = tuple(n.integer(1, 3) for _ in range(2)), tuple(n.integer(0, k // 2) for k in shape)
-    reach = [d * (k - 1) + 1 for k, d in zip(shape, dilation, strict=True)]
-    image = tuple(max(d, r - 2 * p) + n.integer(0, 3) for r, p, d in zip(reach, padding, dilation, strict=True))
-    return Window(shape, stride, padding, dilation), (*(n.integer(0 if i == 0 else 1, 2) for i in range(2)), *image)
+    dilated_size = [d * (k - 1) + 1 for k, d in zip(shape, dilation, strict=True)]
+    image = tuple(max(d, r - 2 * p) + n.integer(0, 3) for r, p, d in zip(dilated_size, padding, dilation, strict=True))
+    return PoolParams(shape, stride, padding, dilation), (*(n.integer(0 if i == 0 else 1, 2) for i in range(2)), *image)
 
 
 def pooled(x, window, best):
@@ -587,7 +583,7 @@ def maxpool_gather(n):
     return Case(lambda x: pooling.maxpool_gather(x, winners, window), (x,), expected, (0,))
 
 
-def avgpool_spread(n):
+def avgpool_backward(n):
     window, shape = pooling_window(n, dilated=False)
     expected, places = np.zeros(shape), list(windows(np.zeros(shape), *window))
     g = n.normal(*shape[:2], *(1 + max(place[i] for place in places) for i in range(2)))
@@ -595,7 +591,7 @@ def avgpool_spread(n):
     for p, q, here, _ in places:
         padded[here] += g[:, :, p, q, None, None] / np.prod(window.shape)
     expected = padded[:, :, ph : ph + shape[2], pw : pw + shape[3]]
-    return Case(lambda g: pooling.avgpool_spread(g, window, shape[2:]), (g,), expected, (0,))
+    return Case(lambda g: pooling.avgpool_backward(g, window, shape[2:]), (g,), expected, (0,))
 
 
 # Costs and normalisation ----------------------------------------------------------------------------------------------
@@ -688,7 +684,7 @@ OPS = [
     Op("pad", cases(pad)),
     Op("concatenate", cases(concatenate)),
     Op("where", cases(where)),
-    Op("gate", cases(gate), kernels=True),
+    Op("relu_backward", cases(relu_backward), kernels=True),
     Op("sigmoid", unary("sigmoid", special.expit)),
     Op("sigmoid_backward", cases(sigmoid_backward)),
     Op("tanh", unary("tanh", np.tanh)),
@@ -709,5 +705,5 @@ OPS = [
     Op("maxpool_scatter", cases(maxpool_scatter), kernels=True),
     Op("maxpool_gather", cases(maxpool_gather), kernels=True),
     Op("avgpool", cases(avgpool), kernels=True),
-    Op("avgpool_spread", cases(avgpool_spread), kernels=True),
+    Op("avgpool_backward", cases(avgpool_backward), kernels=True),
 ]

@@ -90,12 +90,8 @@ def test_a_feature_maps_gradients_are_the_articles_four_formulas(kh, kw, more_ro
     components = sigmoid_prime * a_gradient
     np.testing.assert_allclose(a.data, sigmoid(z))
     np.testing.assert_allclose(layer.b.grad.data, signal.correlate2d(sigmoid_prime, a_gradient, mode="valid"))
-    np.testing.assert_allclose(
-        layer.w.grad.data, signal.correlate2d(a_prev.data, components, mode="valid"), atol=1e-12
-    )
-    np.testing.assert_allclose(
-        a_prev.grad.data, signal.convolve2d(layer.w.data, components, mode="full"), atol=1e-12
-    )
+    np.testing.assert_allclose(layer.w.grad.data, signal.correlate2d(a_prev.data, components, mode="valid"), atol=1e-12)
+    np.testing.assert_allclose(a_prev.grad.data, signal.convolve2d(layer.w.data, components, mode="full"), atol=1e-12)
 
 
 def test_a_fully_connected_layers_gradients_are_the_articles():

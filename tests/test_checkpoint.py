@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
-from tinygrad_cnn import checkpoint, files, models
-from tinygrad_cnn.checkpoint import load, save
-from tinygrad_cnn.files import CheckpointError, atomic_writer, read_archive, write_archive
-from tinygrad_cnn.training import fit
+from tinygrad_cnn import models
+from tinygrad_cnn.models.saving import load, save
+from tinygrad_cnn.storage import archive as files
+from tinygrad_cnn.storage.archive import CheckpointError, atomic_writer, read_archive, write_archive
+from tinygrad_cnn.train import checkpoint, fit
 
 
 def small_model(seed=0):

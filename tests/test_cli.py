@@ -17,12 +17,14 @@ import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
-from tinygrad_cnn import checkpoint, cli, files, models
+from tinygrad_cnn import cli, models
 from tinygrad_cnn.cli._interrupt import Interrupt
-from tinygrad_cnn.files import read_archive
 from tinygrad_cnn.kernels.threads import processors
-from tinygrad_cnn.progress import meter
-from tinygrad_cnn.records import StepRecord, as_json
+from tinygrad_cnn.storage import archive as files
+from tinygrad_cnn.storage.archive import read_archive
+from tinygrad_cnn.train import checkpoint
+from tinygrad_cnn.train.progress import meter
+from tinygrad_cnn.train.records import StepRecord, as_json
 
 SHORT = ["train", "--kernels", "numpy", "--epochs", "2"]
 
@@ -186,9 +188,7 @@ def test_a_resumed_command_ends_in_the_bits_of_one_that_was_left_alone(tmp_path,
     monkeypatch.setattr(cli.train, "Interrupt", lambda: nullcontext(AfterFiveSteps()))
     assert called(capsys, *flags, "--checkpoint", tmp_path / "run.npz")[0] == 130
     monkeypatch.undo()
-    status, out, _ = called(
-        capsys, "train", "--resume", tmp_path / "run.npz", "--save", tmp_path / "parts.npz", *quiet
-    )
+    status, out, _ = called(capsys, "train", "--resume", tmp_path / "run.npz", "--save", tmp_path / "parts.npz", *quiet)
     parts = json.loads(out)
     assert status == 0 and parts["steps"] == whole["steps"] == 12
     a, b = (checkpoint.load(tmp_path / f"{k}.npz").state_dict() for k in ("whole", "parts"))

@@ -19,7 +19,7 @@ import numba
 
 from tinygrad_cnn.kernels import numba_kernels as ours
 from tinygrad_cnn.kernels import numpy_kernels, threads
-from tinygrad_cnn.kernels.geometry import Sliding, Window, map_shape
+from tinygrad_cnn.kernels.geometry import ConvParams, PoolParams, map_shape
 from tinygrad_cnn.kernels.numba_kernels import pooling, team
 
 A_LOT, LITTLE = 1e9, 1.0  # multiply-adds
@@ -37,10 +37,10 @@ def numbers(*shape: int) -> np.ndarray:
 
 
 def call_every_kernel(batch: int) -> None:
-    x, window = numbers(batch, 4, 9, 8), Window((2, 3), (2, 3), (1, 1))
+    x, window = numbers(batch, 4, 9, 8), PoolParams((2, 3), (2, 3), (1, 1))
     for how, w in (
-        (Sliding(groups=2), numbers(10, 2, 3, 3)),
-        (Sliding(stride=(2, 2), padding=(1, 1)), numbers(5, 4, 3, 3)),
+        (ConvParams(groups=2), numbers(10, 2, 3, 3)),
+        (ConvParams(stride=(2, 2), padding=(1, 1)), numbers(5, 4, 3, 3)),
     ):
         y = ours.correlate2d(x, w, None, how)
         ours.correlate2d_weight(x, y, how, (3, 3))
@@ -50,8 +50,8 @@ def call_every_kernel(batch: int) -> None:
     ours.maxpool_scatter(y, winners, window, (9, 8))
     ours.maxpool_gather(x, winners, window)
     ours.avgpool(x, window)
-    ours.avgpool_spread(y, window, (9, 8))
-    ours.gate(x, x)
+    ours.avgpool_backward(y, window, (9, 8))
+    ours.relu_backward(x, x)
     ours.bias_gradient(x)
     channel = numbers(4)
     ours.batch_norm(x, channel, channel, 1e-3)
@@ -150,12 +150,14 @@ def test_every_place_of_a_result_is_written_by_one_task(monkeypatch):
     for batch in (3, 64):
         call_every_kernel(batch)
     # Beyond what the third cache is taken to hold: blocks of maps in four parts that cannot be equal.
-    ours.correlate2d_weight(numbers(130, 2, 33, 33), numbers(130, 26, 31, 31), Sliding(), (3, 3))
+    ours.correlate2d_weight(numbers(130, 2, 33, 33), numbers(130, 26, 31, 31), ConvParams(), (3, 3))
     assert shared == set(RESULTS)
 
 
 @pytest.mark.parametrize("batch", [1, 3, 20])
-@pytest.mark.parametrize("window", [Window((2, 2), (2, 2)), Window((3, 2), (2, 2)), Window((2, 2), (3, 3))], ids=str)
+@pytest.mark.parametrize(
+    "window", [PoolParams((2, 2), (2, 2)), PoolParams((3, 2), (2, 2)), PoolParams((2, 2), (3, 3))], ids=str
+)
 def test_pooling_writes_nothing_beyond_its_results(window, batch):
     def roomy(shape, kind=np.float32):
         wide = np.full((shape[0] + 1, *shape[1:]), 77, kind)
@@ -172,8 +174,8 @@ def test_pooling_writes_nothing_beyond_its_results(window, batch):
 
 def test_rows_longer_than_a_cache_holds_are_worked_on_in_runs():
     x, g = numbers(1600, 1, 2, 5), numbers(1600, 512, 1, 4)
-    expected = numpy_kernels.correlate2d_weight(x, g, Sliding(), (2, 2))
-    dw = ours.correlate2d_weight(x, g, Sliding(), (2, 2))
+    expected = numpy_kernels.correlate2d_weight(x, g, ConvParams(), (2, 2))
+    dw = ours.correlate2d_weight(x, g, ConvParams(), (2, 2))
     np.testing.assert_allclose(dw, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 

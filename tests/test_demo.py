@@ -251,8 +251,10 @@ def test_no_body_makes_it_stumble(app, path, body):
     assert 400 <= app.test_client().post(path, data=body, content_type="application/json").status_code < 500
 
 
-JUNK = st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
-                    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=2))
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+)
 
 
 @examples(100)

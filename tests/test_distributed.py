@@ -18,9 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_cnn as tg
-from tinygrad_cnn import checkpoint, nn
+from tinygrad_cnn import nn
 from tinygrad_cnn.cli._ranks import together
-from tinygrad_cnn.distributed import (
+from tinygrad_cnn.storage.archive import read_archive
+from tinygrad_cnn.train import DivergenceError, checkpoint, fit
+from tinygrad_cnn.train.mpi import (
     DistributedError,
     World,
     all_reduce_gradients,
@@ -29,8 +31,6 @@ from tinygrad_cnn.distributed import (
     whole_masks,
     world,
 )
-from tinygrad_cnn.files import read_archive
-from tinygrad_cnn.training import DivergenceError, fit
 
 HERE = Path(__file__).resolve()
 OVERSUBSCRIBE = {  # what Open MPI wants to hear before it starts more ranks than processors, or starts as root

@@ -8,9 +8,9 @@ import pytest
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import nn
-from tinygrad_cnn.drawing import draw
-from tinygrad_cnn.graph import GraphError
-from tinygrad_cnn.walk import walk
+from tinygrad_cnn.autograd.engine import GraphError
+from tinygrad_cnn.inspection.drawing import draw
+from tinygrad_cnn.inspection.graph_view import walk
 
 has_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz's program dot is not installed")
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import GradcheckError, GraphError, Tensor
-from tinygrad_cnn.tensor import record
+from tinygrad_cnn.autograd.tensor import record
 
 RNG = np.random.default_rng(0)
 X, W, B = (Tensor(RNG.standard_normal(shape)) for shape in ((4, 3), (2, 3), (2,)))

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
-from tinygrad_cnn import GraphError, Tensor, graph
-from tinygrad_cnn.tensor import record
+from tinygrad_cnn import GraphError, Tensor
+from tinygrad_cnn.autograd import engine as graph
+from tinygrad_cnn.autograd.tensor import record
 
 
 def leaf(*numbers):

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from tinygrad_cnn.kernels import scipy_kernels as reference
 from tinygrad_cnn.kernels import threads
-from tinygrad_cnn.kernels.geometry import Sliding, Window, reach
+from tinygrad_cnn.kernels.geometry import ConvParams, PoolParams, dilated_size
 
 needs_numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="needs the extra `fast`: numba")
 each_set = pytest.mark.parametrize("name", ["numpy", pytest.param("numba", marks=needs_numba)])
@@ -73,7 +73,7 @@ numbers = st.builds(Numbers, st.integers(0, 2**32), dtypes, st.integers(0, 2))
 def slidings(draw):
     """How filters slide, the shapes of filters and images, and numbers to fill them with."""
     groups = draw(st.integers(1, 2))
-    how = Sliding(draw(pairs), draw(st.tuples(st.integers(0, 2), st.integers(0, 2))), draw(pairs), groups)
+    how = ConvParams(draw(pairs), draw(st.tuples(st.integers(0, 2), st.integers(0, 2))), draw(pairs), groups)
     kernel = draw(pairs)
     filters = groups * draw(st.sampled_from([1, 2, 3, 5, 9]))
     channels = groups * draw(st.integers(1, 3))
@@ -85,14 +85,14 @@ def slidings(draw):
 def poolings(draw):
     kernel = draw(pairs)
     padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
-    window = Window(kernel, draw(st.one_of(pairs, st.just(kernel))), padding, draw(pairs))
+    window = PoolParams(kernel, draw(st.one_of(pairs, st.just(kernel))), padding, draw(pairs))
     image = fitting(draw, kernel, window._replace(padding=(0, 0)))
     return window, (draw(batches), draw(sizes), *image), draw(numbers)
 
 
 def fitting(draw, kernel, how):
     """An image at least as large as the window on it."""
-    least = [max(1, reach(k, d) - 2 * p) for k, d, p in zip(kernel, how.dilation, how.padding, strict=True)]
+    least = [max(1, dilated_size(k, d) - 2 * p) for k, d, p in zip(kernel, how.dilation, how.padding, strict=True)]
     return tuple(size + draw(st.integers(0, 5)) for size in least)
 
 
@@ -151,7 +151,7 @@ def test_pooling_rules_agree(name, case):
               reference.maxpool_scatter(g, winners, window, x.shape[2:]), 9)  # fmt: skip
         assert_array_equal(ours.maxpool_gather(x, same, window), y)
     agree(ours.avgpool(x, window), reference.avgpool(x, window), 9)
-    agree(ours.avgpool_spread(g, window, x.shape[2:]), reference.avgpool_spread(g, window, x.shape[2:]), 9)
+    agree(ours.avgpool_backward(g, window, x.shape[2:]), reference.avgpool_backward(g, window, x.shape[2:]), 9)
 
 
 @each_set
@@ -204,7 +204,7 @@ def test_batch_norm_sums_in_float64(name, order):
 def test_a_gate_lets_pass_what_it_is_told_to_whatever_is_elsewhere(name, shape, order):
     numbers = Numbers(0, np.float32, order if len(shape) == 4 else 0)
     g, a = numbers.with_ties(*shape), numbers.array(*shape)
-    passed = kernels(name).gate(g, a)
+    passed = kernels(name).relu_backward(g, a)
     assert passed.dtype == g.dtype
     assert_array_equal(passed, np.where(a > 0, g, np.float32(0)))
 
@@ -212,7 +212,7 @@ def test_a_gate_lets_pass_what_it_is_told_to_whatever_is_elsewhere(name, shape, 
 @each_set
 @pytest.mark.parametrize("batch", [1, 7, 8, 9, 33])
 def test_pooling_is_the_same_for_few_images_and_for_many(name, batch):
-    window, numbers = Window((2, 3), (2, 1), (1, 1), (1, 2)), Numbers(0, np.float32, 0)
+    window, numbers = PoolParams((2, 3), (2, 1), (1, 1), (1, 2)), Numbers(0, np.float32, 0)
     x = numbers.with_ties(batch, 3, 6, 8)
     ours = kernels(name)
     y, winners = reference.maxpool(x, window, True)
@@ -229,7 +229,7 @@ def test_pooling_is_the_same_for_few_images_and_for_many(name, batch):
 @pytest.mark.parametrize("stride", [(2, 2), (1, 1), (3, 2)], ids=str)
 def test_the_usual_overlay_has_a_way_of_its_own(name, stride, batch):
     """2 x 2 without padding: on images whose sides no power of two divides."""
-    window, x = Window((2, 2), stride), np.random.default_rng(batch).standard_normal((batch, 3, 7, 38))
+    window, x = PoolParams((2, 2), stride), np.random.default_rng(batch).standard_normal((batch, 3, 7, 38))
     y, winners = reference.maxpool(x, window, True)
     for result, expected in zip(kernels(name).maxpool(x, window, True), (y, winners), strict=True):
         assert_array_equal(result, expected)
@@ -242,7 +242,7 @@ def test_the_usual_overlay_has_a_way_of_its_own(name, stride, batch):
 @pytest.mark.parametrize("batch", [1, 9])
 def test_the_last_of_many_taps_can_win(name, kernel, batch):
     """There may be more of them than a byte can tell apart."""
-    x, window = np.zeros((batch, 2, *kernel), np.float32), Window(kernel, kernel)
+    x, window = np.zeros((batch, 2, *kernel), np.float32), PoolParams(kernel, kernel)
     x[..., -1, -1] = 1
     y, winners = kernels(name).maxpool(x, window, True)
     assert (y == 1).all() and (winners == kernel[0] * kernel[1] - 1).all()
@@ -257,15 +257,19 @@ def test_the_last_of_many_taps_can_win(name, kernel, batch):
 @pytest.mark.parametrize(
     ("image", "filters", "how"),
     [
-        ((64, 1, 12, 12), (20, 1, 5, 5), Sliding()),
-        ((32, 5, 8, 8), (10, 5, 5, 5), Sliding()),
-        ((1, 20, 12, 12), (40, 20, 5, 5), Sliding()),
-        ((37, 3, 9, 9), (17, 3, 3, 3), Sliding(padding=(1, 1))),
-        ((64, 8, 8, 8), (16, 4, 3, 3), Sliding(stride=(2, 2), padding=(1, 1), groups=2)),
-        ((3, 7, 6, 6), (7, 1, 3, 3), Sliding(groups=7)),
-        ((2, 4, 9, 9), (4, 4, 1, 1), Sliding(stride=(3, 3))),
-        ((16, 18, 8, 9), (8, 9, 3, 5), Sliding(padding=(2, 4), dilation=(2, 2), groups=2)),  # maps as large as images
-        ((130, 2, 33, 33), (26, 2, 3, 3), Sliding()),  # gradients beyond what the third cache is taken to hold
+        ((64, 1, 12, 12), (20, 1, 5, 5), ConvParams()),
+        ((32, 5, 8, 8), (10, 5, 5, 5), ConvParams()),
+        ((1, 20, 12, 12), (40, 20, 5, 5), ConvParams()),
+        ((37, 3, 9, 9), (17, 3, 3, 3), ConvParams(padding=(1, 1))),
+        ((64, 8, 8, 8), (16, 4, 3, 3), ConvParams(stride=(2, 2), padding=(1, 1), groups=2)),
+        ((3, 7, 6, 6), (7, 1, 3, 3), ConvParams(groups=7)),
+        ((2, 4, 9, 9), (4, 4, 1, 1), ConvParams(stride=(3, 3))),
+        (
+            (16, 18, 8, 9),
+            (8, 9, 3, 5),
+            ConvParams(padding=(2, 4), dilation=(2, 2), groups=2),
+        ),  # maps as large as images
+        ((130, 2, 33, 33), (26, 2, 3, 3), ConvParams()),  # gradients beyond what the third cache is taken to hold
     ],
 )
 def test_larger_shapes_agree(name, image, filters, how):
@@ -287,7 +291,7 @@ def test_larger_shapes_agree(name, image, filters, how):
 @small_setting
 def test_arguments_stay_as_they_are(name, case):
     how, image, filters, numbers = case
-    ours, window = kernels(name), Window((1, 1))
+    ours, window = kernels(name), PoolParams((1, 1))
     given_arrays = x, w, bias = numbers.array(*image), numbers.array(*filters), numbers.array(filters[0])
     before = [a.copy() for a in given_arrays]
     y = ours.correlate2d(x, w, bias, how)
@@ -306,21 +310,21 @@ def test_what_is_not_finite_spreads_to_its_windows_only(name, value):
     x = np.zeros((33, 1, 6, 7), np.float32)
     x[4, 0, 2, 3] = value
     w = np.ones((3, 1, 2, 2), np.float32)
-    y = kernels(name).correlate2d(x, w, None, Sliding())
+    y = kernels(name).correlate2d(x, w, None, ConvParams())
     touched = np.zeros(y.shape, bool)
     touched[4, :, 1:3, 2:4] = True
     assert_array_equal(~np.isfinite(y), touched)
     assert_array_equal(np.isnan(y), touched & np.isnan(value))
-    dx = kernels(name).convolve2d_full(x, np.ones((1, 2, 3, 2), np.float32), Sliding(), (8, 8))
+    dx = kernels(name).convolve2d_full(x, np.ones((1, 2, 3, 2), np.float32), ConvParams(), (8, 8))
     touched = np.zeros(dx.shape, bool)
     touched[4, :, 2:5, 3:5] = True
     assert_array_equal(~np.isfinite(dx), touched)
-    assert not np.isfinite(kernels(name).correlate2d_weight(x, y, Sliding(), (2, 2))).any()
+    assert not np.isfinite(kernels(name).correlate2d_weight(x, y, ConvParams(), (2, 2))).any()
 
 
 @each_set
 def test_images_of_nothing(name):
-    ours, how, window = kernels(name), Sliding(padding=(1, 1)), Window((2, 2), (2, 2))
+    ours, how, window = kernels(name), ConvParams(padding=(1, 1)), PoolParams((2, 2), (2, 2))
     x, w = np.zeros((0, 2, 4, 4)), np.ones((3, 2, 3, 3))
     assert ours.correlate2d(x, w, np.ones(3), how).shape == (0, 3, 4, 4)
     assert_array_equal(ours.correlate2d_weight(x, np.zeros((0, 3, 4, 4)), how, (3, 3)), np.zeros(w.shape))
@@ -348,7 +352,7 @@ def test_bits_of_large_layers_do_not_depend_on_threads(name, batch):
     numbers = Numbers(1, np.float32, 0)
     x, w = numbers.array(batch, 20, 12, 12), numbers.array(40, 20, 5, 5)
     for _ in range(5):
-        assert_same_bits_on_any_number_of_threads(name, x, w, numbers.array(40), Sliding())
+        assert_same_bits_on_any_number_of_threads(name, x, w, numbers.array(40), ConvParams())
 
 
 @each_set
@@ -356,11 +360,11 @@ def test_bits_of_gradients_beyond_the_third_cache_do_not_depend_on_threads(name)
     numbers = Numbers(1, np.float32, 1)
     x, w = numbers.array(130, 2, 33, 33), numbers.array(26, 2, 3, 3)
     for _ in range(5):
-        assert_same_bits_on_any_number_of_threads(name, x, w, None, Sliding(), counts=(1, 8))
+        assert_same_bits_on_any_number_of_threads(name, x, w, None, ConvParams(), counts=(1, 8))
 
 
 def assert_same_bits_on_any_number_of_threads(name, x, w, bias, how, counts=(1, 2, 3)):
-    ours, window = kernels(name), Window((2, 2), (1, 1))
+    ours, window = kernels(name), PoolParams((2, 2), (1, 1))
     results = []
     for count in counts:
         threads.set_num_threads(count)
@@ -369,7 +373,7 @@ def assert_same_bits_on_any_number_of_threads(name, x, w, bias, how, counts=(1, 
         if min(y.shape[2:]) > 1 and len(y):
             pooled, winners = ours.maxpool(y, window, True)
             parts += [pooled, winners, ours.maxpool_scatter(pooled, winners, window, y.shape[2:])]
-            parts += [ours.avgpool(y, window), ours.avgpool_spread(pooled, window, y.shape[2:])]
+            parts += [ours.avgpool(y, window), ours.avgpool_backward(pooled, window, y.shape[2:])]
         results.append(b"".join(np.ascontiguousarray(part).tobytes() for part in parts))
     assert len(set(results)) == 1
 
@@ -401,8 +405,8 @@ def test_a_compiled_kernel_counts_its_tasks(sliding, pooling):
         y, winners = ours.maxpool(x, window, True)
         ours.maxpool_scatter(y, winners, window, x.shape[2:])
         ours.maxpool_gather(x, winners, window)
-        ours.avgpool_spread(ours.avgpool(x, window), window, x.shape[2:])
-        ours.gate(x, x)
+        ours.avgpool_backward(ours.avgpool(x, window), window, x.shape[2:])
+        ours.relu_backward(x, x)
         ours.bias_gradient(x)
         if len(x):
             channel = np.ones(x.shape[1], x.dtype)
@@ -475,7 +479,7 @@ def test_few_places_and_many_are_one_formula(filters, batch):
     """5 x 8 places an image: at most 200 of them, and at least 4 filters a group, are a product of their own."""
     random = np.random.default_rng(batch)
     x, w = random.standard_normal((batch, 4, 7, 12)), random.standard_normal((2 * filters, 2, 3, 5))
-    g, how, ours = random.standard_normal((batch, 2 * filters, 5, 8)), Sliding(groups=2), kernels("numba")
+    g, how, ours = random.standard_normal((batch, 2 * filters, 5, 8)), ConvParams(groups=2), kernels("numba")
     agree(ours.correlate2d(x, w, None, how), reference.correlate2d(x, w, None, how), w[0].size)
     agree(ours.convolve2d_full(g, w, how, (7, 12)), reference.convolve2d_full(g, w, how, (7, 12)), w[:, 0].size)
     agree(ours.correlate2d_weight(x, g, how, (3, 5)), reference.correlate2d_weight(x, g, how, (3, 5)), g[:, 0].size)

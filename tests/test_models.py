@@ -9,9 +9,9 @@ import pytest
 import tinygrad_cnn as tg
 from tinygrad_cnn import models
 from tinygrad_cnn.data import Dataset
-from tinygrad_cnn.evaluation import evaluate
-from tinygrad_cnn.models import RECIPES, Draft, build, output_shape, summarize
-from tinygrad_cnn.training import fit
+from tinygrad_cnn.models import RECIPES, Builder, build, output_shape, summarize
+from tinygrad_cnn.train import fit
+from tinygrad_cnn.train.evaluate import evaluate
 
 MNIST = os.environ.get("TINYGRAD_CNN_DATA") or str(Path(__file__).resolve().parents[2] / "shared" / "mnist")
 
@@ -121,7 +121,7 @@ def test_networks_that_cannot_be_are_refused(arguments, message):
 
 
 def test_a_draft_keeps_track_of_the_shape():
-    draft = Draft((1, 28, 28), 10, np.random.default_rng(0))
+    draft = Builder((1, 28, 28), 10, np.random.default_rng(0))
     assert draft.conv(20, 5).shape == (20, 24, 24)
     assert draft.pool(2).relu().shape == (20, 12, 12)
     assert draft.flatten().scores().shape == (10,)

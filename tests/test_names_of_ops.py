@@ -5,7 +5,7 @@ import pytest
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import Tensor
-from tinygrad_cnn.tensor import put
+from tinygrad_cnn.autograd.tensor import put
 
 MADE = {
     "add": lambda x: x + x,
@@ -86,8 +86,8 @@ def test_rules_that_are_ops_have_names_and_were_told_the_same():
         (sliding, 1, "correlate2d_weight", SLIDING),
         (sliding, 2, "bias_gradient", {}),
         (tg.maxpool(x, 2, stride=2, padding=1), 0, "maxpool_scatter", TILES),
-        (tg.avgpool(x, 2, stride=2, padding=1), 0, "avgpool_spread", TILES),
-        (tg.relu(x), 0, "gate", {}),
+        (tg.avgpool(x, 2, stride=2, padding=1), 0, "avgpool_backward", TILES),
+        (tg.relu(x), 0, "relu_backward", {}),
         (tg.sigmoid(x), 0, "sigmoid_backward", {}),
         (tg.cross_entropy(z, [1]), 0, "cross_entropy_backward", {}),
     ]:

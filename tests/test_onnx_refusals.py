@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
-from tinygrad_cnn import checkpoint, nn
+from tinygrad_cnn import nn
 from tinygrad_cnn.cli import main
-from tinygrad_cnn.files import CheckpointError
 from tinygrad_cnn.interop import from_onnx, to_onnx
 from tinygrad_cnn.models import build
+from tinygrad_cnn.storage.archive import CheckpointError
+from tinygrad_cnn.train import checkpoint
 
 onnx = pytest.importorskip("onnx")
 RNG = np.random.default_rng(6)

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
-from tinygrad_cnn import nn, plot
-from tinygrad_cnn.plot import canvas
-from tinygrad_cnn.plot.cover import occluded_fall
-from tinygrad_cnn.plot.layers import maps_of
-from tinygrad_cnn.records import EpochRecord
+from tinygrad_cnn import nn
+from tinygrad_cnn.inspection import plot
+from tinygrad_cnn.inspection.plot import canvas
+from tinygrad_cnn.inspection.plot.cover import occluded_fall
+from tinygrad_cnn.inspection.plot.layers import maps_of
+from tinygrad_cnn.train.records import EpochRecord
 
 matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 pytest.importorskip("matplotlib.backends.backend_agg")

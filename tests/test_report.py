@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
-from tinygrad_cnn import checkpoint, models
+from tinygrad_cnn import models
 from tinygrad_cnn.cli import main
-from tinygrad_cnn.evaluation import evaluate
-from tinygrad_cnn.records import EpochRecord
-from tinygrad_cnn.report import html_report, sections, write_report
-from tinygrad_cnn.training import fit
+from tinygrad_cnn.inspection.report import html_report, sections, write_report
+from tinygrad_cnn.train import checkpoint, fit
+from tinygrad_cnn.train.evaluate import evaluate
+from tinygrad_cnn.train.records import EpochRecord
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 

@@ -10,10 +10,11 @@ from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_cnn import checkpoint, nn
-from tinygrad_cnn.files import CheckpointError
+from tinygrad_cnn import nn
 from tinygrad_cnn.interop import load_safetensors, save_safetensors
 from tinygrad_cnn.models import build
+from tinygrad_cnn.storage.archive import CheckpointError
+from tinygrad_cnn.train import checkpoint
 
 library = pytest.importorskip("safetensors.numpy")
 RNG = np.random.default_rng(4)

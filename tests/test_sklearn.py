@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from tinygrad_cnn.sklearn import CNNClassifier
+from tinygrad_cnn.interop.sklearn import CNNClassifier
 
 X, Y = load_digits(return_X_y=True)
 NAMES = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
@@ -27,6 +27,7 @@ NAMES = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven",
 
 # Every one of them applies. Scikit-learn itself skips those with pandas, where that is missing, and with the array API,
 # which a classifier on NumPy does not claim.
+
 
 @pytest.mark.parametrize(
     "check",
@@ -45,9 +46,7 @@ def test_it_learns_the_digits_with_any_labels():
     probabilities = classifier.predict_proba(X[1200:1210])
     assert probabilities.shape == (10, 10)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-12)
-    np.testing.assert_array_equal(
-        classifier.predict(X[1200:1210]), classifier.classes_[probabilities.argmax(axis=1)]
-    )
+    np.testing.assert_array_equal(classifier.predict(X[1200:1210]), classifier.classes_[probabilities.argmax(axis=1)])
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others():

@@ -175,9 +175,7 @@ def test_clip_passes_gradient_at_its_bounds_and_none_outside():
     assert np.isnan(Tensor([NAN]).clip(0, 1).item())
 
 
-@pytest.mark.parametrize(
-    "exponent, expected", [(0, 0), (1, 1), (2, 0), (3, 0), (0.5, INF), (-1, -INF)]
-)
+@pytest.mark.parametrize("exponent, expected", [(0, 0), (1, 1), (2, 0), (3, 0), (0.5, INF), (-1, -INF)])
 def test_the_slope_of_a_power_at_zero(exponent, expected):
     assert slope(lambda x: x**exponent, 0.0).item() == expected
 

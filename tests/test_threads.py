@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tinygrad_cnn.kernels import threads
-from tinygrad_cnn.kernels.geometry import Sliding
+from tinygrad_cnn.kernels.geometry import ConvParams
 
 needs_numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="needs the extra `fast`: numba")
 needs_threadpoolctl = pytest.mark.skipif(
@@ -192,9 +192,9 @@ def layer():
     x = random.standard_normal((16, 20, 12, 12)).astype(np.float32)
     w = random.standard_normal((40, 20, 5, 5)).astype(np.float32)
     threads.set_num_threads(1)
-    expected = numba_kernels.correlate2d(x, w, None, Sliding())
+    expected = numba_kernels.correlate2d(x, w, None, ConvParams())
     threads.set_num_threads(2)
-    return lambda: numba_kernels.correlate2d(x, w, None, Sliding()), expected
+    return lambda: numba_kernels.correlate2d(x, w, None, ConvParams()), expected
 
 
 @needs_numba
@@ -240,7 +240,7 @@ def test_arguments_are_released_after_a_call():
     x = np.ones((16, 20, 12, 12), np.float32)
     for _ in range(5):
         w = np.ones((40, 20, 5, 5), np.float32)
-        numba_kernels.correlate2d(x, w, None, Sliding())
+        numba_kernels.correlate2d(x, w, None, ConvParams())
         gone = weakref.ref(w)
         del w
         deadline = time.monotonic() + 5

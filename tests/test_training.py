@@ -15,13 +15,20 @@ import pytest
 import tinygrad_cnn as tg
 from tinygrad_cnn import models
 from tinygrad_cnn.data import Dataset
-from tinygrad_cnn.evaluation import evaluate
-from tinygrad_cnn.files import CheckpointError, read_archive, write_archive
 from tinygrad_cnn.kernels import threads
 from tinygrad_cnn.models.recipe import quadratic_cost_of_labels
-from tinygrad_cnn.optim import SGD, Adam, AdamW, CosineDecay, OneCycle, StepDecay
-from tinygrad_cnn.records import EpochRecord, StepRecord
-from tinygrad_cnn.training import DivergenceError, fit
+from tinygrad_cnn.optim import (
+    SGD,
+    Adam,
+    AdamW,
+    CosineDecay,
+    OneCycle,
+    StepDecay,
+)
+from tinygrad_cnn.storage.archive import CheckpointError, read_archive, write_archive
+from tinygrad_cnn.train import DivergenceError, fit
+from tinygrad_cnn.train.evaluate import evaluate
+from tinygrad_cnn.train.records import EpochRecord, StepRecord
 
 TRAIN, TEST = tg.data.digits()
 SOME, OTHERS = TRAIN[:50], TEST[:40]
@@ -504,7 +511,7 @@ def test_a_checkpoint_that_could_not_be_written_is_refused_before_any_training(t
     def refused(*args):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("tinygrad_cnn.files.open", refused, raising=False)  # as for anybody but the superuser
+    monkeypatch.setattr("tinygrad_cnn.storage.archive.open", refused, raising=False)  # as for anybody but the superuser
     with pytest.raises(ValueError, match=r"b\.npz: cannot be written \(Permission denied\)"):
         run_of(dense(), checkpoint=tmp_path / "b.npz")
 

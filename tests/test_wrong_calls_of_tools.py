@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
-from tinygrad_cnn import checkpoint, nn, plot
+from tinygrad_cnn import nn
+from tinygrad_cnn.inspection import plot
+from tinygrad_cnn.train import checkpoint
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("onnx")
 pytest.importorskip("sklearn")
 
 from tinygrad_cnn.interop import to_onnx
-from tinygrad_cnn.sklearn import CNNClassifier
+from tinygrad_cnn.interop.sklearn import CNNClassifier
 
 NETWORK = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2 * 36, 10))
 IMAGE = np.zeros((1, 8, 8), np.float32)

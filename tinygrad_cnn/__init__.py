@@ -10,9 +10,10 @@ and `report` show what happened.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import article, data, distributed, nn, optim
-from .gradcheck import GradcheckError, gradcheck
-from .graph import AnomalyError, GraphError, detect_anomaly, enable_grad, no_grad
+from . import article, data, nn, optim
+from .autograd.engine import AnomalyError, GraphError, detect_anomaly, enable_grad, no_grad
+from .autograd.gradcheck import GradcheckError, gradcheck
+from .autograd.tensor import Tensor, grad, matmul, record
 from .kernels import get_kernels, set_kernels
 from .kernels.threads import get_num_threads, set_num_threads
 from .ops import (
@@ -36,41 +37,44 @@ from .ops import (
     tanh,
     where,
 )
-from .tensor import Tensor, grad, matmul, record
 
 if TYPE_CHECKING:
-    from . import checkpoint, interop, models, plot, report, training
-    from . import sklearn as sklearn
-    from .checkpoint import load, save
-    from .drawing import draw
-    from .evaluation import evaluate
-    from .explanation import explain
-    from .files import CheckpointError
+    from . import interop, models
+    from . import train as training
+    from .inspection import plot, report
+    from .inspection.drawing import draw
+    from .inspection.explain import explain
     from .interop import from_dlpack, from_onnx, to_onnx
-    from .training import DivergenceError, fit
+    from .interop import sklearn as sklearn
+    from .models.saving import load, save
+    from .storage.archive import CheckpointError
+    from .train import DivergenceError, checkpoint, fit
+    from .train import mpi as distributed
+    from .train.evaluate import evaluate
 
 __version__ = "0.1.0"
 
-# What `import tinygrad_cnn` need not load: found by `__getattr__` when it is first asked for.
-_LATER = {
-    "CheckpointError": "files",
-    "DivergenceError": "training",
-    "draw": "drawing",
-    "evaluate": "evaluation",
-    "explain": "explanation",
-    "fit": "training",
-    "from_dlpack": "interop",
-    "from_onnx": "interop",
-    "checkpoint": "",
-    "interop": "",
-    "load": "checkpoint",
-    "models": "",
-    "plot": "",
-    "report": "",
-    "save": "checkpoint",
-    "sklearn": "",
-    "to_onnx": "interop",
-    "training": "",
+# Public names that are imported at their first use, so that `import tinygrad_cnn` stays light: (module, attribute).
+_LAZY = {
+    "CheckpointError": ("storage.archive", "CheckpointError"),
+    "DivergenceError": ("train", "DivergenceError"),
+    "checkpoint": ("train.checkpoint", ""),
+    "distributed": ("train.mpi", ""),
+    "draw": ("inspection.drawing", "draw"),
+    "evaluate": ("train.evaluate", "evaluate"),
+    "explain": ("inspection.explain", "explain"),
+    "fit": ("train", "fit"),
+    "from_dlpack": ("interop", "from_dlpack"),
+    "from_onnx": ("interop", "from_onnx"),
+    "interop": ("interop", ""),
+    "load": ("models.saving", "load"),
+    "models": ("models", ""),
+    "plot": ("inspection.plot", ""),
+    "report": ("inspection.report", ""),
+    "save": ("models.saving", "save"),
+    "sklearn": ("interop.sklearn", ""),
+    "to_onnx": ("interop", "to_onnx"),
+    "training": ("train", ""),
 }
 
 __all__ = [  # but `sklearn`: it needs its extra to be loaded at all, and `import *` loads what stands here
@@ -134,10 +138,15 @@ __all__ = [  # but `sklearn`: it needs its extra to be loaded at all, and `impor
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
+    if name not in _LAZY:
         raise AttributeError(f"module 'tinygrad_cnn' has no attribute {name!r}")
-    found: Any = importlib.import_module(f".{_LATER[name] or name}", __name__)
-    if _LATER[name]:
-        found = getattr(found, name)
-    globals()[name] = found
-    return found
+    module, attribute = _LAZY[name]
+    value: Any = importlib.import_module(f".{module}", __name__)
+    if attribute:
+        value = getattr(value, attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -6,12 +6,11 @@ The article writes `feed_forward` and `propagate_backward` by hand for each; her
 
 import numpy as np
 
-from .arrays import counted
+from .autograd.tensor import Tensor, as_tensor
+from .checks import integer, pair, plural, shapes
 from .nn.init import normal
 from .nn.module import Module
 from .ops import correlate2d, maxpool, sigmoid
-from .ops.checks import integer, pair, shapes
-from .tensor import Tensor, as_tensor
 
 Rng = np.random.Generator | None
 
@@ -58,7 +57,7 @@ class FullyConnectedLayer(Module):
         a_prev, num_inputs = as_tensor("FullyConnectedLayer", a_prev), self.w.shape[1]
         if a_prev.size != num_inputs:
             raise ValueError(
-                f"FullyConnectedLayer: a_prev has {counted(a_prev.size, 'number')}, w expects {num_inputs} "
+                f"FullyConnectedLayer: a_prev has {plural(a_prev.size, 'number')}, w expects {num_inputs} "
                 f"{shapes(a_prev=a_prev, w=self.w)}"
             )
         return sigmoid(self.w @ a_prev.reshape(-1, 1) + self.b)

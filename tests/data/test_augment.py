@@ -13,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tinygrad_cnn.data import Augmentation, affine, compose, elastic, rotate, scale, shift, shifted
+from tinygrad_cnn.data import (
+    Augmentation,
+    affine,
+    compose,
+    elastic,
+    rotate,
+    scale,
+    shift,
+    shifted,
+)
 
 Floats = NDArray[np.float32]
 

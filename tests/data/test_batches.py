@@ -13,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tinygrad_cnn.data import Augmentation, Batches, Dataset, affine, batches, compose, elastic, load_folder
+from tinygrad_cnn.data import (
+    Augmentation,
+    Batches,
+    Dataset,
+    affine,
+    batches,
+    compose,
+    elastic,
+    load_folder,
+)
 
 Floats = NDArray[np.float32]
 Batch = tuple[Floats, NDArray[np.int64]]

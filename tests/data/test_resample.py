@@ -67,6 +67,6 @@ def test_blocks_do_not_show() -> None:
 @given(length=st.integers(1, 30), sigma=st.floats(0.3, 6), seed=st.integers(0, 2**32))
 def test_the_blur_agrees_with_scipy(length: int, sigma: float, seed: int) -> None:
     row = noise((length,), seed)
-    reach = max(length, int(np.ceil(6 * sigma)))
-    expected = ndimage.gaussian_filter1d(row.astype(float), sigma, mode="constant", radius=reach)
+    dilated_size = max(length, int(np.ceil(6 * sigma)))
+    expected = ndimage.gaussian_filter1d(row.astype(float), sigma, mode="constant", radius=dilated_size)
     np.testing.assert_allclose(_gaussian(length, sigma) @ row, expected, atol=1e-6)

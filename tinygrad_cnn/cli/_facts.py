@@ -4,9 +4,9 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..arrays import shown
-from ..files import CheckpointError
+from ..checks import abbreviated
 from ..models import OPTIMIZERS, RECIPES
+from ..storage.archive import CheckpointError
 from ._options import DATASETS, KERNELS
 
 _Check = Callable[[Any], bool]
@@ -23,7 +23,7 @@ def training_facts(path: str, about: Mapping[str, Any]) -> dict[str, Any]:
         )
     facts = {name: about[name] for name in _SETTINGS}
     wrong = [
-        f"{name} must be {what}, got {shown(facts[name])}"
+        f"{name} must be {what}, got {abbreviated(facts[name])}"
         for name, (fits, what) in _SETTINGS.items()
         if not fits(facts[name])
     ]
@@ -36,7 +36,7 @@ def text_fact(path: str, about: Mapping[str, Any], name: str) -> str | None:
     """One fact that is text, or None where the file does not tell. CheckpointError for anything else."""
     fact = about.get(name)
     if not isinstance(fact, str | None):
-        raise CheckpointError(f"{path}: its facts are damaged: {name} must be text, got {shown(fact)}")
+        raise CheckpointError(f"{path}: its facts are damaged: {name} must be text, got {abbreviated(fact)}")
     return fact
 
 

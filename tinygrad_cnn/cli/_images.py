@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import require
 from ..data import DataError, read_idx
-from ..extras import require
 
 _GREY = 0.299, 0.587, 0.114  # how bright red, green and blue look: ITU-R BT.601
 

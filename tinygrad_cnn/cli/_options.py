@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .. import data, kernels
-from ..files import target_fault
 from ..kernels import threads
+from ..storage.archive import target_fault
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -67,7 +67,7 @@ def say(message: str) -> None:
         print(f"tinygrad-cnn: {message}", file=sys.stderr)
 
 
-def refuse_bad_target(flag: str, path: str, *endings: str) -> None:
+def check_target(flag: str, path: str, *endings: str) -> None:
     """ValueError for a file that could not be written under its name: better now than when the work is done."""
     if fault := target_fault(path):
         raise ValueError(f"{flag} {path}: {fault}")

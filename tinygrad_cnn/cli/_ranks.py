@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from ..distributed import DistributedError, World, abort
-from ..files import CheckpointError
-from ..training import DivergenceError
+from ..storage.archive import CheckpointError
+from ..train import DivergenceError
+from ..train.mpi import DistributedError, World, abort
 from ._options import say
 
 _SHARED = (DistributedError, DivergenceError, CheckpointError)  # raised by every rank at once

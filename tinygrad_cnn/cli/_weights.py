@@ -3,10 +3,10 @@
 import argparse
 from typing import Any, cast
 
-from .. import checkpoint
 from ..data import Dataset
-from ..divergence import lost_weights
 from ..models import Network
+from ..train import checkpoint
+from ..train.divergence import nonfinite_parameters
 from ._facts import text_fact
 from ._options import load_data, say
 
@@ -18,7 +18,7 @@ def load_network(path: str) -> tuple[Network, dict[str, Any]]:
 
 def warn_if_lost(path: str, network: Network) -> None:
     """Say so, in one line, when weights are not finite: nothing that follows from them means anything."""
-    if lost := lost_weights(network):
+    if lost := nonfinite_parameters(network):
         say(f"{path}: holds NaN or infinity in {', '.join(lost)}")
 
 

@@ -1,5 +1,4 @@
-"""Open a page to draw a digit on: the network's answer, its feature maps and its reasons, live, on this computer only.
-"""
+"""Open a page to draw a digit on: the network's answer, its feature maps and its reasons, live, on this computer only."""
 
 import argparse
 import threading
@@ -22,7 +21,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """See the package."""
-    from .. import demo  # what it needs of SciPy would delay every other command
+    from .. import demo
 
     kernels.set_kernels("numpy")  # one image at a time: compiling, or a second thread, would cost more than it gains
     threads.set_num_threads(1)

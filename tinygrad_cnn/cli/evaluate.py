@@ -4,10 +4,10 @@ import argparse
 import math
 from typing import Any
 
-from ..arrays import counted
-from ..evaluation import Evaluation, evaluate
+from ..checks import plural
 from ..models import RECIPES
-from ..records import as_json
+from ..train.evaluate import Evaluation, evaluate
+from ..train.records import as_json
 from ._options import Subparsers, add_compute_flags, add_data_flags, apply_compute_flags
 from ._table import aligned
 from ._weights import load_network, load_test_set
@@ -49,7 +49,7 @@ def _result(scored: Evaluation, dataset: str) -> dict[str, Any]:
 def _sentences(scored: Evaluation) -> str:
     images, wrong = len(scored.predictions), len(scored.misclassified)
     head = (
-        f"test accuracy {scored.accuracy:.2%} on {counted(images, 'image')} ({wrong:,} misclassified), "
+        f"test accuracy {scored.accuracy:.2%} on {plural(images, 'image')} ({wrong:,} misclassified), "
         f"loss {scored.loss:.4f}"
     )
     classes = len(scored.confusion)

@@ -8,9 +8,9 @@ import argparse
 
 import numpy as np
 
-from ..explanation import article_example, explain
+from ..autograd.tensor import Tensor
+from ..inspection.explain import article_example, explain
 from ..models import RECIPES
-from ..tensor import Tensor
 from ._options import Subparsers, add_data_flags
 from ._weights import load_network, load_test_set, warn_if_lost
 

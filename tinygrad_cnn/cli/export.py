@@ -3,7 +3,7 @@
 import argparse
 
 from ..interop import to_onnx
-from ._options import Subparsers, refuse_bad_target
+from ._options import Subparsers, check_target
 from ._weights import load_network, warn_if_lost
 
 
@@ -16,7 +16,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """See the package."""
-    refuse_bad_target("export:", args.output, ".onnx")
+    check_target("export:", args.output, ".onnx")
     network, _ = load_network(args.weights)
     warn_if_lost(args.weights, network)
     to_onnx(network, args.output)

@@ -5,10 +5,10 @@ import argparse
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import no_grad
+from ..autograd.engine import no_grad
+from ..autograd.tensor import wrap
 from ..models import Network, probabilities
-from ..records import as_json
-from ..tensor import wrap
+from ..train.records import as_json
 from ._images import read_images
 from ._options import Subparsers, add_compute_flags, apply_compute_flags
 from ._weights import load_network

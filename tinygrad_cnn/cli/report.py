@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from .. import checkpoint
-from ..report import write_report
-from ._options import Subparsers, add_compute_flags, add_data_flags, apply_compute_flags, refuse_bad_target
+from ..inspection.report import write_report
+from ..train import checkpoint
+from ._options import Subparsers, add_compute_flags, add_data_flags, apply_compute_flags, check_target
 from ._weights import load_network, load_test_set
 
 
@@ -23,7 +23,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """See the package."""
-    refuse_bad_target("--output", args.output)
+    check_target("--output", args.output)
     apply_compute_flags(args.kernels, args.threads)
     network, about = load_network(args.weights)
     dataset, test = load_test_set(args, network, about)

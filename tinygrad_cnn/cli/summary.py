@@ -4,7 +4,7 @@ import argparse
 import re
 
 from .. import models
-from ..arrays import counted
+from ..checks import plural
 from ..models import RECIPES, Network
 from ._options import DATASETS, Subparsers
 from ._table import aligned
@@ -25,10 +25,10 @@ def run(args: argparse.Namespace) -> int:
     network = _network(args.model, args.dataset)
     rows = models.summarize(network, network.image_shape)
     shape = "x".join(map(str, network.image_shape))
-    classes = counted(network.num_classes, "class", "classes")
+    classes = plural(network.num_classes, "class", "classes")
     print(f"{network.name}: images {shape} (C x H x W), {classes}")
     recipe = RECIPES[network.name]
-    settings = f"{counted(recipe.epochs, 'epoch')}, batches of {recipe.batch_size}, {recipe.optimizer} at {recipe.lr:g}"
+    settings = f"{plural(recipe.epochs, 'epoch')}, batches of {recipe.batch_size}, {recipe.optimizer} at {recipe.lr:g}"
     print(f"recipe: {settings}; {recipe.source}")
     table = [("layer", "output", "parameters", "multiply-adds")]
     for r in rows:

@@ -16,18 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from .. import checkpoint, models
-from ..arrays import counted
+from .. import models
+from ..checks import plural
 from ..data import Dataset, expand_shifted
-from ..distributed import ALONE, World, world
-from ..evaluation import Evaluation, evaluate
-from ..files import read_archive
 from ..kernels import get_kernels
 from ..kernels.threads import get_num_threads
 from ..models import OPTIMIZERS, RECIPES, Network
-from ..progress import STYLES, meter
-from ..records import as_json
-from ..training import Run, fit
+from ..storage.archive import read_archive
+from ..train import Run, checkpoint, fit
+from ..train.evaluate import Evaluation, evaluate
+from ..train.mpi import ALONE, World, world
+from ..train.progress import STYLES, meter
+from ..train.records import as_json
 from ._facts import training_facts
 from ._interrupt import Interrupt
 from ._options import (
@@ -35,9 +35,9 @@ from ._options import (
     add_compute_flags,
     add_data_flags,
     apply_compute_flags,
+    check_target,
     load_data,
     positive,
-    refuse_bad_target,
     say,
     share,
 )
@@ -140,8 +140,22 @@ seed.__name__ = "int"  # argparse's "invalid int value"
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
     """What decides the run's bits, by name: the flags over the recipe, or what the checkpoint to resume says."""
-    given = {k: getattr(args, k) for k in ("dataset", "data_dir", "model", "epochs", "batch_size", "lr", "optimizer",
-                                           "validation", "patience", "seed", "kernels")}  # fmt: skip
+    given = {
+        k: getattr(args, k)
+        for k in (
+            "dataset",
+            "data_dir",
+            "model",
+            "epochs",
+            "batch_size",
+            "lr",
+            "optimizer",
+            "validation",
+            "patience",
+            "seed",
+            "kernels",
+        )
+    }
     if args.resume is not None:
         named = {path for path in (args.checkpoint, args.resume) if path not in (None, True)}
         if len(named) != 1:
@@ -156,9 +170,16 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
     if given["data_dir"] is not None:
         given["data_dir"] = os.path.abspath(given["data_dir"])
     defaults = {
-        "dataset": dataset, "model": name, "epochs": recipe.epochs, "batch_size": recipe.batch_size, "lr": recipe.lr,
-        "optimizer": recipe.optimizer, "validation": recipe.validation, "seed": 0, "kernels": get_kernels(),
-    }  # fmt: skip
+        "dataset": dataset,
+        "model": name,
+        "epochs": recipe.epochs,
+        "batch_size": recipe.batch_size,
+        "lr": recipe.lr,
+        "optimizer": recipe.optimizer,
+        "validation": recipe.validation,
+        "seed": 0,
+        "kernels": get_kernels(),
+    }
     return {k: defaults.get(k) if v is None else v for k, v in given.items()}
 
 
@@ -177,9 +198,9 @@ def _resumed(given: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
 def _refuse_bad_targets(args: argparse.Namespace) -> None:
     """Better now than after an hour of training."""
     if args.save is not None:
-        refuse_bad_target("--save", args.save, ".npz", ".safetensors")
+        check_target("--save", args.save, ".npz", ".safetensors")
     if args.checkpoint is not None:
-        refuse_bad_target("--checkpoint", args.checkpoint, ".npz")
+        check_target("--checkpoint", args.checkpoint, ".npz")
     if None not in (args.save, args.checkpoint) and os.path.realpath(args.save) == os.path.realpath(args.checkpoint):
         raise ValueError(f"--save {args.save}: is the checkpoint's file; name another")
     if args.checkpoint is not None and args.resume is None and Path(args.checkpoint).exists():
@@ -203,11 +224,23 @@ def _prepared(options: dict[str, Any], train: Dataset, args: argparse.Namespace)
     optimizer = recipe.make_optimizer(model, options["optimizer"], options["lr"])
     total = options["epochs"] * math.ceil(len(train) / options["batch_size"])
     training = fit(
-        model, train, epochs=options["epochs"], batch_size=options["batch_size"], optimizer=optimizer,
-        schedule=recipe.schedule and recipe.schedule(optimizer, total), cost=recipe.cost, validation=validation,
-        augment=recipe.augment, rng=for_order, ema=recipe.ema, patience=options["patience"],
-        checkpoint=args.checkpoint, resume=args.resume is not None, about=options, distributed=args.distributed,
-    )  # fmt: skip
+        model,
+        train,
+        epochs=options["epochs"],
+        batch_size=options["batch_size"],
+        optimizer=optimizer,
+        schedule=recipe.schedule and recipe.schedule(optimizer, total),
+        cost=recipe.cost,
+        validation=validation,
+        augment=recipe.augment,
+        rng=for_order,
+        ema=recipe.ema,
+        patience=options["patience"],
+        checkpoint=args.checkpoint,
+        resume=args.resume is not None,
+        about=options,
+        distributed=args.distributed,
+    )
     return training, model
 
 
@@ -215,30 +248,34 @@ def _result(
     training: Run, model: Network, test: Dataset, scored: Evaluation, options: dict[str, Any]
 ) -> dict[str, Any]:
     """What ``--json`` prints."""
-    return {
-        "test_accuracy": scored.accuracy,
-        "test_loss": scored.loss,
-        "test_images": len(test),
-        "epochs": training.epoch,
-        "steps": training.step,
-        "parameters": sum(p.size for p in model.parameters()),
-        "train_seconds": training.seconds,
-        "images_per_second": training.images / training.seconds,
-        "kernels": get_kernels(),
-        "threads": get_num_threads(),
-        "ranks": training.team.size,
-    } | {k: options[k] for k in ("seed", "dataset", "model", "batch_size", "lr", "optimizer")} | {
-        "history": [asdict(record) for record in training.history],
-    }  # fmt: skip
+    return (
+        {
+            "test_accuracy": scored.accuracy,
+            "test_loss": scored.loss,
+            "test_images": len(test),
+            "epochs": training.epoch,
+            "steps": training.step,
+            "parameters": sum(p.size for p in model.parameters()),
+            "train_seconds": training.seconds,
+            "images_per_second": training.images / training.seconds,
+            "kernels": get_kernels(),
+            "threads": get_num_threads(),
+            "ranks": training.team.size,
+        }
+        | {k: options[k] for k in ("seed", "dataset", "model", "batch_size", "lr", "optimizer")}
+        | {
+            "history": [asdict(record) for record in training.history],
+        }
+    )
 
 
 def _sentences(result: dict[str, Any]) -> str:
     return (
-        f"test accuracy {result['test_accuracy']:.2%} on {counted(result['test_images'], 'image')}, "
+        f"test accuracy {result['test_accuracy']:.2%} on {plural(result['test_images'], 'image')}, "
         f"loss {result['test_loss']:.4f}\n"
-        f"{result['model']}: {result['parameters']:,} parameters, {counted(result['epochs'], 'epoch')} in "
+        f"{result['model']}: {result['parameters']:,} parameters, {plural(result['epochs'], 'epoch')} in "
         f"{result['train_seconds']:.1f} s, {result['images_per_second']:,.0f} images/s\n"
-        f"{result['kernels']} kernels, {counted(result['threads'], 'thread')}, seed {result['seed']}"
+        f"{result['kernels']} kernels, {plural(result['threads'], 'thread')}, seed {result['seed']}"
     )
 
 

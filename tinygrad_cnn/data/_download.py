@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinygrad_cnn.data.idx import DataError
+from .idx import DataError
 
 
 @dataclass(frozen=True)

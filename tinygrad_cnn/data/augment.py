@@ -20,8 +20,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_cnn.data import _checks
-from tinygrad_cnn.data._resample import Floats, affine_places, checked, grid, resampled
+from .. import checks
+from ._resample import Floats, affine_places, checked, grid, resampled
 
 _HUGE = 1e6  # places computed from smaller bounds stay finite in float32
 
@@ -36,7 +36,7 @@ class Augmentation(Protocol):
 
 def shift(max_pixels: int) -> Augmentation:
     """Move each image by a whole number of pixels from -max_pixels to max_pixels, down and right independently."""
-    pixels = _checks.whole("shift", "max_pixels", max_pixels, least=0)
+    pixels = checks.integer("shift", "max_pixels", max_pixels, 0)
     return partial(_shift, max_pixels=min(pixels, 2**62))  # as far as the generator goes
 
 
@@ -67,10 +67,10 @@ def affine(
     """
     return partial(
         _affine,
-        max_pixels=_checks.real("affine", "max_pixels", max_pixels, least=0.0, below=_HUGE),
-        max_degrees=_checks.real("affine", "max_degrees", max_degrees, least=0.0, below=_HUGE),
-        max_fraction=_checks.real("affine", "max_fraction", max_fraction, least=0.0, below=1.0),
-        max_shear=_checks.real("affine", "max_shear", max_shear, least=0.0, below=_HUGE),
+        max_pixels=checks.number("affine", "max_pixels", max_pixels, 0.0, _HUGE, below=True),
+        max_degrees=checks.number("affine", "max_degrees", max_degrees, 0.0, _HUGE, below=True),
+        max_fraction=checks.number("affine", "max_fraction", max_fraction, 0.0, 1.0, below=True),
+        max_shear=checks.number("affine", "max_shear", max_shear, 0.0, _HUGE, below=True),
     )
 
 
@@ -93,8 +93,8 @@ def elastic(alpha: float, sigma: float) -> Augmentation:
     """
     return partial(
         _elastic,
-        alpha=_checks.real("elastic", "alpha", alpha, least=0.0, below=_HUGE),
-        sigma=_checks.real("elastic", "sigma", sigma, least=0.1, below=1000.0),
+        alpha=checks.number("elastic", "alpha", alpha, 0.0, _HUGE, below=True),
+        sigma=checks.number("elastic", "sigma", sigma, 0.1, 1000.0, below=True),
     )
 
 
@@ -161,7 +161,7 @@ def _in_turn(images: Floats, rng: np.random.Generator, *, steps: tuple[Augmentat
 
 
 def _checked(where: str, images: Floats, rng: np.random.Generator) -> Floats:
-    _checks.generator(where, rng)
+    checks.generator(where, rng)
     return checked(where, images)
 
 
@@ -174,9 +174,9 @@ def _noise(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.uint8
 
 def _gaussian(length: int, sigma: float) -> Floats:
     """Return the (length, length) matrix that blurs a row of pixels; beyond its ends the row counts as 0."""
-    reach = max(length, math.ceil(6 * sigma))
-    weights: NDArray[np.float64] = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    dilated_size = max(length, math.ceil(6 * sigma))
+    weights: NDArray[np.float64] = np.exp(-0.5 * (np.arange(-dilated_size, dilated_size + 1) / sigma) ** 2)
     weights /= weights.sum()
     places = np.arange(length)
-    band: Floats = weights[reach + places[:, None] - places].astype(np.float32)
+    band: Floats = weights[dilated_size + places[:, None] - places].astype(np.float32)
     return band

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_cnn.arrays import flag
-from tinygrad_cnn.data import _checks
-from tinygrad_cnn.data._resample import Floats
-from tinygrad_cnn.data.augment import Augmentation
-from tinygrad_cnn.data.dataset import Dataset
+from .. import checks
+from ..checks import flag
+from ._resample import Floats
+from .augment import Augmentation
+from .dataset import Dataset
 
 Batch = tuple[Floats, NDArray[np.int64]]
 
@@ -74,7 +74,7 @@ class Batches:
         names = ("seed", "epoch", "position", *self._fixed())
         if missing := [name for name in names if name not in state]:
             raise ValueError(f"load_state_dict: the state of batches lacks {', '.join(missing)}")
-        seed, epoch, position = (_checks.whole("load_state_dict", name, state[name], least=0) for name in names[:3])
+        seed, epoch, position = (checks.integer("load_state_dict", name, state[name], 0) for name in names[:3])
         for name, here in self._fixed().items():
             if state[name] != here:
                 raise ValueError(f"load_state_dict: the state has {name}={state[name]}, these batches have {here}")
@@ -179,10 +179,10 @@ def batches(
         raise TypeError(f"batches: augment must be callable as augment(images, rng), got {type(augment).__name__}")
     if share is not None and not callable(share):
         raise TypeError(f"batches: share must be callable as share(count), got {type(share).__name__}")
-    size = _checks.whole("batches", "batch_size", batch_size, least=1)
+    size = checks.integer("batches", "batch_size", batch_size, 1)
     if len(dataset) < (size if drop_last else 1):
         raise ValueError(f"batches: no batch of {size} from {len(dataset)} images (drop_last={drop_last})")
-    rng = np.random.default_rng() if rng is None else _checks.generator("batches", rng)
+    rng = np.random.default_rng() if rng is None else checks.generator("batches", rng)
     return Batches(
         dataset, size, shuffle=shuffle, rng=rng, augment=augment, drop_last=drop_last, prefetch=prefetch, share=share
     )

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arrays import counted, shown
-from . import _checks
+from .. import checks
+from ..checks import abbreviated, plural
 
 
 class Dataset:
@@ -51,7 +51,7 @@ class Dataset:
         highest = int(self._labels.max(initial=-1))
         self._num_classes = highest + 1
         if num_classes is not None:
-            self._num_classes = _checks.whole("Dataset", "num_classes", num_classes, least=0)
+            self._num_classes = checks.integer("Dataset", "num_classes", num_classes, 0)
             if highest >= self._num_classes:
                 raise ValueError(f"Dataset: label {highest} is outside 0..{self._num_classes - 1}")
         self._rows: NDArray[np.int64] | None = None  # None: all rows of _stored, in order
@@ -61,8 +61,8 @@ class Dataset:
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self.image_shape))
-        classes = counted(self.num_classes, "class", "classes")
-        return f"Dataset({counted(len(self), 'image')} of {size}, {classes})"
+        classes = plural(self.num_classes, "class", "classes")
+        return f"Dataset({plural(len(self), 'image')} of {size}, {classes})"
 
     def __getitem__(self, index: Any) -> Dataset:
         """Return the Dataset of some rows: an integer, a slice, a sequence of integers, or N booleans."""
@@ -128,11 +128,11 @@ class Dataset:
             TypeError: size is not a number, rng not a Generator.
             ValueError: one of the two parts would be empty.
         """
-        _checks.generator("split", rng)
+        checks.generator("split", rng)
         if isinstance(size, float):
-            count = round(_checks.real("split", "size as a fraction", size, least=0.0, below=1.0) * len(self))
+            count = round(checks.number("split", "size as a fraction", size, 0.0, 1.0, below=True) * len(self))
         else:
-            count = _checks.whole("split", "size", size, least=1)
+            count = checks.integer("split", "size", size, 1)
         if not 0 < count < len(self):
             raise ValueError(f"split: size {size} of {len(self)} images leaves one part empty")
         order = rng.permutation(len(self))
@@ -140,7 +140,7 @@ class Dataset:
 
 
 def _checked_scale(full_scale: int) -> int:
-    scale = _checks.whole("Dataset", "full_scale", full_scale, least=1)
+    scale = checks.integer("Dataset", "full_scale", full_scale, 1)
     if scale > 255:
         raise ValueError(f"Dataset: full_scale must be at most 255, got {scale}")
     return scale
@@ -191,5 +191,5 @@ def _positions(index: Any, length: int) -> NDArray[np.int64]:
         return np.flatnonzero(rows)
     if rows.size and not (-length <= rows.min() and rows.max() < length):
         outside = next(k for k in rows.tolist() if not -length <= k < length)
-        raise IndexError(f"Dataset: index {shown(outside)} is outside the {counted(length, 'image')}")
+        raise IndexError(f"Dataset: index {abbreviated(outside)} is outside the {plural(length, 'image')}")
     return rows.astype(np.int64) % max(length, 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygrad_cnn.data.dataset import Dataset
+from .dataset import Dataset
 
 _FILE = Path(__file__).with_name("digits.npz")
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_cnn.data import _download
-from tinygrad_cnn.data.dataset import Dataset
-from tinygrad_cnn.data.idx import DataError, read_idx
+from . import _download
+from .dataset import Dataset
+from .idx import DataError, read_idx
 
 _STEMS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
 _CLASSES = 10  # of MNIST and Fashion-MNIST

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_cnn.data import _checks
-from tinygrad_cnn.data._resample import Floats, affine_places, checked, resampled
-from tinygrad_cnn.data.dataset import Dataset
+from .. import checks
+from ._resample import Floats, affine_places, checked, resampled
+from .dataset import Dataset
 
 
 def shifted(images: Floats, dy: int, dx: int) -> Floats:
@@ -23,7 +23,7 @@ def shifted(images: Floats, dy: int, dx: int) -> Floats:
     """
     checked("shifted", images)
     moved = np.zeros_like(images)
-    down, right = (_checks.whole("shifted", name, value) for name, value in (("dy", dy), ("dx", dx)))
+    down, right = (checks.integer("shifted", name, value) for name, value in (("dy", dy), ("dx", dx)))
     _copy_moved(images, moved, down, right)
     return moved
 
@@ -36,7 +36,7 @@ def rotated(images: Floats, degrees: float) -> Floats:
         degrees: the angle; negative turns clockwise.
     """
     checked("rotated", images)
-    angle = _checks.real("rotated", "degrees", degrees)
+    angle = checks.number("rotated", "degrees", degrees)
     height, width = images.shape[2:]
 
     def places(block: slice) -> tuple[Floats, Floats]:

@@ -6,20 +6,32 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import counted
-from ..graph import no_grad
+from ..autograd.engine import no_grad
+from ..autograd.tensor import Tensor, grad, wrap
+from ..checks import plural
 from ..models import Network, probabilities
-from ..nn import AvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module
-from ..tensor import Tensor, grad, wrap
+from ..nn import (
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    Module,
+)
 
 Maps = NDArray[np.float32]  # (C, H, W)
 Picture = NDArray[np.uint8]  # (28, 28)
 
 _SLIDING = (Conv2d, MaxPool2d, AvgPool2d)
 _WORDS: dict[type[Module], str] = {
-    Conv2d: "Convolution", MaxPool2d: "Max pooling", AvgPool2d: "Mean pooling", Linear: "Fully connected",
+    Conv2d: "Convolution",
+    MaxPool2d: "Max pooling",
+    AvgPool2d: "Mean pooling",
+    Linear: "Fully connected",
     BatchNorm2d: "Batch normalisation",
-}  # fmt: skip
+}
 
 
 class Step(NamedTuple):
@@ -127,7 +139,7 @@ def _input(image: Picture, *, requires_grad: bool = False) -> Tensor:
 
 def _described(step: Step) -> dict[str, Any]:
     count, height, width = step.maps.shape
-    size = counted(count, "neuron") if height == width == 1 else f"{counted(count, 'map')} of {height}×{width}"
+    size = plural(count, "neuron") if height == width == 1 else f"{plural(count, 'map')} of {height}×{width}"
     overlay = " " + "×".join(map(str, step.layer.kernel_size)) if isinstance(step.layer, _SLIDING) else ""
     kept = base64.b64encode(_kept(step).tobytes()).decode() if isinstance(step.layer, MaxPool2d) else None
     return packed(step.maps) | {

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import checkpoint
-from ..extras import require
-from ..files import PathLike
+from ..checks import require
 from ..models import Network
+from ..storage.archive import PathLike
+from ..train import checkpoint
 from . import anatomy, asking, strokes
 from .asking import AskedWrongly, TokenBucket
 

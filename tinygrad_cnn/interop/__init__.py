@@ -1,6 +1,6 @@
 """Ways in and out: ONNX, safetensors, DLPack."""
 
-from ..safetensor_files import load_safetensors, save_safetensors
+from ..storage.safetensors import load_safetensors, save_safetensors
 from .dlpack import from_dlpack
 from .onnx_export import to_onnx
 from .onnx_import import from_onnx

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import check_dtype
-from ..tensor import Tensor, wrap
+from ..autograd.dtypes import check_dtype
+from ..autograd.tensor import Tensor, wrap
 
 
 def from_dlpack(x: Any) -> Tensor:

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import instance, shown
-from ..extras import require
-from ..files import PathLike, atomic_writer
+from .. import checks
+from ..checks import abbreviated, instance, require
 from ..models import Network
 from ..nn import Module
-from ..ops import checks
+from ..storage.archive import PathLike, atomic_writer
 from .onnx_nodes import Nodes, translate
 from .trace import Trace, Value, trace, unused
 
@@ -51,14 +50,14 @@ def to_onnx(
     instance("to_onnx", "model", model, Module)
     texts = dict(metadata or {})
     if not all(isinstance(text, str) for entry in texts.items() for text in entry):
-        raise TypeError(f"to_onnx: metadata must be texts under texts, got {shown(metadata)}")
+        raise TypeError(f"to_onnx: metadata must be texts under texts, got {abbreviated(metadata)}")
     if isinstance(model, Network):
         image_shape = image_shape or model.image_shape
         texts["model"] = json.dumps(model.settings())
     if image_shape is None:
         raise ValueError("to_onnx: image_shape is needed, the shape of one image such as (1, 28, 28)")
     if not isinstance(image_shape, tuple | list):
-        raise TypeError(f"to_onnx: image_shape must be a tuple such as (1, 28, 28), got {shown(image_shape)}")
+        raise TypeError(f"to_onnx: image_shape must be a tuple such as (1, 28, 28), got {abbreviated(image_shape)}")
     shape = tuple(checks.integer("to_onnx", "each of image_shape", n, 1) for n in image_shape)
     proto = _proto(trace("to_onnx", model, shape), texts)
     with atomic_writer(path) as file:
@@ -77,10 +76,13 @@ def _proto(traced: Trace, metadata: dict[str, str]) -> Any:
     if output == traced.input:
         output = output._replace(name=nodes.add("Identity", [output.name], unused("output", nodes.taken)))
     graph = onnx.helper.make_graph(
-        nodes.list, "tinygrad_cnn", [_info(traced.input)], [_info(output)],
+        nodes.list,
+        "tinygrad_cnn",
+        [_info(traced.input)],
+        [_info(output)],
         initializer=[onnx.numpy_helper.from_array(np.array(a, order="C"), k) for k, a in traced.state.items()],
         value_info=[_info(op.result) for op in traced.ops if op.result != output],
-    )  # fmt: skip
+    )
     proto = onnx.helper.make_model(
         graph, producer_name="tinygrad_cnn", ir_version=IR_VERSION, opset_imports=[onnx.helper.make_opsetid("", OPSET)]
     )

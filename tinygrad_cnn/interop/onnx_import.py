@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from ..extras import require
-from ..files import CheckpointError, PathLike, regular_file
+from ..autograd.tensor import Tensor
+from ..checks import require
 from ..nn import Buffer, Module, Parameter
-from ..tensor import Tensor
+from ..storage.archive import CheckpointError, PathLike, regular_file
 from .onnx_export import BUFFERS
 from .onnx_read import READERS
 

@@ -5,17 +5,27 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import normal_axes
-from ..extras import require
-from ..kernels.geometry import Sliding, plane
+from ..checks import normal_axes, require
+from ..kernels.geometry import ConvParams, spatial
 from ..ops.convolution import smallest_image
 from .trace import Op, unused
 
 SAME = {
-    "abs": "Abs", "add": "Add", "divide": "Div", "exp": "Exp", "log": "Log", "matmul": "MatMul", "multiply": "Mul",
-    "negative": "Neg", "power": "Pow", "relu": "Relu", "sigmoid": "Sigmoid", "sqrt": "Sqrt", "subtract": "Sub",
+    "abs": "Abs",
+    "add": "Add",
+    "divide": "Div",
+    "exp": "Exp",
+    "log": "Log",
+    "matmul": "MatMul",
+    "multiply": "Mul",
+    "negative": "Neg",
+    "power": "Pow",
+    "relu": "Relu",
+    "sigmoid": "Sigmoid",
+    "sqrt": "Sqrt",
+    "subtract": "Sub",
     "tanh": "Tanh",
-}  # fmt: skip
+}
 """Ops that ONNX has under another name and without settings."""
 
 _FIRST, _LAST = np.iinfo(np.int64).min, np.iinfo(np.int64).max  # Slice's words for "from the end" and "to the end"
@@ -59,18 +69,21 @@ def _correlate2d(op: Op, nodes: Nodes) -> None:
 
 def _convolve2d_full(op: Op, nodes: Nodes) -> None:
     x, w = op.inputs
-    how = Sliding(*(op.params[field] for field in Sliding._fields))
+    how = ConvParams(*(op.params[field] for field in ConvParams._fields))
     least = smallest_image(_plane(op, x.shape), _plane(op, w.shape), how)
     extra = [n - m for n, m in zip(_plane(op, op.result.shape), least, strict=True)]
     nodes.add("ConvTranspose", [x.name, w.name], op.result.name, output_padding=extra, **_sliding(op))
 
 
 def _sliding(op: Op) -> dict[str, Any]:
-    how = Sliding(*(op.params[field] for field in Sliding._fields))
+    how = ConvParams(*(op.params[field] for field in ConvParams._fields))
     return {
-        "kernel_shape": _plane(op, op.inputs[1].shape), "strides": how.stride, "pads": how.padding * 2,
-        "dilations": how.dilation, "group": how.groups,
-    }  # fmt: skip
+        "kernel_shape": _plane(op, op.inputs[1].shape),
+        "strides": how.stride,
+        "pads": how.padding * 2,
+        "dilations": how.dilation,
+        "group": how.groups,
+    }
 
 
 def _maxpool(op: Op, nodes: Nodes) -> None:
@@ -184,8 +197,10 @@ def _index_parts(op: Op) -> list[Any]:
     """The index with one part for every axis, None for a new one. ValueError for anything but basic indexing."""
     index = op.params["index"]
     parts = list(index) if isinstance(index, tuple) else [index]
-    if any(isinstance(p, bool) or not (p is None or p is Ellipsis or isinstance(p, int | np.integer | slice))
-           for p in parts):  # fmt: skip
+    if any(
+        isinstance(p, bool) or not (p is None or p is Ellipsis or isinstance(p, int | np.integer | slice))
+        for p in parts
+    ):
         raise ValueError(
             "to_onnx: getitem can be exported with integers and slices only, not with arrays, as max and min use "
             f"{_shapes(op)}"
@@ -206,7 +221,7 @@ def _plane(op: Op, shape: tuple[Any, ...]) -> tuple[int, int]:
     """Rows and columns, which must not depend on the batch."""
     if not all(isinstance(n, int) for n in shape[-2:]):
         raise ValueError(f"to_onnx: {op.name}: rows and columns change with the batch {_shapes(op)}")
-    return plane(shape)
+    return spatial(shape)
 
 
 def _shapes(op: Op) -> str:

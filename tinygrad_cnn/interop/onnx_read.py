@@ -10,43 +10,53 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import ops
-from ..extras import require
-from ..kernels.geometry import Sliding
+from ..autograd.tensor import Tensor, matmul
+from ..checks import require
+from ..kernels.geometry import ConvParams
 from ..ops.convolution import smallest_image
-from ..tensor import Tensor, matmul
 
 Integers = NDArray[np.int64]
 Numbers = Sequence[int]
 
 
 def _conv(
-    x: Tensor, w: Tensor, b: Tensor | None = None, *,
-    kernel_shape: Numbers, strides: Numbers, pads: Numbers, dilations: Numbers, group: int,
-) -> Tensor:  # fmt: skip
+    x: Tensor,
+    w: Tensor,
+    b: Tensor | None = None,
+    *,
+    kernel_shape: Numbers,
+    strides: Numbers,
+    pads: Numbers,
+    dilations: Numbers,
+    group: int,
+) -> Tensor:
     how = _sliding(strides, pads, dilations, group)
     return ops.correlate2d(x, w, bias=b, **how._asdict())
 
 
 def _conv_transpose(
-    x: Tensor, w: Tensor, *,
-    kernel_shape: Numbers, strides: Numbers, pads: Numbers, dilations: Numbers, group: int, output_padding: Numbers,
-) -> Tensor:  # fmt: skip
+    x: Tensor,
+    w: Tensor,
+    *,
+    kernel_shape: Numbers,
+    strides: Numbers,
+    pads: Numbers,
+    dilations: Numbers,
+    group: int,
+    output_padding: Numbers,
+) -> Tensor:
     how = _sliding(strides, pads, dilations, group)
     rows, columns = smallest_image((x.shape[2], x.shape[3]), (w.shape[2], w.shape[3]), how)
     shape = rows + output_padding[0], columns + output_padding[1]
     return ops.convolve2d_full(x, w, shape=shape, **how._asdict())
 
 
-def _sliding(strides: Numbers, pads: Numbers, dilations: Numbers, group: int) -> Sliding:
-    return Sliding(_pair(strides), _border(pads), _pair(dilations), group)
+def _sliding(strides: Numbers, pads: Numbers, dilations: Numbers, group: int) -> ConvParams:
+    return ConvParams(_pair(strides), _border(pads), _pair(dilations), group)
 
 
-def _max_pool(
-    x: Tensor, *, kernel_shape: Numbers, strides: Numbers, pads: Numbers, dilations: Numbers
-) -> Tensor:
-    return ops.maxpool(
-        x, _pair(kernel_shape), stride=_pair(strides), padding=_border(pads), dilation=_pair(dilations)
-    )
+def _max_pool(x: Tensor, *, kernel_shape: Numbers, strides: Numbers, pads: Numbers, dilations: Numbers) -> Tensor:
+    return ops.maxpool(x, _pair(kernel_shape), stride=_pair(strides), padding=_border(pads), dilation=_pair(dilations))
 
 
 def _average_pool(

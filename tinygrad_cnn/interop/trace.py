@@ -10,9 +10,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import enable_grad
+from ..autograd.engine import enable_grad
+from ..autograd.tensor import Tensor
 from ..nn import Buffer, Module
-from ..tensor import Tensor
 
 Dim = int | Literal["batch"] | None  # None: changes with the batch, but is not its size
 
@@ -109,9 +109,13 @@ class _Comparison:
         ops = [self.op(k, a, b) for k, (a, b) in enumerate(zip(one.results, two.results, strict=True))]
         used = {name: t for name, t in self.named.items() if name in self.state}
         return Trace(
-            self.values[id(one.input)], self.values[id(one.output)], ops, {name: t.data for name, t in used.items()},
-            [name for name, t in used.items() if isinstance(t, Buffer)], self.constants,
-        )  # fmt: skip
+            self.values[id(one.input)],
+            self.values[id(one.output)],
+            ops,
+            {name: t.data for name, t in used.items()},
+            [name for name, t in used.items() if isinstance(t, Buffer)],
+            self.constants,
+        )
 
     def op(self, k: int, a: Tensor, b: Tensor) -> Op:
         """The k-th op, made ``a`` in one run and ``b`` in the other."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 Pair = tuple[int, int]
 
 
-class Sliding(NamedTuple):
+class ConvParams(NamedTuple):
     """How filters move over images; ``padding`` is zeros on both sides, ``groups`` splits the channels."""
 
     stride: Pair = (1, 1)
@@ -17,7 +17,7 @@ class Sliding(NamedTuple):
     groups: int = 1
 
 
-class Window(NamedTuple):
+class PoolParams(NamedTuple):
     """A pooling overlay: its shape, and how it moves (max pooling pads with minus infinity, the average with zeros)."""
 
     shape: Pair
@@ -28,28 +28,28 @@ class Window(NamedTuple):
     @property
     def tiles(self) -> bool:
         """True when no two windows share a pixel, so that a gradient may be written instead of added."""
-        return all(s >= reach(k, d) for s, k, d in zip(self.stride, self.shape, self.dilation, strict=True))
+        return all(s >= dilated_size(k, d) for s, k, d in zip(self.stride, self.shape, self.dilation, strict=True))
 
 
-def plane(shape: tuple[int, ...]) -> Pair:
+def spatial(shape: tuple[int, ...]) -> Pair:
     """Rows and columns: the last two lengths of a shape."""
     rows, columns = shape[-2:]
     return rows, columns
 
 
-def reach(size: int, dilation: int) -> int:
+def dilated_size(size: int, dilation: int) -> int:
     """How many pixels a window of ``size`` taps covers along one axis."""
     return dilation * (size - 1) + 1
 
 
-def places(length: int, size: int, stride: int, padding: int, dilation: int) -> int:
+def output_size(length: int, size: int, stride: int, padding: int, dilation: int) -> int:
     """How many places a window has along one axis: ``(length + 2 padding - reach) // stride + 1``, or 0 if none."""
-    room = length + 2 * padding - reach(size, dilation)
+    room = length + 2 * padding - dilated_size(size, dilation)
     return room // stride + 1 if room >= 0 else 0
 
 
-def map_shape(image: Pair, window: Pair, how: Sliding | Window) -> Pair:
+def map_shape(image: Pair, window: Pair, how: ConvParams | PoolParams) -> Pair:
     """The rows and columns of the map that a window of shape ``window`` makes from an image of shape ``image``."""
     (height, width), (kh, kw) = image, window
     (sh, sw), (ph, pw), (dh, dw) = how.stride, how.padding, how.dilation
-    return places(height, kh, sh, ph, dh), places(width, kw, sw, pw, dw)
+    return output_size(height, kh, sh, ph, dh), output_size(width, kw, sw, pw, dw)

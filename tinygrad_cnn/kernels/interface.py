@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .geometry import Pair, Sliding, Window
+from .geometry import ConvParams, Pair, PoolParams
 
 Array = NDArray[Any]
 Betas = tuple[float, float]
@@ -27,37 +27,37 @@ Betas = tuple[float, float]
 class KernelSet(Protocol):
     """The functions that a module must have to be a kernel set. Inputs are valid and of one float type."""
 
-    def correlate2d(self, x: Array, w: Array, bias: Array | None, how: Sliding) -> Array:
+    def correlate2d(self, x: Array, w: Array, bias: Array | None, how: ConvParams) -> Array:
         """Feature maps ``(N, F, OH, OW)``: each filter slid over each image, unturned, plus one bias a map."""
 
-    def correlate2d_weight(self, x: Array, g: Array, how: Sliding, kernel_shape: Pair) -> Array:
+    def correlate2d_weight(self, x: Array, g: Array, how: ConvParams, kernel_shape: Pair) -> Array:
         """Filters' gradient ``(F, C // groups, KH, KW)``: the image correlated with the maps' gradient."""
 
-    def convolve2d_full(self, g: Array, w: Array, how: Sliding, image_shape: Pair) -> Array:
+    def convolve2d_full(self, g: Array, w: Array, how: ConvParams, image_shape: Pair) -> Array:
         """Images' gradient ``(N, C, H, W)``: the maps' gradient convolved, in full, with the filters."""
 
     def bias_gradient(self, g: Array) -> Array:
         """``(F,)``: the sum of each map's gradient over images and places."""
 
-    def gate(self, g: Array, a: Array) -> Array:
+    def relu_backward(self, g: Array, a: Array) -> Array:
         """``g`` where ``a > 0``, an exact 0 elsewhere, whatever g is there; of one shape, any type of a."""
 
-    def maxpool(self, x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArray[np.integer]]:
+    def maxpool(self, x: Array, window: PoolParams, want_winners: bool) -> tuple[Array, NDArray[np.integer]]:
         """Each window's maximum ``(N, C, OH, OW)`` and, if that is wanted (else any array), which tap won.
 
         A winner is ``i * KW + j``, the first in row-major order among equals; a NaN wins, padding never does.
         """
 
-    def maxpool_scatter(self, g: Array, winners: NDArray[np.integer], window: Window, image_shape: Pair) -> Array:
+    def maxpool_scatter(self, g: Array, winners: NDArray[np.integer], window: PoolParams, image_shape: Pair) -> Array:
         """``(N, C, H, W)``: each ``g`` added at its window's winner, zero elsewhere."""
 
-    def maxpool_gather(self, x: Array, winners: NDArray[np.integer], window: Window) -> Array:
+    def maxpool_gather(self, x: Array, winners: NDArray[np.integer], window: PoolParams) -> Array:
         """``(N, C, OH, OW)``: the pixel of ``x`` at each winner; the transpose of ``maxpool_scatter``."""
 
-    def avgpool(self, x: Array, window: Window) -> Array:
+    def avgpool(self, x: Array, window: PoolParams) -> Array:
         """Each window's sum over ``KH * KW``, zeros beyond the border counted."""
 
-    def avgpool_spread(self, g: Array, window: Window, image_shape: Pair) -> Array:
+    def avgpool_backward(self, g: Array, window: PoolParams, image_shape: Pair) -> Array:
         """``(N, C, H, W)``: each ``g / (KH * KW)`` added at every pixel of its window; the transpose of ``avgpool``."""
 
     def batch_norm(self, x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:

@@ -7,21 +7,33 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-from .geometry import Pair, Sliding, Window, map_shape, plane
+from .geometry import ConvParams, Pair, PoolParams, map_shape, spatial
 from .interface import Array
-from .numpy_kernels import adam, batch_norm, batch_norm_backward, gate, sgd
+from .numpy_kernels import adam, batch_norm, batch_norm_backward, relu_backward, sgd
 
 __all__ = [
-    "adam", "avgpool", "avgpool_spread", "batch_norm", "batch_norm_backward", "bias_gradient", "convolve2d_full",
-    "correlate2d", "correlate2d_weight", "gate", "maxpool", "maxpool_gather", "maxpool_scatter", "sgd",
-]  # fmt: skip
+    "adam",
+    "avgpool",
+    "avgpool_backward",
+    "batch_norm",
+    "batch_norm_backward",
+    "bias_gradient",
+    "convolve2d_full",
+    "correlate2d",
+    "correlate2d_weight",
+    "maxpool",
+    "maxpool_gather",
+    "maxpool_scatter",
+    "relu_backward",
+    "sgd",
+]
 
 
 @np.errstate(all="ignore")
-def correlate2d(x: Array, w: Array, bias: Array | None, how: Sliding) -> Array:
+def correlate2d(x: Array, w: Array, bias: Array | None, how: ConvParams) -> Array:
     """``y[n, f] = sum over c of correlate2d(x[n, c], w[f, c], "valid") + b[f]``."""
     n, f = x.shape[0], w.shape[0]
-    y = np.zeros((n, f, *map_shape(plane(x.shape), plane(w.shape), how)), x.dtype)
+    y = np.zeros((n, f, *map_shape(spatial(x.shape), spatial(w.shape), how)), x.dtype)
     x = pad(x, how.padding)
     for f_, c, x_channel in links(w.shape, how.groups):
         filter_ = spaced(w[f_, c], how.dilation)
@@ -31,7 +43,7 @@ def correlate2d(x: Array, w: Array, bias: Array | None, how: Sliding) -> Array:
 
 
 @np.errstate(all="ignore")
-def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel_shape: Pair) -> Array:
+def correlate2d_weight(x: Array, g: Array, how: ConvParams, kernel_shape: Pair) -> Array:
     """``dw[f, c] = sum over n of correlate2d(x[n, c], g[n, f], "valid")``, cropped to the filter."""
     n, channels = x.shape[:2]
     x = pad(x, how.padding)
@@ -45,7 +57,7 @@ def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel_shape: Pair) -> 
 
 
 @np.errstate(all="ignore")
-def convolve2d_full(g: Array, w: Array, how: Sliding, image_shape: Pair) -> Array:
+def convolve2d_full(g: Array, w: Array, how: ConvParams, image_shape: Pair) -> Array:
     """``dx[n, c] = sum over f of convolve2d(g[n, f], w[f, c], "full")``; pixels that no window saw stay zero."""
     n = g.shape[0]
     (ph, pw), (h, width) = how.padding, image_shape
@@ -65,20 +77,18 @@ def bias_gradient(g: Array) -> Array:
     return total
 
 
-def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArray[np.integer]]:
+def maxpool(x: Array, window: PoolParams, want_winners: bool) -> tuple[Array, NDArray[np.integer]]:
     """The window's largest value; `numpy.argmax` takes the first among equals, and a NaN over anything."""
     taps = windows(x, window, fill=-np.inf)
     # A padded tap must never win, so it ranks below -inf: argmax over (is a pixel, value), by value where it is one.
     inside = windows(np.ones((1, 1, *x.shape[2:]), bool), window, fill=False)
-    winners = np.where(
-        (taps == -np.inf).all(-1), np.broadcast_to(inside, taps.shape).argmax(-1), taps.argmax(-1)
-    )
+    winners = np.where((taps == -np.inf).all(-1), np.broadcast_to(inside, taps.shape).argmax(-1), taps.argmax(-1))
     y = np.take_along_axis(taps, winners[..., None], -1)[..., 0]
     return y, winners
 
 
 @np.errstate(all="ignore")
-def maxpool_scatter(g: Array, winners: NDArray[np.integer], window: Window, image_shape: Pair) -> Array:
+def maxpool_scatter(g: Array, winners: NDArray[np.integer], window: PoolParams, image_shape: Pair) -> Array:
     """The article's loop: ``dx[position of the maximum] += g``."""
     (n, c, rows, columns), (ph, pw) = g.shape, window.padding
     dx = np.zeros((n, c, image_shape[0] + 2 * ph, image_shape[1] + 2 * pw), g.dtype)
@@ -91,24 +101,24 @@ def maxpool_scatter(g: Array, winners: NDArray[np.integer], window: Window, imag
     return dx[:, :, ph : ph + image_shape[0], pw : pw + image_shape[1]]
 
 
-def maxpool_gather(x: Array, winners: NDArray[np.integer], window: Window) -> Array:
+def maxpool_gather(x: Array, winners: NDArray[np.integer], window: PoolParams) -> Array:
     """The pixel at each winner."""
     return np.take_along_axis(windows(x, window, fill=0), winners[..., None].astype(np.intp), -1)[..., 0]
 
 
-def avgpool(x: Array, window: Window) -> Array:
+def avgpool(x: Array, window: PoolParams) -> Array:
     """The mean of each window: a correlation with a filter of equal weights, one channel at a time."""
     n, c = x.shape[:2]
     weights = np.full((1, 1, *window.shape), 1 / np.prod(window.shape), x.dtype)
     maps = correlate2d(x.reshape(n * c, 1, *x.shape[2:]), weights, None, sliding(window))
-    return maps.reshape(n, c, *plane(maps.shape))
+    return maps.reshape(n, c, *spatial(maps.shape))
 
 
-def avgpool_spread(g: Array, window: Window, image_shape: Pair) -> Array:
+def avgpool_backward(g: Array, window: PoolParams, image_shape: Pair) -> Array:
     """Each gradient shared equally by its window: a full convolution with equal weights."""
     n, c = g.shape[:2]
     weights = np.full((1, 1, *window.shape), 1 / np.prod(window.shape), g.dtype)
-    images = convolve2d_full(g.reshape(n * c, 1, *plane(g.shape)), weights, sliding(window), image_shape)
+    images = convolve2d_full(g.reshape(n * c, 1, *spatial(g.shape)), weights, sliding(window), image_shape)
     return images.reshape(n, c, *image_shape)
 
 
@@ -133,7 +143,7 @@ def pad(x: Array, padding: Pair, fill: float = 0) -> Array:
     return np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=fill) if ph or pw else x
 
 
-def windows(x: Array, window: Window, fill: float) -> Array:
+def windows(x: Array, window: PoolParams, fill: float) -> Array:
     """Every window's taps, ``(N, C, OH, OW, KH * KW)``."""
     reaches = [d * (k - 1) + 1 for k, d in zip(window.shape, window.dilation, strict=True)]
     views = np.lib.stride_tricks.sliding_window_view(pad(x, window.padding, fill), reaches, axis=(2, 3))
@@ -142,7 +152,6 @@ def windows(x: Array, window: Window, fill: float) -> Array:
     return taps.reshape(*taps.shape[:4], window.shape[0] * window.shape[1])
 
 
-def sliding(window: Window) -> Sliding:
+def sliding(window: PoolParams) -> ConvParams:
     """A pooling window's movement as a filter's."""
-    return Sliding(window.stride, window.padding, window.dilation)
-
+    return ConvParams(window.stride, window.padding, window.dilation)

@@ -8,7 +8,7 @@
 import numpy as np
 
 from .answer import cost_of, probabilities
-from .network import Draft, Network
+from .network import Builder, Network
 from .recipe import OPTIMIZERS, Cost, Recipe
 from .recipes import RECIPES
 from .summary import LayerSummary, output_shape, summarize
@@ -30,9 +30,12 @@ __all__ = [
 
 
 def build(
-    name: str, image_shape: tuple[int, ...] = (1, 28, 28), num_classes: int = 10, *,
+    name: str,
+    image_shape: tuple[int, ...] = (1, 28, 28),
+    num_classes: int = 10,
+    *,
     rng: np.random.Generator | None = None,
-) -> Network:  # fmt: skip
+) -> Network:
     """The named network with fresh first values, for images of shape (C, H, W).
 
     Args:
@@ -45,6 +48,6 @@ def build(
     """
     if name not in RECIPES:
         raise ValueError(f"models: there is no model {name!r}; there are {', '.join(RECIPES)}")
-    draft = Draft(tuple(image_shape), num_classes, rng or np.random.default_rng())
+    draft = Builder(tuple(image_shape), num_classes, rng or np.random.default_rng())
     RECIPES[name].draw(draft)
     return Network(name, tuple(image_shape), num_classes, draft.layers)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from ..autograd.tensor import Tensor
 from ..nn import Module
 from ..ops import cross_entropy, softmax
-from ..tensor import Tensor
 from .network import Network
 from .recipe import Cost
 from .recipes import RECIPES

@@ -5,8 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from .. import nn
-from ..ops import checks
+from .. import checks, nn
 from .summary import Shape, output_shape
 
 _SMALL = 20  # images of fewer pixels a side get 3x3 filters that keep the size
@@ -31,7 +30,7 @@ class Network(nn.Sequential):
         return {"name": self.name, "image_shape": list(self.image_shape), "num_classes": self.num_classes}
 
 
-class Draft:
+class Builder:
     """Collects layers, keeping track of the shape that an image has by now.
 
     Args:
@@ -109,4 +108,4 @@ class Draft:
         return self.linear(self.num_classes)
 
 
-Drawing = Callable[[Draft], object]
+Drawing = Callable[[Builder], object]

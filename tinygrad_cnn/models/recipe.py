@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import optim
-from ..arrays import shown
+from ..autograd.tensor import Tensor
+from ..checks import abbreviated
 from ..data import Augmentation
 from ..nn import Module
 from ..ops import cross_entropy, quadratic_cost
-from ..tensor import Tensor
 from .network import Drawing
 
 Cost = Callable[[Tensor, NDArray[Any]], Tensor]
@@ -42,7 +42,7 @@ class Recipe:
     """A network and the settings it is trained with; each can be overridden on the command line.
 
     Attributes:
-        draw: puts the layers on a `Draft`.
+        draw: puts the layers on a `Builder`.
         source: where the network and its settings come from.
         epochs, batch_size: how long, and how many images an update sees.
         optimizer: a key of `OPTIMIZERS`.
@@ -76,6 +76,6 @@ class Recipe:
         Raises ValueError for a name that is not a key of `OPTIMIZERS`.
         """
         if name is not None and name not in list(OPTIMIZERS):
-            raise ValueError(f"make_optimizer: name must be one of {', '.join(OPTIMIZERS)}, got {shown(name)}")
+            raise ValueError(f"make_optimizer: name must be one of {', '.join(OPTIMIZERS)}, got {abbreviated(name)}")
         options = self.options if name in (None, self.optimizer) else {}
         return OPTIMIZERS[name or self.optimizer](model.parameters(), self.lr if lr is None else lr, **options)

@@ -5,70 +5,70 @@ import math
 from ..data import affine
 from ..nn import AvgPool2d, Conv2d, Linear, MaxPool2d
 from ..nn.init import fill_normal
-from .network import Draft
+from .network import Builder
 from .recipe import Recipe, one_cycle, quadratic_cost_of_labels
 
 
-def _primer(net: Draft) -> None:
+def _primer(net: Builder) -> None:
     net.flatten().linear(30).sigmoid().scores().sigmoid()
     for layer in net.layers:
         for parameter in layer.parameters():
             fill_normal(parameter, 1, net.rng)  # the article's randn
 
 
-def _article(net: Draft) -> None:
+def _article(net: Builder) -> None:
     net.conv(16, 4).add(MaxPool2d(2, stride=1)).sigmoid().flatten().linear(30).sigmoid().scores().sigmoid()
     _gaussian(net)
 
 
-def _lenet5(net: Draft) -> None:
+def _lenet5(net: Builder) -> None:
     net.conv(6, 5, padding=2).tanh().add(AvgPool2d(2)).conv(16, 5).tanh().add(AvgPool2d(2))
     net.flatten().linear(120).tanh().linear(84).tanh().scores()
 
 
-def _nielsen(net: Draft) -> None:
+def _nielsen(net: Builder) -> None:
     net.conv(20, 5).pool(2).relu().conv(40, 5).pool(2).relu().flatten().linear(100).relu().scores()
 
 
-def _nielsen_sigmoid(net: Draft) -> None:
+def _nielsen_sigmoid(net: Builder) -> None:
     net.conv(20, 5).pool(2).sigmoid().conv(40, 5).pool(2).sigmoid().flatten().linear(100).sigmoid().scores()
     _network3(net)
 
 
-def _nielsen_relu(net: Draft) -> None:
+def _nielsen_relu(net: Builder) -> None:
     _nielsen(net)
     _network3(net)
 
 
-def _nielsen_dropout(net: Draft) -> None:
+def _nielsen_dropout(net: Builder) -> None:
     net.conv(20, 5).pool(2).relu().conv(40, 5).pool(2).relu().flatten()
     net.dropout(0.5).linear(1000).relu().dropout(0.5).linear(1000).relu().dropout(0.5).scores()
     _network3(net)
 
 
-def _fast(net: Draft) -> None:
+def _fast(net: Builder) -> None:
     net.conv(24, 5).pool(2).relu().conv(32, 3).pool(2).relu().flatten().linear(256).relu().scores()
 
 
-def _digits(net: Draft) -> None:
+def _digits(net: Builder) -> None:
     net.conv(16, 3, padding=1).pool(2).relu().conv(32, 3, padding=1).pool(2).relu()
     net.flatten().linear(64).relu().scores()
 
 
-def _best(net: Draft) -> None:
+def _best(net: Builder) -> None:
     net.conv(32, 5, bias=False).pool(2).norm().relu().conv(64, 3, bias=False).norm().relu()
     net.conv(64, 3, padding=1, bias=False).pool(2).norm().relu().conv(128, 3, bias=False).norm().relu()
     net.flatten().dropout(0.4).linear(128).relu().dropout(0.4).scores()
 
 
-def _tiny(net: Draft) -> None:
+def _tiny(net: Builder) -> None:
     net.conv(8, 3, bias=False).norm().relu().conv(8, 3, bias=False).pool(2).norm().relu()
     net.conv(8, 3, bias=False).pool(2).norm().relu().conv(8, 3, bias=False).norm().relu()
     rows, columns = net.shape[1:]
     net.add(AvgPool2d((rows, columns))).flatten().scores()
 
 
-def _gaussian(net: Draft) -> None:
+def _gaussian(net: Builder) -> None:
     """Biases from N(0, 1) and weights from N(0, 1 / fan_in): the book's chapter 3, which lets neurons learn at once."""
     for layer in net.layers:
         if isinstance(layer, Conv2d | Linear):
@@ -77,7 +77,7 @@ def _gaussian(net: Draft) -> None:
                 fill_normal(layer.bias, 1, net.rng)
 
 
-def _network3(net: Draft) -> None:
+def _network3(net: Builder) -> None:
     """First values as in the book's program `network3.py`: by the outputs of a layer, and zeros in the last."""
     for layer in net.layers[:-1]:
         if isinstance(layer, Conv2d):
@@ -95,55 +95,121 @@ _BOOK = "the book, chapter 6"
 
 RECIPES: dict[str, Recipe] = {
     "digits": Recipe(
-        draw=_digits, source="for the embedded 8x8 digits",
-        epochs=20, batch_size=32, optimizer="adam", lr=0.005, schedule=one_cycle,
+        draw=_digits,
+        source="for the embedded 8x8 digits",
+        epochs=20,
+        batch_size=32,
+        optimizer="adam",
+        lr=0.005,
+        schedule=one_cycle,
         augment=affine(max_pixels=1, max_degrees=10, max_fraction=0.1),
     ),
     "primer": Recipe(
-        draw=_primer, source="the book, chapter 1: 784-30-10, as the article's primer",
-        epochs=30, batch_size=10, optimizer="sgd", lr=3.0, cost=quadratic_cost_of_labels,
+        draw=_primer,
+        source="the book, chapter 1: 784-30-10, as the article's primer",
+        epochs=30,
+        batch_size=10,
+        optimizer="sgd",
+        lr=3.0,
+        cost=quadratic_cost_of_labels,
     ),
     "article": Recipe(
-        draw=_article, source="the article, its ingredients only: 16 maps of 4x4, pooling by one, 30 neurons",
-        epochs=10, batch_size=10, optimizer="sgd", lr=1.0, cost=quadratic_cost_of_labels,
+        draw=_article,
+        source="the article, its ingredients only: 16 maps of 4x4, pooling by one, 30 neurons",
+        epochs=10,
+        batch_size=10,
+        optimizer="sgd",
+        lr=1.0,
+        cost=quadratic_cost_of_labels,
     ),
     "lenet5": Recipe(
-        draw=_lenet5, source="Y. LeCun et al., Gradient-based learning applied to document recognition (1998)",
-        epochs=5, batch_size=64, optimizer="adam", lr=0.003, schedule=one_cycle,
+        draw=_lenet5,
+        source="Y. LeCun et al., Gradient-based learning applied to document recognition (1998)",
+        epochs=5,
+        batch_size=64,
+        optimizer="adam",
+        lr=0.003,
+        schedule=one_cycle,
     ),
     "nielsen": Recipe(
-        draw=_nielsen, source=f"{_BOOK}: two convolutional layers, with Adam and one cycle",
-        epochs=3, batch_size=64, optimizer="adam", lr=0.003, schedule=one_cycle,
+        draw=_nielsen,
+        source=f"{_BOOK}: two convolutional layers, with Adam and one cycle",
+        epochs=3,
+        batch_size=64,
+        optimizer="adam",
+        lr=0.003,
+        schedule=one_cycle,
     ),
     "nielsen-sigmoid": Recipe(
-        draw=_nielsen_sigmoid, source=f"{_BOOK}: 99.06 %",
-        epochs=60, batch_size=10, optimizer="sgd", lr=0.1, validation=1 / 6,
+        draw=_nielsen_sigmoid,
+        source=f"{_BOOK}: 99.06 %",
+        epochs=60,
+        batch_size=10,
+        optimizer="sgd",
+        lr=0.1,
+        validation=1 / 6,
     ),
     "nielsen-relu": Recipe(
-        draw=_nielsen_relu, source=f"{_BOOK}, with lambda 0.1 over 5,000 batches: 99.23 %",
-        epochs=60, batch_size=10, optimizer="sgd", lr=0.03, options={"weight_decay": 0.1 / 5_000}, validation=1 / 6,
+        draw=_nielsen_relu,
+        source=f"{_BOOK}, with lambda 0.1 over 5,000 batches: 99.23 %",
+        epochs=60,
+        batch_size=10,
+        optimizer="sgd",
+        lr=0.03,
+        options={"weight_decay": 0.1 / 5_000},
+        validation=1 / 6,
     ),
     "nielsen-shifted": Recipe(
-        draw=_nielsen_relu, source=f"{_BOOK}, with lambda 0.1 over 25,000 batches: 99.37 %",
-        epochs=60, batch_size=10, optimizer="sgd", lr=0.03, options={"weight_decay": 0.1 / 25_000}, validation=1 / 6,
+        draw=_nielsen_relu,
+        source=f"{_BOOK}, with lambda 0.1 over 25,000 batches: 99.37 %",
+        epochs=60,
+        batch_size=10,
+        optimizer="sgd",
+        lr=0.03,
+        options={"weight_decay": 0.1 / 25_000},
+        validation=1 / 6,
         shifted=True,
     ),
     "nielsen-dropout": Recipe(
-        draw=_nielsen_dropout, source=f"{_BOOK}: 99.60 %",
-        epochs=40, batch_size=10, optimizer="sgd", lr=0.03, validation=1 / 6, shifted=True,
+        draw=_nielsen_dropout,
+        source=f"{_BOOK}: 99.60 %",
+        epochs=40,
+        batch_size=10,
+        optimizer="sgd",
+        lr=0.03,
+        validation=1 / 6,
+        shifted=True,
     ),
     "fast": Recipe(
-        draw=_fast, source="one epoch of one cycle (L. Smith and N. Topin, Super-Convergence, 2018)",
-        epochs=1, batch_size=128, optimizer="adam", lr=0.007, options={"betas": (0.7, 0.9)}, schedule=one_cycle,
+        draw=_fast,
+        source="one epoch of one cycle (L. Smith and N. Topin, Super-Convergence, 2018)",
+        epochs=1,
+        batch_size=128,
+        optimizer="adam",
+        lr=0.007,
+        options={"betas": (0.7, 0.9)},
+        schedule=one_cycle,
     ),
     "best": Recipe(
-        draw=_best, source="small stacked filters (VGG, 2015), batch norm, dropout, affine changes, EMA",
-        epochs=25, batch_size=128, optimizer="adam", lr=0.003, schedule=one_cycle, ema=0.998,
+        draw=_best,
+        source="small stacked filters (VGG, 2015), batch norm, dropout, affine changes, EMA",
+        epochs=25,
+        batch_size=128,
+        optimizer="adam",
+        lr=0.003,
+        schedule=one_cycle,
+        ema=0.998,
         augment=affine(max_pixels=2, max_degrees=10, max_fraction=0.1, max_shear=0.1),
     ),
     "tiny": Recipe(
-        draw=_tiny, source="four narrow layers with batch norm and a mean over places (Network in Network, 2014)",
-        epochs=40, batch_size=64, optimizer="adam", lr=0.01, schedule=one_cycle, ema=0.998,
+        draw=_tiny,
+        source="four narrow layers with batch norm and a mean over places (Network in Network, 2014)",
+        epochs=40,
+        batch_size=64,
+        optimizer="adam",
+        lr=0.01,
+        schedule=one_cycle,
+        ema=0.998,
         augment=affine(max_pixels=1, max_degrees=5, max_fraction=0.05),
     ),
-}  # fmt: skip
+}

@@ -3,8 +3,16 @@
 import math
 from dataclasses import dataclass
 
-from ..kernels.geometry import Sliding, Window, map_shape
-from ..nn import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Module, Sequential
+from ..kernels.geometry import ConvParams, PoolParams, map_shape
+from ..nn import (
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    Module,
+    Sequential,
+)
 
 Shape = tuple[int, ...]
 
@@ -41,10 +49,10 @@ def output_shape(layer: Module, shape: Shape) -> Shape:
     if isinstance(layer, Conv2d):
         if layer.same:
             return (layer.out_channels, *shape[1:])
-        how = Sliding(layer.stride, layer.padding, layer.dilation)
+        how = ConvParams(layer.stride, layer.padding, layer.dilation)
         return (layer.out_channels, *_fitting(layer, shape, map_shape(_plane(shape), layer.kernel_size, how)))
     if isinstance(layer, MaxPool2d | AvgPool2d):
-        window = Window(layer.kernel_size, layer.stride, layer.padding)
+        window = PoolParams(layer.kernel_size, layer.stride, layer.padding)
         return (shape[0], *_fitting(layer, shape, map_shape(_plane(shape), layer.kernel_size, window)))
     if isinstance(layer, Flatten):
         return (math.prod(shape),)

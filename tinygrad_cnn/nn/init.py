@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from ..ops.checks import generator
-from ..tensor import Tensor
+from ..autograd.tensor import Tensor
+from ..checks import generator
 from .module import Parameter
 
 

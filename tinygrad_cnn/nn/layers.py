@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 
-from .. import ops
-from ..arrays import flag, one_axis, shown
-from ..kernels.geometry import Pair, Sliding, plane
-from ..ops import checks
+from .. import checks, ops
+from ..autograd.tensor import Tensor, as_tensor
+from ..checks import abbreviated, flag, one_axis
+from ..kernels.geometry import ConvParams, Pair, spatial
+from ..ops import arguments
 from ..ops.convolution import smallest_image
-from ..tensor import Tensor, as_tensor
 from .init import uniform
 from .module import Buffer, Module, Parameter
 
@@ -32,9 +32,18 @@ class Conv2d(Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Size, stride: Size = 1, padding: Size | str = 0,
-        dilation: Size = 1, groups: int = 1, bias: bool = True, *, rng: Rng = None,
-    ) -> None:  # fmt: skip
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size | str = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        rng: Rng = None,
+    ) -> None:
         name = "Conv2d"
         self.in_channels = checks.integer(name, "in_channels", in_channels, 1)
         self.out_channels = checks.integer(name, "out_channels", out_channels, 1)
@@ -47,7 +56,7 @@ class Conv2d(Module):
         self.groups = checks.integer(name, "groups", groups, 1)
         _check_groups(name, self.in_channels, self.out_channels, self.groups)
         if self.same and self.stride != (1, 1):
-            raise ValueError(f"{name}: padding='same' needs stride 1, got {shown(stride)}")
+            raise ValueError(f"{name}: padding='same' needs stride 1, got {abbreviated(stride)}")
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
         fan_in = math.prod(shape[1:])
         self.weight = uniform(shape, fan_in, rng)
@@ -56,9 +65,15 @@ class Conv2d(Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) to (N, out_channels, OH, OW)."""
         return ops.correlate2d(
-            x, self.weight, bias=self.bias, mode="same" if self.same else "valid", stride=self.stride,
-            padding=self.padding, dilation=self.dilation, groups=self.groups,
-        )  # fmt: skip
+            x,
+            self.weight,
+            bias=self.bias,
+            mode="same" if self.same else "valid",
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
 
     def extra_repr(self) -> str:
         """The settings."""
@@ -74,9 +89,19 @@ class ConvTranspose2d(Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Size, stride: Size = 1, padding: Size = 0,
-        output_padding: Size = 0, groups: int = 1, bias: bool = True, dilation: Size = 1, *, rng: Rng = None,
-    ) -> None:  # fmt: skip
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        output_padding: Size = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Size = 1,
+        *,
+        rng: Rng = None,
+    ) -> None:
         name = "ConvTranspose2d"
         self.in_channels = checks.integer(name, "in_channels", in_channels, 1)
         self.out_channels = checks.integer(name, "out_channels", out_channels, 1)
@@ -88,7 +113,7 @@ class ConvTranspose2d(Module):
         self.groups = checks.integer(name, "groups", groups, 1)
         _check_groups(name, self.in_channels, self.out_channels, self.groups)
         if any(o >= max(s, d) for o, s, d in zip(self.output_padding, self.stride, self.dilation, strict=True)):
-            got = shown(output_padding)
+            got = abbreviated(output_padding)
             raise ValueError(f"{name}: output_padding {got} must be smaller than the stride or dilation")
         shape = (self.in_channels, self.out_channels // self.groups, *self.kernel_size)
         fan_in = math.prod(shape[1:])  # as PyTorch counts it
@@ -97,9 +122,9 @@ class ConvTranspose2d(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, h, w) to (N, out_channels, H, W)."""
-        x = checks.images("ConvTranspose2d", x)
-        how = Sliding(self.stride, self.padding, self.dilation, self.groups)
-        rows, columns = smallest_image(plane(x.shape), self.kernel_size, how)
+        x = arguments.images("ConvTranspose2d", x)
+        how = ConvParams(self.stride, self.padding, self.dilation, self.groups)
+        rows, columns = smallest_image(spatial(x.shape), self.kernel_size, how)
         image = rows + self.output_padding[0], columns + self.output_padding[1]
         if min(image) < 1:
             raise ValueError(f"ConvTranspose2d: the padding {self.padding} leaves nothing {checks.shapes(x=x)}")
@@ -115,9 +140,7 @@ class ConvTranspose2d(Module):
 class MaxPool2d(Module):
     """`maxpool`; the overlay moves by its own size unless ``stride`` says otherwise."""
 
-    def __init__(
-        self, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1
-    ) -> None:
+    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1) -> None:
         self.kernel_size = checks.pair("MaxPool2d", "kernel_size", kernel_size, 1)
         self.stride = self.kernel_size if stride is None else checks.pair("MaxPool2d", "stride", stride, 1)
         self.padding = checks.pair("MaxPool2d", "padding", padding, 0)
@@ -264,9 +287,15 @@ class BatchNorm2d(Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, num_features, H, W) to the same."""
         y = ops.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias,
-            training=self.training, momentum=self.momentum, eps=self.eps,
-        )  # fmt: skip
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            training=self.training,
+            momentum=self.momentum,
+            eps=self.eps,
+        )
         if self.training:
             self.num_batches_tracked.writable()[...] += 1
         return y

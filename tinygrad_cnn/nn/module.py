@@ -8,10 +8,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import FLOATS, as_dtype, cast_finite, flag, shown
-from ..notebook import module_html
-from ..quiet import quiet
-from ..tensor import Tensor
+from ..autograd.dtypes import FLOATS, as_dtype, cast_finite
+from ..autograd.notebook import module_html
+from ..autograd.tensor import Tensor
+from ..checks import abbreviated, flag
+from ..kernels.warnings import without_warnings
 
 
 class Parameter(Tensor):
@@ -177,10 +178,10 @@ class Module:
         """Turn all floating point parameters and buffers into float32 or float64, in place."""
         target = as_dtype("astype", dtype)
         if target not in FLOATS:
-            raise TypeError(f"astype: parameters are float32 or float64, got {shown(dtype)}")
+            raise TypeError(f"astype: parameters are float32 or float64, got {abbreviated(dtype)}")
         for _, t in self._named_tensors():
             if t.dtype.kind == "f":
-                t._data, t.grad = quiet.run(t.data.astype, target), None
+                t._data, t.grad = without_warnings(t.data.astype, target), None
                 t.version += 1
         return self
 
@@ -223,7 +224,7 @@ class Sequential(Module):
     def __init__(self, *layers: Callable[[Tensor], Tensor]) -> None:
         for k, layer in enumerate(layers):
             if not callable(layer):
-                raise TypeError(f"Sequential: argument {k} must be a module or a function, got {shown(layer)}")
+                raise TypeError(f"Sequential: argument {k} must be a module or a function, got {abbreviated(layer)}")
             setattr(self, str(k), layer)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import one_axis
+from .. import checks
+from ..autograd.tensor import Tensor, as_float, as_tensor, record, unary
+from ..checks import one_axis
 from ..kernels import current, exponentials
 from ..kernels.memory import empty_like
-from ..quiet import quiet
-from ..tensor import Tensor, as_float, as_tensor, record, unary
-from . import checks
+from ..kernels.warnings import without_warnings
 
 
 def sigmoid(z: Tensor) -> Tensor:
@@ -29,9 +29,11 @@ def sigmoid(z: Tensor) -> Tensor:
 def sigmoid_backward(g: Tensor, a: Tensor) -> Tensor:
     """The components of ∂C/db, ``g σ'(z) = g a (1 - a)``, in terms of a = σ(z), for which σ' needs no exponential."""
     return record(
-        "sigmoid_backward", quiet.run(np.multiply, quiet.run(np.multiply, g.data, a.data), 1 - a.data), (g, a),
+        "sigmoid_backward",
+        without_warnings(np.multiply, without_warnings(np.multiply, g.data, a.data), 1 - a.data),
+        (g, a),
         (lambda v, y: sigmoid_backward(v, a), lambda v, y: v * g * (1 - 2 * a)),
-    )  # fmt: skip
+    )
 
 
 def tanh(z: Tensor) -> Tensor:
@@ -47,12 +49,12 @@ def relu(z: Tensor) -> Tensor:
     """
     z = as_float(as_tensor("relu", z))
     a = np.maximum(z.data, 0, out=empty_like(z.data))
-    return record("relu", a, (z,), (lambda g, y: gate(g, a),))
+    return record("relu", a, (z,), (lambda g, y: relu_backward(g, a),))
 
 
-def gate(g: Tensor, a: NDArray[Any]) -> Tensor:
+def relu_backward(g: Tensor, a: NDArray[Any]) -> Tensor:
     """``g`` where ``a > 0``, an exact 0 elsewhere, whatever g is there. Its rule is itself."""
-    return record("gate", current().gate(g.data, a), (g,), (lambda v, y: gate(v, a),))
+    return record("relu_backward", current().relu_backward(g.data, a), (g,), (lambda v, y: relu_backward(v, a),))
 
 
 def softmax(z: Tensor, axis: int = -1) -> Tensor:
@@ -63,9 +65,12 @@ def softmax(z: Tensor, axis: int = -1) -> Tensor:
     z = as_float(as_tensor("softmax", z))
     axis = _along("softmax", axis, z)
     return record(
-        "softmax", np.exp(exponentials.log_softmax(z.data, axis)), (z,), (lambda g, a: softmax_backward(g, a, axis),),
+        "softmax",
+        np.exp(exponentials.log_softmax(z.data, axis)),
+        (z,),
+        (lambda g, a: softmax_backward(g, a, axis),),
         axis=axis,
-    )  # fmt: skip
+    )
 
 
 def softmax_backward(g: Tensor, a: Tensor, axis: int = -1) -> Tensor:
@@ -81,10 +86,12 @@ def log_softmax(z: Tensor, axis: int = -1) -> Tensor:
     z = as_float(as_tensor("log_softmax", z))
     axis = _along("log_softmax", axis, z)
     return record(
-        "log_softmax", exponentials.log_softmax(z.data, axis), (z,),
+        "log_softmax",
+        exponentials.log_softmax(z.data, axis),
+        (z,),
         (lambda g, y: g - y.exp() * g.sum(axis, keepdims=True),),
         axis=axis,
-    )  # fmt: skip
+    )
 
 
 def _along(op: str, axis: int, z: Tensor) -> int:

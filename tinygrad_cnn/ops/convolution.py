@@ -8,11 +8,12 @@ the feature map `correlate2d` is dT/dg, the weight gradient `correlate2d_weight`
 previous layer `convolve2d_full` is dT/dx. So the rules of each are the other two, and every order of derivative closes.
 """
 
-from ..arrays import counted, shown
+from .. import checks
+from ..autograd.tensor import Tensor, as_tensor, record, same_float
+from ..checks import abbreviated, plural
 from ..kernels import current
-from ..kernels.geometry import Pair, Sliding, map_shape, plane, reach
-from ..tensor import Tensor, as_tensor, record, same_float
-from . import checks
+from ..kernels.geometry import ConvParams, Pair, dilated_size, map_shape, spatial
+from . import arguments
 from .shape import pad
 
 Size = int | Pair
@@ -67,22 +68,24 @@ def correlate2d(
             raise ValueError(f"{name}: a bias needs images (N, C, H, W) {_shapes(given)}")
     x, how = _bordered(name, x, w, mode, how, turned=False)
     _check_channels(name, x, w, how, given)
-    y = feature_maps(x, w, None if bias is None else checks.bias(name, "bias", bias, w, "filter"), how)
-    return y.reshape(plane(y.shape)) if lone else y
+    y = feature_maps(x, w, None if bias is None else arguments.bias(name, "bias", bias, w, "filter"), how)
+    return y.reshape(spatial(y.shape)) if lone else y
 
 
-def feature_maps(x: Tensor, w: Tensor, bias: Tensor | None, how: Sliding) -> Tensor:
+def feature_maps(x: Tensor, w: Tensor, bias: Tensor | None, how: ConvParams) -> Tensor:
     """`correlate2d` of what fits: the kernel, and a rule for each input."""
     b = () if bias is None else (bias,)
     return record(
-        "correlate2d", current().correlate2d(x.data, w.data, b[0].data if b else None, how), (x, w, *b),
+        "correlate2d",
+        current().correlate2d(x.data, w.data, b[0].data if b else None, how),
+        (x, w, *b),
         (
-            lambda g, y: image_gradient(g, w, how, plane(x.shape)),
-            lambda g, y: weight_gradient(x, g, how, plane(w.shape)),
+            lambda g, y: image_gradient(g, w, how, spatial(x.shape)),
+            lambda g, y: weight_gradient(x, g, how, spatial(w.shape)),
             lambda g, y: bias_gradient(g),
         )[: 2 + len(b)],
         **how._asdict(),
-    )  # fmt: skip
+    )
 
 
 def correlate2d_weight(
@@ -103,23 +106,25 @@ def correlate2d_weight(
     Source: the article, "Weight Gradient".
     """
     name = "correlate2d_weight"
-    x, g = same_float(checks.images(name, x), checks.images(name, g, "g"))
+    x, g = same_float(arguments.images(name, x), arguments.images(name, g, "g"))
     how = _sliding(name, stride, padding, dilation, groups)
     shape = checks.pair(name, "shape", shape, 1)
     if x.shape[0] != g.shape[0] or x.shape[1] % how.groups:
-        parts = counted(how.groups, "group")
+        parts = plural(how.groups, "group")
         raise ValueError(f"{name}: x and g must be one batch, in {parts} {checks.shapes(x=x, g=g)}")
-    _check_maps(name, "g", g, map_shape(plane(x.shape), shape, how), how, g)
+    _check_maps(name, "g", g, map_shape(spatial(x.shape), shape, how), how, g)
     return weight_gradient(x, g, how, shape)
 
 
-def weight_gradient(x: Tensor, g: Tensor, how: Sliding, shape: Pair) -> Tensor:
+def weight_gradient(x: Tensor, g: Tensor, how: ConvParams, shape: Pair) -> Tensor:
     """`correlate2d_weight` of what fits."""
     return record(
-        "correlate2d_weight", current().correlate2d_weight(x.data, g.data, how, shape), (x, g),
-        (lambda v, y: image_gradient(g, v, how, plane(x.shape)), lambda v, y: feature_maps(x, v, None, how)),
+        "correlate2d_weight",
+        current().correlate2d_weight(x.data, g.data, how, shape),
+        (x, g),
+        (lambda v, y: image_gradient(g, v, how, spatial(x.shape)), lambda v, y: feature_maps(x, v, None, how)),
         **how._asdict(),
-    )  # fmt: skip
+    )
 
 
 def convolve2d_full(
@@ -160,36 +165,41 @@ def convolve2d_full(
     given, lone = (x, w), x.ndim == 2 and w.ndim == 2
     if lone:
         x, w = _lift(name, x, w)
-    x, w = checks.images(name, x), checks.images(name, w, "w")
+    x, w = arguments.images(name, x), arguments.images(name, w, "w")
     how = _sliding(name, stride, padding, dilation, groups)
     if shape is None:
-        shape = smallest_image(plane(x.shape), plane(w.shape), how)
+        shape = smallest_image(spatial(x.shape), spatial(w.shape), how)
     shape = checks.pair(name, "shape", shape, 1)
-    if w.shape[0] != x.shape[1] or 0 in plane(w.shape):
+    if w.shape[0] != x.shape[1] or 0 in spatial(w.shape):
         raise ValueError(
-            f"{name}: x has {counted(x.shape[1], 'map')}, w has {counted(w.shape[0], 'filter')} of "
+            f"{name}: x has {plural(x.shape[1], 'map')}, w has {plural(w.shape[0], 'filter')} of "
             f"{w.shape[2]}x{w.shape[3]} {_shapes(given)}"
         )
-    _check_maps(name, "x", x, map_shape(shape, plane(w.shape), how), how, given[0])
+    _check_maps(name, "x", x, map_shape(shape, spatial(w.shape), how), how, given[0])
     y = image_gradient(x, w, how, shape)
-    return y.reshape(plane(y.shape)) if lone else y
+    return y.reshape(spatial(y.shape)) if lone else y
 
 
-def image_gradient(g: Tensor, w: Tensor, how: Sliding, shape: Pair) -> Tensor:
+def image_gradient(g: Tensor, w: Tensor, how: ConvParams, shape: Pair) -> Tensor:
     """`convolve2d_full` of what fits."""
     return record(
-        "convolve2d_full", current().convolve2d_full(g.data, w.data, how, shape), (g, w),
-        (lambda v, y: feature_maps(v, w, None, how), lambda v, y: weight_gradient(v, g, how, plane(w.shape))),
-        shape=shape, **how._asdict(),
-    )  # fmt: skip
+        "convolve2d_full",
+        current().convolve2d_full(g.data, w.data, how, shape),
+        (g, w),
+        (lambda v, y: feature_maps(v, w, None, how), lambda v, y: weight_gradient(v, g, how, spatial(w.shape))),
+        shape=shape,
+        **how._asdict(),
+    )
 
 
 def bias_gradient(g: Tensor) -> Tensor:
     """The sum of ∂C/dz over places and images: one number a map, ``(F,)``."""
     return record(
-        "bias_gradient", current().bias_gradient(g.data), (g,),
+        "bias_gradient",
+        current().bias_gradient(g.data),
+        (g,),
         (lambda v, y: v.reshape(-1, 1, 1).broadcast_to(g.shape),),
-    )  # fmt: skip
+    )
 
 
 def convolve2d(x: Tensor, w: Tensor, *, mode: str = "full") -> Tensor:
@@ -212,23 +222,23 @@ def convolve2d(x: Tensor, w: Tensor, *, mode: str = "full") -> Tensor:
     given, lone = (x, w), x.ndim != 4 or w.ndim != 4
     if lone:
         x, w = _lift(name, x, w)
-    x, how = _bordered(name, x, w, mode, Sliding(), turned=True)
+    x, how = _bordered(name, x, w, mode, ConvParams(), turned=True)
     _check_channels(name, x, w, how, given)
     y = feature_maps(x, w[:, :, ::-1, ::-1], None, how)
-    return y.reshape(plane(y.shape)) if lone else y
+    return y.reshape(spatial(y.shape)) if lone else y
 
 
-def smallest_image(maps: Pair, kernel: Pair, how: Sliding) -> Pair:
+def smallest_image(maps: Pair, kernel: Pair, how: ConvParams) -> Pair:
     """The smallest image over which such filters make such maps: the shape of a transposed convolution."""
     rows, columns = (
-        (m - 1) * s + reach(k, d) - 2 * p
+        (m - 1) * s + dilated_size(k, d) - 2 * p
         for m, k, s, p, d in zip(maps, kernel, how.stride, how.padding, how.dilation, strict=True)
     )
     return rows, columns
 
 
-def _sliding(op: str, stride: Size, padding: Size, dilation: Size, groups: int) -> Sliding:
-    return Sliding(
+def _sliding(op: str, stride: Size, padding: Size, dilation: Size, groups: int) -> ConvParams:
+    return ConvParams(
         checks.pair(op, "stride", stride, 1),
         checks.pair(op, "padding", padding, 0),
         checks.pair(op, "dilation", dilation, 1),
@@ -244,24 +254,24 @@ def _lift(op: str, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
             f"{checks.shapes(x=x, w=w)}" + "; one image is x.reshape(1, *x.shape)" * (x.ndim == 3 and w.ndim == 4)
         )
     if x.shape[:-2] != w.shape[:-2]:
-        channels = counted(x.shape[0], "channel")
+        channels = plural(x.shape[0], "channel")
         raise ValueError(f"{op}: x has {channels}, w expects {w.shape[0]} {checks.shapes(x=x, w=w)}")
     lead = (1,) * (4 - x.ndim)
     return x.reshape(*lead, *x.shape), w.reshape(*lead, *w.shape)
 
 
-def _bordered(op: str, x: Tensor, w: Tensor, mode: str, how: Sliding, *, turned: bool) -> tuple[Tensor, Sliding]:
+def _bordered(op: str, x: Tensor, w: Tensor, mode: str, how: ConvParams, *, turned: bool) -> tuple[Tensor, ConvParams]:
     """The image and the padding that turn the mode into "valid"; of an odd border "same" puts the larger half last.
 
     For a turned filter the larger half comes first: both as SciPy centres them.
     """
     if not isinstance(mode, str) or mode not in ("valid", "same", "full"):
-        raise ValueError(f"{op}: mode must be 'valid', 'same' or 'full', got {shown(mode)}")
+        raise ValueError(f"{op}: mode must be 'valid', 'same' or 'full', got {abbreviated(mode)}")
     if mode == "valid":
         return x, how
     if how.padding != (0, 0) or (mode == "same" and how.stride != (1, 1)):
         raise ValueError(f"{op}: mode {mode!r} sets its own padding" + " and needs stride 1" * (mode == "same"))
-    borders = [reach(k, d) - 1 for k, d in zip(plane(w.shape), how.dilation, strict=True)]
+    borders = [dilated_size(k, d) - 1 for k, d in zip(spatial(w.shape), how.dilation, strict=True)]
     if mode == "full":
         return x, how._replace(padding=(borders[0], borders[1]))
     sides = [((b + turned) // 2, (b + 1 - turned) // 2) for b in borders]
@@ -275,26 +285,26 @@ def _shapes(given: tuple[Tensor, Tensor]) -> str:
     return checks.shapes(x=given[0], w=given[1])
 
 
-def _check_channels(op: str, x: Tensor, w: Tensor, how: Sliding, given: tuple[Tensor, Tensor]) -> None:
+def _check_channels(op: str, x: Tensor, w: Tensor, how: ConvParams, given: tuple[Tensor, Tensor]) -> None:
     channels, filters, groups = x.shape[1], w.shape[0], how.groups
     if channels % groups or filters % groups:
         raise ValueError(
-            f"{op}: groups={groups} must divide {counted(channels, 'channel')} and {counted(filters, 'filter')} "
+            f"{op}: groups={groups} must divide {plural(channels, 'channel')} and {plural(filters, 'filter')} "
             f"{_shapes(given)}"
         )
     if channels != w.shape[1] * groups:
         expected = f"{w.shape[1]} * {groups} groups" if groups > 1 else f"{w.shape[1]}"
-        raise ValueError(f"{op}: x has {counted(channels, 'channel')}, w expects {expected} {_shapes(given)}")
-    if 0 in (kernel := plane(w.shape)) or 0 in map_shape(plane(x.shape), kernel, how):
+        raise ValueError(f"{op}: x has {plural(channels, 'channel')}, w expects {expected} {_shapes(given)}")
+    if 0 in (kernel := spatial(w.shape)) or 0 in map_shape(spatial(x.shape), kernel, how):
         raise ValueError(
             f"{op}: the filter must not be empty nor larger than the image with its padding {how.padding} "
             f"and dilation {how.dilation} {_shapes(given)}"
         )
 
 
-def _check_maps(op: str, name: str, g: Tensor, expected: Pair, how: Sliding, given: Tensor) -> None:
+def _check_maps(op: str, name: str, g: Tensor, expected: Pair, how: ConvParams, given: Tensor) -> None:
     """The maps must have the shape that windows over the image make, and channels that the groups divide."""
-    if plane(g.shape) != expected or g.shape[1] % how.groups:
+    if spatial(g.shape) != expected or g.shape[1] % how.groups:
         raise ValueError(
             f"{op}: {name} must have maps of {expected[0]}x{expected[1]}, as windows over the image's shape make, "
             f"a multiple of {how.groups} of them {checks.shapes(**{name: given})}"

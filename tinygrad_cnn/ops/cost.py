@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import checks
+from ..autograd.tensor import Tensor, as_float, as_tensor, record, same_float
 from ..kernels.exponentials import log_softmax
-from ..quiet import quiet
-from ..tensor import Tensor, as_float, as_tensor, record, same_float
-from . import checks
+from ..kernels.warnings import without_warnings
 from .activation import softmax, softmax_backward
 
 
@@ -31,7 +31,7 @@ def cross_entropy(logits: Tensor, labels: ArrayLike | Tensor) -> Tensor:
     z = as_float(as_tensor("cross_entropy", logits))
     chosen = _labels("cross_entropy", labels, z)
     log_a = log_softmax(z.data, 1)
-    data = quiet.run(np.add.reduce, log_a[np.arange(len(chosen)), chosen]) / -len(chosen)
+    data = without_warnings(np.add.reduce, log_a[np.arange(len(chosen)), chosen]) / -len(chosen)
     return record(
         "cross_entropy", data, (z,), (lambda g, y: cross_entropy_backward(g, z, np.exp(log_a), chosen),), labels=chosen
     )
@@ -45,9 +45,11 @@ def cross_entropy_backward(g: Tensor, z: Tensor, a: NDArray[Any], labels: NDArra
     one_hot, n = np.zeros_like(a), len(labels)
     one_hot[np.arange(n), labels] = 1
     return record(
-        "cross_entropy_backward", quiet.run(np.multiply, a - one_hot, g.data / n), (g, z),
+        "cross_entropy_backward",
+        without_warnings(np.multiply, a - one_hot, g.data / n),
+        (g, z),
         (lambda v, y: (v * (softmax(z) - one_hot)).sum() / n, lambda v, y: softmax_backward(v * (g / n), softmax(z))),
-    )  # fmt: skip
+    )
 
 
 def quadratic_cost(a: Tensor, y: ArrayLike | Tensor) -> Tensor:
@@ -67,11 +69,13 @@ def quadratic_cost(a: Tensor, y: ArrayLike | Tensor) -> Tensor:
     if a.shape != y.shape or not a.size:
         raise ValueError(f"{name}: a and y must have one shape, not empty {checks.shapes(a=a, y=y)}")
     n = a.shape[0] if a.ndim > 1 else 1
-    off = quiet.run(np.subtract, a.data, y.data)
+    off = without_warnings(np.subtract, a.data, y.data)
     return record(
-        name, np.vdot(off, off) * 0.5 / n, (a, y),
+        name,
+        np.vdot(off, off) * 0.5 / n,
+        (a, y),
         (lambda g, c: (a - y) * (g / n), lambda g, c: (y - a) * (g / n)),
-    )  # fmt: skip
+    )
 
 
 def _labels(op: str, labels: ArrayLike | Tensor, logits: Tensor) -> NDArray[Any]:

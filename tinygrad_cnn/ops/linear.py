@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 
+from .. import checks
+from ..autograd.tensor import Tensor, as_tensor, matmul, record, same_float
 from ..kernels.memory import empty
-from ..quiet import quiet
-from ..tensor import Tensor, as_tensor, matmul, record, same_float
-from . import checks
+from ..kernels.warnings import without_warnings
+from . import arguments
 
 
 def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
@@ -30,25 +31,27 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     x, w = same_float(as_tensor("linear", x), as_tensor("linear", w))
     if w.ndim != 2 or not x.ndim or x.shape[-1] != w.shape[1]:
         raise ValueError(f"linear: the last axis of x must be as long as w's {checks.shapes(x=x, w=w)}")
-    z = quiet.run(np.matmul, x.data, w.data.T)
+    z = without_warnings(np.matmul, x.data, w.data.T)
     parts: tuple[Tensor, ...] = (x, w)
     if b is not None:
-        b = checks.bias("linear", "b", b, w, "row of w")
-        quiet.run(np.add, z, b.data, out=z)
+        b = arguments.bias("linear", "b", b, w, "row of w")
+        without_warnings(np.add, z, b.data, out=z)
         parts += (b,)
     return record(
-        "linear", z, parts,
+        "linear",
+        z,
+        parts,
         (
             lambda g, y: matmul(g, w),
             lambda g, y: weight_gradient(_rows(g), _rows(x)),
             lambda g, y: _rows(g).sum(0),
         )[: len(parts)],
-    )  # fmt: skip
+    )
 
 
 def weight_gradient(g: Tensor, x: Tensor) -> Tensor:
     """``gᵀ x``, summed over the batch: the article's ``dc_dw``."""
-    dw = quiet.run(np.dot, g.data.T, x.data, empty((g.shape[1], x.shape[1]), g.dtype))
+    dw = without_warnings(np.dot, g.data.T, x.data, empty((g.shape[1], x.shape[1]), g.dtype))
     return record("linear_weight", dw, (g, x), (lambda v, y: linear(x, v), lambda v, y: matmul(g, v)))
 
 

@@ -5,18 +5,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph import state
+from .. import checks
+from ..autograd.engine import state
+from ..autograd.tensor import Tensor, as_float, as_tensor, record
 from ..kernels import current
-from ..kernels.geometry import Pair, Window, map_shape, plane
-from ..tensor import Tensor, as_float, as_tensor, record
-from . import checks
+from ..kernels.geometry import Pair, PoolParams, map_shape, spatial
 
 Size = int | Pair
 
 
-def maxpool(
-    x: Tensor, overlay_shape: Size, *, stride: Size = 1, padding: Size = 0, dilation: Size = 1
-) -> Tensor:
+def maxpool(x: Tensor, overlay_shape: Size, *, stride: Size = 1, padding: Size = 0, dilation: Size = 1) -> Tensor:
     """The largest number under each place of the overlay.
 
     ``y[n, c, p, q] = max over i j of x[n, c, p s + i d, q s + j d]``
@@ -43,28 +41,34 @@ def maxpool(
         return _lone(maxpool, x, window)
     y, winners = current().maxpool(x.data, window, state.recording and x.requires_grad)
     return record(
-        "maxpool", y, (x,),
-        (lambda g, y: maxpool_scatter(g, winners, window, plane(x.shape)),),
+        "maxpool",
+        y,
+        (x,),
+        (lambda g, y: maxpool_scatter(g, winners, window, spatial(x.shape)),),
         **window._asdict(),
-    )  # fmt: skip
+    )
 
 
-def maxpool_scatter(g: Tensor, winners: NDArray[np.integer[Any]], window: Window, image_shape: Pair) -> Tensor:
+def maxpool_scatter(g: Tensor, winners: NDArray[np.integer[Any]], window: PoolParams, image_shape: Pair) -> Tensor:
     """The rule of `maxpool`: each number of ``g`` sent to its overlay's winner. Its own rule reads there again."""
     return record(
-        "maxpool_scatter", current().maxpool_scatter(g.data, winners, window, image_shape), (g,),
+        "maxpool_scatter",
+        current().maxpool_scatter(g.data, winners, window, image_shape),
+        (g,),
         (lambda v, y: maxpool_gather(v, winners, window),),
         **window._asdict(),
-    )  # fmt: skip
+    )
 
 
-def maxpool_gather(x: Tensor, winners: NDArray[np.integer[Any]], window: Window) -> Tensor:
+def maxpool_gather(x: Tensor, winners: NDArray[np.integer[Any]], window: PoolParams) -> Tensor:
     """The numbers of ``x`` at the winners; its rule is `maxpool_scatter`."""
     return record(
-        "maxpool_gather", current().maxpool_gather(x.data, winners, window), (x,),
-        (lambda g, y: maxpool_scatter(g, winners, window, plane(x.shape)),),
+        "maxpool_gather",
+        current().maxpool_gather(x.data, winners, window),
+        (x,),
+        (lambda g, y: maxpool_scatter(g, winners, window, spatial(x.shape)),),
         **window._asdict(),
-    )  # fmt: skip
+    )
 
 
 def avgpool(x: Tensor, overlay_shape: Size, *, stride: Size = 1, padding: Size = 0) -> Tensor:
@@ -83,26 +87,30 @@ def avgpool(x: Tensor, overlay_shape: Size, *, stride: Size = 1, padding: Size =
     if x.ndim < 4:
         return _lone(avgpool, x, window)
     return record(
-        "avgpool", current().avgpool(x.data, window), (x,),
-        (lambda g, y: avgpool_spread(g, window, plane(x.shape)),),
+        "avgpool",
+        current().avgpool(x.data, window),
+        (x,),
+        (lambda g, y: avgpool_backward(g, window, spatial(x.shape)),),
         **window._asdict(),
-    )  # fmt: skip
+    )
 
 
-def avgpool_spread(g: Tensor, window: Window, image_shape: Pair) -> Tensor:
+def avgpool_backward(g: Tensor, window: PoolParams, image_shape: Pair) -> Tensor:
     """The rule of `avgpool`: each number of ``g`` shared out over its overlay. Its own rule is `avgpool`."""
     return record(
-        "avgpool_spread", current().avgpool_spread(g.data, window, image_shape), (g,),
+        "avgpool_backward",
+        current().avgpool_backward(g.data, window, image_shape),
+        (g,),
         (lambda v, y: avgpool(v, window.shape, stride=window.stride, padding=window.padding),),
         **window._asdict(),
-    )  # fmt: skip
+    )
 
 
 def _prepared(
     op: str, x: Tensor, overlay_shape: Size, stride: Size, padding: Size, dilation: Size
-) -> tuple[Tensor, Window]:
+) -> tuple[Tensor, PoolParams]:
     x = as_float(as_tensor(op, x))
-    window = Window(
+    window = PoolParams(
         checks.pair(op, "overlay_shape", overlay_shape, 1),
         checks.pair(op, "stride", stride, 1),
         checks.pair(op, "padding", padding, 0),
@@ -112,20 +120,20 @@ def _prepared(
         raise ValueError(f"{op}: takes (H, W), (C, H, W) or (N, C, H, W) {checks.shapes(x=x)}")
     if window.padding != (0, 0):
         _check_border(op, window, x)
-    if 0 in map_shape(plane(x.shape), window.shape, window):
+    if 0 in map_shape(spatial(x.shape), window.shape, window):
         raise ValueError(f"{op}: the overlay {window.shape} is larger than the map {checks.shapes(x=x)}")
     return x, window
 
 
-def _check_border(op: str, window: Window, x: Tensor) -> None:
+def _check_border(op: str, window: PoolParams, x: Tensor) -> None:
     """Some pixel of the map must lie under every place of the overlay."""
     if any(2 * p > k for p, k in zip(window.padding, window.shape, strict=True)):
         raise ValueError(f"{op}: padding {window.padding} must be at most half the overlay {window.shape}")
-    if any(p and d > n for p, d, n in zip(window.padding, window.dilation, plane(x.shape), strict=True)):
+    if any(p and d > n for p, d, n in zip(window.padding, window.dilation, spatial(x.shape), strict=True)):
         raise ValueError(f"{op}: dilation {window.dilation} steps over the whole map {checks.shapes(x=x)}")
 
 
-def _lone(op: Any, x: Tensor, window: Window) -> Tensor:
+def _lone(op: Any, x: Tensor, window: PoolParams) -> Tensor:
     """The op on one map or one stack: a batch of one."""
     how = {k: v for k, v in window._asdict().items() if k != "shape" and (op is maxpool or k != "dilation")}
     y = op(x.reshape((1,) * (4 - x.ndim) + x.shape), window.shape, **how)

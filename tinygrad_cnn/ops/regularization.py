@@ -6,17 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import flag, shown
-from ..graph import state
+from .. import checks
+from ..autograd.engine import state
+from ..autograd.tensor import Tensor, as_float, as_tensor, record, wrap
+from ..checks import abbreviated, flag
 from ..kernels import current
-from ..quiet import quiet
-from ..tensor import Tensor, as_float, as_tensor, record, wrap
-from . import checks
+from ..kernels.warnings import without_warnings
+from . import arguments
 
 
-def dropout(
-    x: Tensor, p: float = 0.5, *, training: bool = True, rng: np.random.Generator | None = None
-) -> Tensor:
+def dropout(x: Tensor, p: float = 0.5, *, training: bool = True, rng: np.random.Generator | None = None) -> Tensor:
     """Each number set to 0 with probability ``p``, the others divided by 1 - p, so that the mean stays.
 
     Rule: the gradient through the same mask.
@@ -38,7 +37,7 @@ def dropout(
 def masked(x: Tensor, kept: NDArray[np.bool_], p: float) -> Tensor:
     """``x / (1 - p)`` where it is kept, an exact 0 elsewhere, whatever x is there; its rule is itself."""
     data = np.where(kept, x.data, 0)
-    quiet.run(np.multiply, data, 1 / (1 - p) if p < 1 else 0, out=data)
+    without_warnings(np.multiply, data, 1 / (1 - p) if p < 1 else 0, out=data)
     return record("dropout", data, (x,), (lambda g, y: masked(g, kept, p),), p=p)
 
 
@@ -72,12 +71,12 @@ def batch_norm(
     Source: S. Ioffe and C. Szegedy, "Batch Normalization" (2015).
     """
     name = "batch_norm"
-    x, eps = checks.images(name, x), checks.number(name, "eps", eps, 0, math.inf)
+    x, eps = arguments.images(name, x), checks.number(name, "eps", eps, 0, math.inf)
     momentum = checks.number(name, "momentum", momentum, 0, 1)
     weight, bias = _of_type(as_tensor(name, weight), x), _of_type(as_tensor(name, bias), x)
     for t in (running_mean, running_var, weight, bias):
         if t is not None and not (isinstance(t, Tensor) and t.dtype.kind == "f"):
-            raise TypeError(f"{name}: running statistics must be tensors, float32 or float64, got {shown(t)}")
+            raise TypeError(f"{name}: running statistics must be tensors, float32 or float64, got {abbreviated(t)}")
         if t is not None and t.shape != x.shape[1:2]:
             raise ValueError(f"{name}: one number for each of {x.shape[1]} channels expected, got {t.shape}")
     if (running_mean is None) != (running_var is None):
@@ -98,10 +97,12 @@ def batch_norm(
             _follow(running_var, (1 / inv_std**2 - eps) * (m / (m - 1)), momentum)
     rule = _BatchNormRule(x, weight, mean, inv_std, eps)
     return record(
-        name, y, (x, weight, bias),
+        name,
+        y,
+        (x, weight, bias),
         (lambda g, y: rule(g, 0), lambda g, y: rule(g, 1), lambda g, y: rule(g, 2)),
         eps=eps,
-    )  # fmt: skip
+    )
 
 
 class _BatchNormRule:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..arrays import one_axis, shown
-from ..tensor import Tensor, as_float, as_tensor, record, same_float
-from . import checks
-from .activation import gate
+from .. import checks
+from ..autograd.tensor import Tensor, as_float, as_tensor, record, same_float
+from ..checks import abbreviated, one_axis
+from .activation import relu_backward
 
 Sides = tuple[tuple[int, int], ...]
 
@@ -33,12 +33,12 @@ def pad(x: Tensor, widths: int | Sequence[tuple[int, int]], *, value: float = 0.
     if isinstance(widths, int) and x.ndim >= 2:
         widths = ((0, 0),) * (x.ndim - 2) + ((widths, widths),) * 2
     if not isinstance(widths, Sequence) or len(widths) != x.ndim:
-        found = f"got {shown(widths)} {checks.shapes(x=x)}"
+        found = f"got {abbreviated(widths)} {checks.shapes(x=x)}"
         raise ValueError(f"pad: widths must be one (before, after) for each axis, {found}")
     sides = tuple(checks.pair("pad", "each of widths", w, 0) for w in widths)
     inner = tuple(slice(before, before + n) for (before, _), n in zip(sides, x.shape, strict=True))
     if as_tensor("pad", np.asarray(value)).ndim:
-        raise ValueError(f"pad: value must be one number, got {shown(value)}")
+        raise ValueError(f"pad: value must be one number, got {abbreviated(value)}")
     with np.errstate(over="ignore"):
         value = np.asarray(value).astype(x.dtype).item()
     data = np.full([before + n + after for (before, after), n in zip(sides, x.shape, strict=True)], value, x.dtype)
@@ -68,8 +68,9 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
         shapes = ", ".join(str(t.shape) for t in parts)
         raise ValueError(f"{name}: shapes may differ along axis {axis} only, got {shapes}") from None
     ends = np.cumsum([t.shape[along] for t in parts])
-    return record(name, data, tuple(parts), tuple(_cut(along, end, t) for end, t in zip(ends, parts, strict=True)),
-                  axis=along)  # fmt: skip
+    return record(
+        name, data, tuple(parts), tuple(_cut(along, end, t) for end, t in zip(ends, parts, strict=True)), axis=along
+    )
 
 
 def _cut(axis: int, end: int, part: Tensor):  # type: ignore[no-untyped-def]
@@ -90,4 +91,6 @@ def where(condition: object, a: Tensor | float, b: Tensor | float) -> Tensor:
     except ValueError:
         raise ValueError(f"where: {chosen.shape} does not broadcast with {checks.shapes(a=a_, b=b_)}") from None
     taken = np.broadcast_to(chosen, data.shape)
-    return record("where", data, (a_, b_), (lambda g, y: gate(g, taken), lambda g, y: gate(g, ~taken)))
+    return record(
+        "where", data, (a_, b_), (lambda g, y: relu_backward(g, taken), lambda g, y: relu_backward(g, ~taken))
+    )

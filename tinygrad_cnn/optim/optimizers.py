@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import cast_finite, flag, shown
+from .. import checks
+from ..autograd.dtypes import cast_finite
+from ..autograd.tensor import Tensor
+from ..checks import abbreviated, flag
 from ..kernels import current
-from ..ops import checks
-from ..tensor import Tensor
 
 Array = NDArray[Any]
 
@@ -70,10 +71,10 @@ class Optimizer:
         """Go on from a `state_dict`. ValueError when it does not fit the parameters."""
         name = f"{type(self).__name__}.load_state_dict"
         if not isinstance(state, dict) or not state.keys() >= {"lr", "steps", "state"}:
-            raise ValueError(f"{name}: expected lr, steps and state, got {shown(state)}")
+            raise ValueError(f"{name}: expected lr, steps and state, got {abbreviated(state)}")
         kind = state.get("class", type(self).__name__)
         if not isinstance(kind, str) or kind != type(self).__name__:
-            raise ValueError(f"{name}: the state is of another optimizer, {shown(kind)}")
+            raise ValueError(f"{name}: the state is of another optimizer, {abbreviated(kind)}")
         lr = checks.number(name, "lr", state["lr"], 0, math.inf)
         steps = checks.integer(name, "steps", state["steps"], 0)
         try:
@@ -82,9 +83,7 @@ class Optimizer:
             kept = []
         if len(kept) != len(self.params):
             raise ValueError(f"{name}: the state is of other parameters")
-        fitting = [
-            {k: _fitting(name, k, a, p) for k, a in s.items()} for p, s in zip(self.params, kept, strict=True)
-        ]
+        fitting = [{k: _fitting(name, k, a, p) for k, a in s.items()} for p, s in zip(self.params, kept, strict=True)]
         self.lr, self.steps, self.state = lr, steps, fitting
 
 
@@ -127,13 +126,17 @@ class Adam(Optimizer):
     decoupled = False
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8, weight_decay: float = 0,
-    ) -> None:  # fmt: skip
+        self,
+        params: Iterable[Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+    ) -> None:
         super().__init__(params, lr)
         name = type(self).__name__
         if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise TypeError(f"{name}: betas must be two numbers, got {shown(betas)}")
+            raise TypeError(f"{name}: betas must be two numbers, got {abbreviated(betas)}")
         first, second = (checks.number(name, "betas", b, 0, 1) for b in betas)
         if max(first, second) == 1:
             raise ValueError(f"{name}: betas must be below 1, got {betas!r}")
@@ -163,9 +166,13 @@ class AdamW(Adam):
     decoupled = True
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8, weight_decay: float = 1e-2,
-    ) -> None:  # fmt: skip
+        self,
+        params: Iterable[Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay)
 
 

@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-from ..arrays import shown
-from ..ops import checks
+from .. import checks
+from ..checks import abbreviated
 from .optimizers import Optimizer
 
 
@@ -41,7 +41,7 @@ class Schedule:
         """Go on from a `state_dict`."""
         name = f"{type(self).__name__}.load_state_dict"
         if not isinstance(state, dict) or not state.keys() >= {"steps", "first"}:
-            raise ValueError(f"{name}: expected steps and first, got {shown(state)}")
+            raise ValueError(f"{name}: expected steps and first, got {abbreviated(state)}")
         steps = checks.integer(name, "steps", state["steps"], 0)
         self.first = checks.number(name, "first", state["first"], 0, math.inf)
         self.steps = steps
@@ -57,9 +57,15 @@ class OneCycle(Schedule):
     """
 
     def __init__(
-        self, optimizer: Optimizer, max_lr: float, total_steps: int, *, warmup: float = 0.3,
-        start_factor: float = 25.0, end_factor: float = 1e4,
-    ) -> None:  # fmt: skip
+        self,
+        optimizer: Optimizer,
+        max_lr: float,
+        total_steps: int,
+        *,
+        warmup: float = 0.3,
+        start_factor: float = 25.0,
+        end_factor: float = 1e4,
+    ) -> None:
         super().__init__(optimizer)
         self.max_lr = checks.number("OneCycle", "max_lr", max_lr, 0, math.inf)
         self.total_steps = checks.integer("OneCycle", "total_steps", total_steps, 1)

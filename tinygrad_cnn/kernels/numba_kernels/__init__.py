@@ -10,10 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import numpy_kernels
-from ..geometry import Pair, Sliding, Window, map_shape
+from ..geometry import ConvParams, Pair, PoolParams, map_shape
 from ..interface import Array, Betas
 from ..memory import batch_innermost, empty, empty_like, memory_order
-from . import borders, convolution, elementwise, few_places, normalization, pooling
+from . import (
+    borders,
+    convolution,
+    elementwise,
+    few_places,
+    normalization,
+    pooling,
+)
 from .registers import MOST_ROWS, WIDE_BYTES
 from .team import SMALL_WORK, run
 
@@ -26,7 +33,7 @@ _NONE = np.empty((0, 0, 0, 0), np.uint8)  # no winners
 _SMALL = 1 << 15  # bytes that are copied sooner than `_Unlocked` is made
 
 
-def correlate2d(x: Array, w: Array, bias: Array | None, how: Sliding) -> Array:
+def correlate2d(x: Array, w: Array, bias: Array | None, how: ConvParams) -> Array:
     """Each row of maps, a few filters and places at a time: sums stay in registers over all taps."""
     n, f = x.shape[0], w.shape[0]
     rows, columns = map_shape(x.shape[2:], w.shape[2:], how)
@@ -37,13 +44,25 @@ def correlate2d(x: Array, w: Array, bias: Array | None, how: Sliding) -> Array:
     elif y.size:
         image, layout = _spread(x, how)
         short = columns * n * x.itemsize < WIDE_BYTES
-        _run(few_places.correlate if short else None, convolution.correlate, y, w, how,
-             image, layout, _plain(w), bias, y.reshape(f, rows, columns * n),
-             how.groups, _row_step(layout, how), how.dilation)  # fmt: skip
+        _run(
+            few_places.correlate if short else None,
+            convolution.correlate,
+            y,
+            w,
+            how,
+            image,
+            layout,
+            _plain(w),
+            bias,
+            y.reshape(f, rows, columns * n),
+            how.groups,
+            _row_step(layout, how),
+            how.dilation,
+        )
     return y.transpose(3, 0, 1, 2)
 
 
-def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel_shape: Pair) -> Array:
+def correlate2d_weight(x: Array, g: Array, how: ConvParams, kernel_shape: Pair) -> Array:
     """Dot products of the maps' gradients with the taps' pixels."""
     f, rows, columns = g.shape[1:]
     dw = empty((f, x.shape[1] // how.groups, *kernel_shape), x.dtype)
@@ -52,13 +71,24 @@ def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel_shape: Pair) -> 
     else:
         image, layout = _spread(x, how)
         few = rows * columns * x.shape[0] <= _FEW_PLACES
-        _run(few_places.correlate_weight if few else None, convolution.correlate_weight, g, dw, how,
-             image, layout, _inward(g).reshape(f, rows, columns * x.shape[0]), dw,
-             how.groups, _row_step(layout, how), how.dilation)  # fmt: skip
+        _run(
+            few_places.correlate_weight if few else None,
+            convolution.correlate_weight,
+            g,
+            dw,
+            how,
+            image,
+            layout,
+            _inward(g).reshape(f, rows, columns * x.shape[0]),
+            dw,
+            how.groups,
+            _row_step(layout, how),
+            how.dilation,
+        )
     return dw
 
 
-def convolve2d_full(g: Array, w: Array, how: Sliding, image_shape: Pair) -> Array:
+def convolve2d_full(g: Array, w: Array, how: ConvParams, image_shape: Pair) -> Array:
     """Each place's gradient, times the filters, added to the pixels that it saw.
 
     Where maps are as large as their images, that is a correlation with the turned filters, which adds in registers;
@@ -76,9 +106,20 @@ def convolve2d_full(g: Array, w: Array, how: Sliding, image_shape: Pair) -> Arra
     layout = _layout(channels, image_shape, n, how)
     image = empty(layout, g.dtype) if _moves(how) else x
     short = columns * n * g.itemsize < WIDE_BYTES
-    _run(few_places.convolve_full if short else None, convolution.convolve_full, g, w, how,
-         _inward(g).reshape(f, rows, columns * n), _plain(w), image.reshape(-1), layout,
-         how.groups, _row_step(layout, how), how.dilation)  # fmt: skip
+    _run(
+        few_places.convolve_full if short else None,
+        convolution.convolve_full,
+        g,
+        w,
+        how,
+        _inward(g).reshape(f, rows, columns * n),
+        _plain(w),
+        image.reshape(-1),
+        layout,
+        how.groups,
+        _row_step(layout, how),
+        how.dilation,
+    )
     if _moves(how):
         run(borders.gather, _PASS * x.size, image, x, how.padding, how.stride[1])
     return x.transpose(3, 0, 1, 2)
@@ -92,14 +133,14 @@ def bias_gradient(g: Array) -> Array:
     return total
 
 
-def gate(g: Array, a: Array) -> Array:
+def relu_backward(g: Array, a: Array) -> Array:
     """One pass over both as they lie in memory."""
     out = empty_like(a, g.dtype)
     flat = (g, a, out)
     if not all(t.flags.c_contiguous for t in flat):
         order = memory_order(out)
         flat = (g.transpose(order), a.transpose(order), out.transpose(order))
-    run(elementwise.gate, _PASS * out.size, *(_plain(t).reshape(-1) for t in flat))
+    run(elementwise.relu_backward, _PASS * out.size, *(_plain(t).reshape(-1) for t in flat))
     return out
 
 
@@ -119,7 +160,7 @@ def adam(p: Array, g: Array, m: Array, v: Array, rate: float, betas: Betas, spre
     run(elementwise.adam, 3 * _PASS * p.size, *(a.reshape(-1) for a in (p, _plain(g), m, v)), rate, betas, spread, eps)
 
 
-def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArray[np.integer]]:
+def maxpool(x: Array, window: PoolParams, want_winners: bool) -> tuple[Array, NDArray[np.integer]]:
     """The largest over the taps, and which tap it was."""
     n, c, *_ = x.shape
     rows, columns = map_shape(x.shape[2:], window.shape, window)
@@ -131,17 +172,25 @@ def maxpool(x: Array, window: Window, want_winners: bool) -> tuple[Array, NDArra
     return y.transpose(3, 0, 1, 2), winners.transpose(3, 0, 1, 2)
 
 
-def maxpool_scatter(g: Array, winners: NDArray[np.integer], window: Window, image_shape: Pair) -> Array:
+def maxpool_scatter(g: Array, winners: NDArray[np.integer], window: PoolParams, image_shape: Pair) -> Array:
     """For each tap, the gradients of the windows that it won."""
     n, c, rows, columns = g.shape
     x = empty((c, *image_shape, n), g.dtype)
     covered = window.stride == window.shape and (rows * window.shape[0], columns * window.shape[1]) == image_shape
-    run(pooling.scatter, _PASS * x.size, _inward(g), _inward(_small(winners)), x, *window,
-        window.tiles, covered and not any(window.padding))  # fmt: skip
+    run(
+        pooling.scatter,
+        _PASS * x.size,
+        _inward(g),
+        _inward(_small(winners)),
+        x,
+        *window,
+        window.tiles,
+        covered and not any(window.padding),
+    )
     return x.transpose(3, 0, 1, 2)
 
 
-def maxpool_gather(x: Array, winners: NDArray[np.integer], window: Window) -> Array:
+def maxpool_gather(x: Array, winners: NDArray[np.integer], window: PoolParams) -> Array:
     """The pixel at each winner."""
     n, c, rows, columns = winners.shape
     y = empty((c, rows, columns, n), x.dtype)
@@ -149,7 +198,7 @@ def maxpool_gather(x: Array, winners: NDArray[np.integer], window: Window) -> Ar
     return y.transpose(3, 0, 1, 2)
 
 
-def avgpool(x: Array, window: Window) -> Array:
+def avgpool(x: Array, window: PoolParams) -> Array:
     """The sum over the taps, over their number."""
     n, c, *_ = x.shape
     y = empty((c, *map_shape(x.shape[2:], window.shape, window), n), x.dtype)
@@ -157,7 +206,7 @@ def avgpool(x: Array, window: Window) -> Array:
     return y.transpose(3, 0, 1, 2)
 
 
-def avgpool_spread(g: Array, window: Window, image_shape: Pair) -> Array:
+def avgpool_backward(g: Array, window: PoolParams, image_shape: Pair) -> Array:
     """Each gradient, shared by its window."""
     n, c = g.shape[:2]
     x = empty((c, *image_shape, n), g.dtype)
@@ -171,8 +220,17 @@ def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
     y = empty(images.shape, x.dtype)
     mean, inv_std = np.empty_like(weight), np.empty_like(weight)
     c = len(images)
-    run(normalization.batch_norm, _PASS * x.size, images.reshape(c, -1), _plain(weight), _plain(bias), float(eps),
-        y.reshape(c, -1), mean, inv_std)  # fmt: skip
+    run(
+        normalization.batch_norm,
+        _PASS * x.size,
+        images.reshape(c, -1),
+        _plain(weight),
+        _plain(bias),
+        float(eps),
+        y.reshape(c, -1),
+        mean,
+        inv_std,
+    )
     return y.transpose(3, 0, 1, 2), mean, inv_std
 
 
@@ -182,12 +240,22 @@ def batch_norm_backward(g: Array, x: Array, weight: Array, mean: Array, inv_std:
     dx = empty(images.shape, x.dtype)
     dweight, dbias = np.empty_like(weight), np.empty_like(weight)
     c = len(images)
-    run(normalization.batch_norm_backward, _PASS * x.size, _inward(g).reshape(c, -1), images.reshape(c, -1),
-        _plain(weight), _plain(mean), _plain(inv_std), dx.reshape(c, -1), dweight, dbias)  # fmt: skip
+    run(
+        normalization.batch_norm_backward,
+        _PASS * x.size,
+        _inward(g).reshape(c, -1),
+        images.reshape(c, -1),
+        _plain(weight),
+        _plain(mean),
+        _plain(inv_std),
+        dx.reshape(c, -1),
+        dweight,
+        dbias,
+    )
     return dx.transpose(3, 0, 1, 2), dweight, dbias
 
 
-def _run(few: Any, usual: Any, maps: Array, filters: Array, how: Sliding, *arguments: Any) -> None:
+def _run(few: Any, usual: Any, maps: Array, filters: Array, how: ConvParams, *arguments: Any) -> None:
     """Run a convolution kernel, in the form for few places if there is one and a thread alone can do it."""
     work = maps.size * filters[0].size
     if few is not None and work < SMALL_WORK and len(filters) >= _SOME_FILTERS * how.groups:
@@ -225,7 +293,7 @@ def _turned(w: Array, groups: int) -> Array:
     return members.reshape(-1, *members.shape[2:])[..., ::-1, ::-1]
 
 
-def _outer(w: Array, how: Sliding) -> Pair:
+def _outer(w: Array, how: ConvParams) -> Pair:
     """The border of a map such that a turned filter at each pixel meets all places that saw the pixel."""
     (kh, kw), (dh, dw), (ph, pw) = w.shape[2:], how.dilation, how.padding
     return (kh - 1) * dh - ph, (kw - 1) * dw - pw
@@ -236,18 +304,18 @@ def _small(winners: NDArray[np.integer]) -> NDArray[np.integer]:
     return winners if winners.dtype in (np.uint8, np.int32) else winners.astype(np.int32)
 
 
-def _moves(how: Sliding) -> bool:
+def _moves(how: ConvParams) -> bool:
     """Whether an image must be laid out anew: it needs a border, or neighbouring places lie apart."""
     return how.padding != (0, 0) or how.stride[1] != 1
 
 
-def _layout(channels: int, image: Pair, n: int, how: Sliding) -> Layout:
+def _layout(channels: int, image: Pair, n: int, how: ConvParams) -> Layout:
     """The image's shape in memory, with its border, its columns dealt out by their phase in the stride."""
     (ph, pw), phases = how.padding, how.stride[1]
     return channels, image[0] + 2 * ph, phases, -(-(image[1] + 2 * pw) // phases), n
 
 
-def _spread(x: Array, how: Sliding) -> tuple[Array, Layout]:
+def _spread(x: Array, how: ConvParams) -> tuple[Array, Layout]:
     """The images, flat, in that layout: as they lie when they may."""
     n, channels, height, width = x.shape
     layout = _layout(channels, (height, width), n, how)
@@ -258,6 +326,6 @@ def _spread(x: Array, how: Sliding) -> tuple[Array, Layout]:
     return image.reshape(-1), layout
 
 
-def _row_step(layout: Layout, how: Sliding) -> int:
+def _row_step(layout: Layout, how: ConvParams) -> int:
     """From one row of the map to the next, in numbers of the image."""
     return how.stride[0] * layout[2] * layout[3] * layout[4]

@@ -14,7 +14,16 @@ No window is ever copied. Every output element is summed by one thread in one or
 import numpy as np
 
 from .compiling import compiled
-from .registers import DOT_COLUMNS, DOT_ROWS, MOST_ROWS, NARROW_BYTES, WIDE_BYTES, copy, dot_tile, product_tile
+from .registers import (
+    DOT_COLUMNS,
+    DOT_ROWS,
+    MOST_ROWS,
+    NARROW_BYTES,
+    WIDE_BYTES,
+    copy,
+    dot_tile,
+    product_tile,
+)
 from .team import finish, take
 
 _wide, _narrow = product_tile(WIDE_BYTES), product_tile(NARROW_BYTES)
@@ -81,16 +90,64 @@ def add_products(
         rows = block_rows(last - first)
         t = 0
         while t + wide <= length:
-            _wide(rows, out, out_at + t, out_offsets, first, start, start_at, w, w_at, w_row, w_column,
-                  x, x_at + t, x_offsets, depth, wide)  # fmt: skip
+            _wide(
+                rows,
+                out,
+                out_at + t,
+                out_offsets,
+                first,
+                start,
+                start_at,
+                w,
+                w_at,
+                w_row,
+                w_column,
+                x,
+                x_at + t,
+                x_offsets,
+                depth,
+                wide,
+            )
             t += wide
         while t + narrow <= length:
-            _narrow(rows, out, out_at + t, out_offsets, first, start, start_at, w, w_at, w_row, w_column,
-                    x, x_at + t, x_offsets, depth, narrow)  # fmt: skip
+            _narrow(
+                rows,
+                out,
+                out_at + t,
+                out_offsets,
+                first,
+                start,
+                start_at,
+                w,
+                w_at,
+                w_row,
+                w_column,
+                x,
+                x_at + t,
+                x_offsets,
+                depth,
+                narrow,
+            )
             t += narrow
         if t < length:
-            _rest(rows, out, out_at + t, out_offsets, first, start, start_at, w, w_at, w_row, w_column,
-                  x, x_at + t, x_offsets, depth, length - t)  # fmt: skip
+            _rest(
+                rows,
+                out,
+                out_at + t,
+                out_offsets,
+                first,
+                start,
+                start_at,
+                w,
+                w_at,
+                w_row,
+                w_column,
+                x,
+                x_at + t,
+                x_offsets,
+                depth,
+                length - t,
+            )
         w_at += rows * w_row
         first += rows
         start_at += rows if start_at >= 0 else 0
@@ -118,8 +175,24 @@ def correlate(progress, x, layout, w, bias, y, groups, row_step, dilation):
         first, last = group * members, (group + 1) * members
         at = row * length + begin
         image = group * image_size(layout, groups)
-        add_products(flat_y, at, maps, first, last, bias, first, flat_w, first * depth, depth, 1,
-                     x, image + row * row_step + begin, offsets, depth, places)  # fmt: skip
+        add_products(
+            flat_y,
+            at,
+            maps,
+            first,
+            last,
+            bias,
+            first,
+            flat_w,
+            first * depth,
+            depth,
+            1,
+            x,
+            image + row * row_step + begin,
+            offsets,
+            depth,
+            places,
+        )
         finish(progress)
         task = take(progress)
     return tasks
@@ -140,7 +213,7 @@ def convolve_full(progress, g, w, x, layout, groups, row_step, dilation):
     filters, rows, length = g.shape
     _, channels, kh, kw = w.shape
     members, taps = filters // groups, kh * kw
-    plane = layout[1] * layout[2] * layout[3] * layout[4]
+    spatial = layout[1] * layout[2] * layout[3] * layout[4]
     offsets = tap_offsets(channels, kh, kw, layout, dilation[0], dilation[1])
     shares = share_count(channels, taps)
     flat_g, flat_w = g.reshape(g.size), w.reshape(w.size)
@@ -153,8 +226,8 @@ def convolve_full(progress, g, w, x, layout, groups, row_step, dilation):
     while task < groups * shares:
         group, share = task // shares, task % shares
         begin, end = channels * share // shares, channels * (share + 1) // shares
-        image = group * channels * plane
-        x[image + begin * plane : image + end * plane] = 0
+        image = group * channels * spatial
+        x[image + begin * spatial : image + end * spatial] = 0
         weights = (group * members * channels + begin) * taps
         for row in range(rows):
             for t in range(0, length, chunk):
@@ -162,8 +235,24 @@ def convolve_full(progress, g, w, x, layout, groups, row_step, dilation):
                 if not few:
                     for f in range(members):
                         copy(panel, f * chunk, flat_g, at + f * rows * length, places)
-                add_products(x, image + row * row_step + t, offsets, begin * taps, end * taps, flat_w, -1, flat_w,
-                             weights, 1, channels * taps, panel, at if few else 0, maps, members, places)  # fmt: skip
+                add_products(
+                    x,
+                    image + row * row_step + t,
+                    offsets,
+                    begin * taps,
+                    end * taps,
+                    flat_w,
+                    -1,
+                    flat_w,
+                    weights,
+                    1,
+                    channels * taps,
+                    panel,
+                    at if few else 0,
+                    maps,
+                    members,
+                    places,
+                )
         finish(progress)
         task = take(progress)
     return groups * shares
@@ -206,11 +295,29 @@ def correlate_weight(progress, x, layout, g, dw, groups, row_step, dilation):
             for t in range(0, length, run):
                 for k in range(begin, end, DOT_COLUMNS):
                     for f in range(first, last, DOT_ROWS):
-                        _dots(dots, flat_g, (group * members * rows + row) * length + t, length, maps, f,
-                              x, image + row * row_step + t, row_step, taps, k,
-                              min(lines, rows - row), min(run, length - t))  # fmt: skip
-                        add_dots(flat_dw, (group * members + f) * depth + k, depth, dots,
-                                 min(DOT_ROWS, last - f), min(DOT_COLUMNS, end - k))  # fmt: skip
+                        _dots(
+                            dots,
+                            flat_g,
+                            (group * members * rows + row) * length + t,
+                            length,
+                            maps,
+                            f,
+                            x,
+                            image + row * row_step + t,
+                            row_step,
+                            taps,
+                            k,
+                            min(lines, rows - row),
+                            min(run, length - t),
+                        )
+                        add_dots(
+                            flat_dw,
+                            (group * members + f) * depth + k,
+                            depth,
+                            dots,
+                            min(DOT_ROWS, last - f),
+                            min(DOT_COLUMNS, end - k),
+                        )
         finish(progress)
         task = take(progress)
     return tasks

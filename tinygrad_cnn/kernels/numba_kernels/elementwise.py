@@ -10,7 +10,7 @@ _PART = 1 << 14  # numbers a task
 
 
 @compiled
-def gate(progress, g, a, out):
+def relu_backward(progress, g, a, out):
     """``out = g`` where ``a > 0``, else 0; flat arrays. A task: a part of them."""
     tasks, zero = (g.size + _PART - 1) // _PART, g.dtype.type(0)
     task = take(progress)

@@ -24,8 +24,24 @@ def correlate(x, layout, w, bias, y, groups, row_step, dilation):
     for group in range(groups):
         join(x, group * image_size(layout, groups), row_step, taps, rows, length, pixels)
         first = group * members
-        add_products(flat_y, 0, maps, first, first + members, bias, first, flat_w, first * depth, depth, 1,
-                     pixels, 0, lines, depth, places)  # fmt: skip
+        add_products(
+            flat_y,
+            0,
+            maps,
+            first,
+            first + members,
+            bias,
+            first,
+            flat_w,
+            first * depth,
+            depth,
+            1,
+            pixels,
+            0,
+            lines,
+            depth,
+            places,
+        )
 
 
 @compiled
@@ -42,8 +58,24 @@ def correlate_weight(x, layout, g, dw, groups, row_step, dilation):
         join(x, group * image_size(layout, groups), row_step, taps, rows, length, pixels)
         own = slice(group * members, (group + 1) * members)
         turned[:] = g[own].reshape(members, places).T
-        add_products(products.reshape(products.size), 0, taps_at, 0, depth, zeros, 0, pixels, 0, places, 1,
-                     turned.reshape(turned.size), 0, places_at, places, members)  # fmt: skip
+        add_products(
+            products.reshape(products.size),
+            0,
+            taps_at,
+            0,
+            depth,
+            zeros,
+            0,
+            pixels,
+            0,
+            places,
+            1,
+            turned.reshape(turned.size),
+            0,
+            places_at,
+            places,
+            members,
+        )
         dw[own].reshape(members, depth)[:] = products.T
 
 
@@ -59,8 +91,24 @@ def convolve_full(g, w, x, layout, groups, row_step, dilation):
     lines, maps = steps(depth, places), steps(members, places)
     x[:] = 0
     for group in range(groups):
-        add_products(products, 0, lines, 0, depth, zeros, 0, flat_w, group * members * depth, 1, depth,
-                     flat_g, group * members * places, maps, members, places)  # fmt: skip
+        add_products(
+            products,
+            0,
+            lines,
+            0,
+            depth,
+            zeros,
+            0,
+            flat_w,
+            group * members * depth,
+            1,
+            depth,
+            flat_g,
+            group * members * places,
+            maps,
+            members,
+            places,
+        )
         image = group * image_size(layout, groups)
         for j in range(kw):  # not tap after tap: a line that was just written, moved by one, is slow to read
             for k in range(j, depth, kw):

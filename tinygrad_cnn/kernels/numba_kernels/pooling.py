@@ -55,14 +55,24 @@ def maxpool(progress, x, y, winners, kernel, stride, padding, dilation):
         elif whole:
             for q in range(columns):
                 for b in range(0, n, lanes):
-                    _win_2x2(flat_x, at + q * steps[2] + b, steps, _ALL, 2,
-                             flat_y, flat_winners, target + q * n + b, n - b)  # fmt: skip
+                    _win_2x2(
+                        flat_x, at + q * steps[2] + b, steps, _ALL, 2, flat_y, flat_winners, target + q * n + b, n - b
+                    )
         else:
             for q in range(columns):
                 taps = (down[p, 0], down[p, 1], across[q, 0], across[q, 1])
                 for b in range(0, n, lanes):
-                    _win(flat_x, at + q * steps[2] + b, steps, taps, kernel[1],
-                         flat_y, flat_winners, target + q * n + b, n - b)  # fmt: skip
+                    _win(
+                        flat_x,
+                        at + q * steps[2] + b,
+                        steps,
+                        taps,
+                        kernel[1],
+                        flat_y,
+                        flat_winners,
+                        target + q * n + b,
+                        n - b,
+                    )
         finish(progress)
         task = take(progress)
     return channels * rows
@@ -93,14 +103,32 @@ def scatter(progress, g, winners, x, kernel, stride, padding, dilation, tiles, c
             elif whole:
                 for q in range(columns):
                     for b in range(0, n, lanes):
-                        _send_2x2(flat_x, at + q * steps[2] + b, steps, _ALL, 2,
-                                  flat_g, flat_winners, source + q * n + b, n - b)  # fmt: skip
+                        _send_2x2(
+                            flat_x,
+                            at + q * steps[2] + b,
+                            steps,
+                            _ALL,
+                            2,
+                            flat_g,
+                            flat_winners,
+                            source + q * n + b,
+                            n - b,
+                        )
             else:
                 for q in range(columns):
                     taps = (down[p, 0], down[p, 1], across[q, 0], across[q, 1])
                     for b in range(0, n, lanes):
-                        _add(flat_x, at + q * steps[2] + b, steps, taps, kernel[1],
-                             flat_g, flat_winners, source + q * n + b, n - b)  # fmt: skip
+                        _add(
+                            flat_x,
+                            at + q * steps[2] + b,
+                            steps,
+                            taps,
+                            kernel[1],
+                            flat_g,
+                            flat_winners,
+                            source + q * n + b,
+                            n - b,
+                        )
         finish(progress)
         task = take(progress)
     return channels

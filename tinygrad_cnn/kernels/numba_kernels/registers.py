@@ -38,11 +38,42 @@ def product_tile(row_bytes: int, *, partial: bool = False) -> Tile:
 
     @intrinsic
     def tile(
-        typing_context, rows, out, out_at, out_offsets, first, start, start_at, w, w_at, w_row, w_column,
-        x, x_at, x_offsets, depth, places,
-    ):  # fmt: skip
-        arguments = (rows, out, out_at, out_offsets, first, start, start_at, w, w_at, w_row, w_column,
-                     x, x_at, x_offsets, depth, places)  # fmt: skip
+        typing_context,
+        rows,
+        out,
+        out_at,
+        out_offsets,
+        first,
+        start,
+        start_at,
+        w,
+        w_at,
+        w_row,
+        w_column,
+        x,
+        x_at,
+        x_offsets,
+        depth,
+        places,
+    ):
+        arguments = (
+            rows,
+            out,
+            out_at,
+            out_offsets,
+            first,
+            start,
+            start_at,
+            w,
+            w_at,
+            w_row,
+            w_column,
+            x,
+            x_at,
+            x_offsets,
+            depth,
+            places,
+        )
 
         def generate(context, builder, signature, values):
             emit = Emitter(context, builder, signature.args[1].dtype, min(row_bytes, VECTOR_BYTES))

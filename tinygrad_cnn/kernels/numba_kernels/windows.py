@@ -20,10 +20,10 @@ from numba.extending import intrinsic
 
 from .emitter import VECTOR_BYTES, Emitter, Tile
 
-Window = tuple[int, int]
+PoolParams = tuple[int, int]
 
 
-def win_tile(window: Window | None = None, *, along_row: bool = False) -> Tile:
+def win_tile(window: PoolParams | None = None, *, along_row: bool = False) -> Tile:
     """``y[y_at + b]``: the largest over the taps; ``winners[y_at + b]``, if there is room: the first such tap's number.
 
     A NaN wins against any number and is not beaten.
@@ -64,7 +64,7 @@ def win_tile(window: Window | None = None, *, along_row: bool = False) -> Tile:
     return tile
 
 
-def send_tile(window: Window | None = None, *, add: bool = False, along_row: bool = False) -> Tile:
+def send_tile(window: PoolParams | None = None, *, add: bool = False, along_row: bool = False) -> Tile:
     """``g[g_at + b]`` to the tap that won, and zeros to the others, or added to what is there."""
 
     @intrinsic
@@ -99,7 +99,7 @@ def send_tile(window: Window | None = None, *, add: bool = False, along_row: boo
 class _Taps:
     """The taps of one window, or of those of a row: their numbers, and what stands there."""
 
-    def __init__(self, emit: Emitter, window: Window | None, along_row: bool, signature: Any, values: Any) -> None:
+    def __init__(self, emit: Emitter, window: PoolParams | None, along_row: bool, signature: Any, values: Any) -> None:
         self.emit, self.builder, self.window, self.along_row = emit, emit.builder, window, along_row
         self.x, self.x_at, self.width = emit.pointer(signature.args[0], values[0]), values[1], values[4]
         self.steps, self.ends = (cgutils.unpack_tuple(self.builder, values[i]) for i in (2, 3))

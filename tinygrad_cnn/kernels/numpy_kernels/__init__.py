@@ -7,29 +7,29 @@ rows saves most of the calls.
 
 import numpy as np
 
-from ..geometry import Pair, Sliding, map_shape, plane
+from ..geometry import ConvParams, Pair, map_shape, spatial
 from ..interface import Array
 from ..memory import batch_innermost, empty, zeros
 from . import patches, rows
-from .activation import gate
+from .activation import relu_backward
 from .normalization import batch_norm, batch_norm_backward
-from .pooling import avgpool, avgpool_spread, maxpool, maxpool_gather, maxpool_scatter
+from .pooling import avgpool, avgpool_backward, maxpool, maxpool_gather, maxpool_scatter
 from .updates import adam, sgd
 
 __all__ = [
     "adam",
     "avgpool",
-    "avgpool_spread",
+    "avgpool_backward",
     "batch_norm",
     "batch_norm_backward",
     "bias_gradient",
     "convolve2d_full",
     "correlate2d",
     "correlate2d_weight",
-    "gate",
     "maxpool",
     "maxpool_gather",
     "maxpool_scatter",
+    "relu_backward",
     "sgd",
 ]
 
@@ -37,9 +37,9 @@ _SHORT_ROW = 128  # numbers in a row of the map, over all images, below which `p
 
 
 @np.errstate(all="ignore")
-def correlate2d(x: Array, w: Array, bias: Array | None, how: Sliding) -> Array:
+def correlate2d(x: Array, w: Array, bias: Array | None, how: ConvParams) -> Array:
     """Feature maps: each a matrix product of filters with windows."""
-    shape = (w.shape[0], *map_shape(plane(x.shape), plane(w.shape), how), x.shape[0])
+    shape = (w.shape[0], *map_shape(spatial(x.shape), spatial(w.shape), how), x.shape[0])
     if not x.size or not w.size:
         y = zeros(shape, x.dtype)
     else:
@@ -51,7 +51,7 @@ def correlate2d(x: Array, w: Array, bias: Array | None, how: Sliding) -> Array:
 
 
 @np.errstate(all="ignore")
-def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel_shape: Pair) -> Array:
+def correlate2d_weight(x: Array, g: Array, how: ConvParams, kernel_shape: Pair) -> Array:
     """The filters' gradient: the maps' gradient times the windows."""
     if not x.size or not g.size:
         return zeros((g.shape[1], x.shape[1] // how.groups, *kernel_shape), x.dtype)
@@ -62,7 +62,7 @@ def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel_shape: Pair) -> 
 
 
 @np.errstate(all="ignore")
-def convolve2d_full(g: Array, w: Array, how: Sliding, image_shape: Pair) -> Array:
+def convolve2d_full(g: Array, w: Array, how: ConvParams, image_shape: Pair) -> Array:
     """The images' gradient: the filters times the maps' gradient, added where their taps had read."""
     dx = zeros((w.shape[1] * how.groups, *image_shape, g.shape[0]), g.dtype)
     if g.size and w.size:

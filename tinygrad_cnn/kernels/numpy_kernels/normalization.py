@@ -18,9 +18,7 @@ def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
 
 
 @np.errstate(all="ignore")
-def batch_norm_backward(
-    g: Array, x: Array, weight: Array, mean: Array, inv_std: Array
-) -> tuple[Array, Array, Array]:
+def batch_norm_backward(g: Array, x: Array, weight: Array, mean: Array, inv_std: Array) -> tuple[Array, Array, Array]:
     """``dx = weight / std (g - Σg / m - x̂ Σ(g x̂) / m)``."""
     over, m = (0, 2, 3), x.size // x.shape[1]
     normal = x - mean.reshape(-1, 1, 1)

@@ -7,25 +7,25 @@ Processing" (2006).
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from ..geometry import Pair, Sliding
+from ..geometry import ConvParams, Pair
 from ..interface import Array
 from ..memory import batch_innermost, empty, zeros
 
 
-def correlate2d(y: Array, x: Array, w: Array, how: Sliding) -> None:
+def correlate2d(y: Array, x: Array, w: Array, how: ConvParams) -> None:
     """Fill maps y ``(F, OH, OW, N)``: filters ``(F, C KH KW)`` with patches ``(C KH KW, OH OW N)``."""
     columns = patches(x, (w.shape[2], w.shape[3]), (y.shape[1], y.shape[2]), how)
     np.matmul(by_group(w, how.groups), columns, out=by_group(y, how.groups))
 
 
-def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel: Pair) -> Array:
+def correlate2d_weight(x: Array, g: Array, how: ConvParams, kernel: Pair) -> Array:
     """The maps' gradient ``(F, OH OW N)`` with the patches."""
     columns = patches(x, kernel, (g.shape[1], g.shape[2]), how)
     dw: Array = np.matmul(by_group(g, how.groups), columns.transpose(0, 2, 1))
     return dw.reshape(g.shape[0], x.shape[1] // how.groups, *kernel)
 
 
-def patches(x: Array, kernel: Pair, map_: Pair, how: Sliding) -> Array:
+def patches(x: Array, kernel: Pair, map_: Pair, how: ConvParams) -> Array:
     """``P[c k, p q n]``: tap k of channel c at each place of each image, ``(G, C KH KW / G, OH OW N)``: one copy."""
     images = bordered(batch_innermost(x), how.padding)
     channels, _, _, n = images.shape

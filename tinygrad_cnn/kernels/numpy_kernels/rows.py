@@ -12,19 +12,19 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from .. import threads
-from ..geometry import Pair, Sliding
+from ..geometry import ConvParams, Pair
 from ..interface import Array
 from ..memory import batch_innermost, empty, zeros
 from .taps import overlap
 
 
-def correlate2d(y: Array, x: Array, w: Array, how: Sliding) -> None:
+def correlate2d(y: Array, x: Array, w: Array, how: ConvParams) -> None:
     """Fill maps y ``(F, OH, OW, N)``: filters ``(F, KH C KW)`` with windows ``(KH C KW, OW N)``, for each row."""
     windows = row_windows(spread_columns(x, w.shape[3], y.shape[2], how), w.shape[2], y.shape[1], how)
     products(filter_matrix(w, how.groups), windows, as_rows(y, how.groups))
 
 
-def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel: Pair) -> Array:
+def correlate2d_weight(x: Array, g: Array, how: ConvParams, kernel: Pair) -> Array:
     """The same windows, each weighted by its place's gradient, and summed over places, images and rows."""
     f, rows, columns = g.shape[:3]
     windows = row_windows(spread_columns(x, kernel[1], columns, how), kernel[0], rows, how)
@@ -35,12 +35,12 @@ def correlate2d_weight(x: Array, g: Array, how: Sliding, kernel: Pair) -> Array:
     return dw.reshape(f, kernel[0], x.shape[1] // how.groups, kernel[1]).transpose(0, 2, 1, 3)
 
 
-def convolve2d_full(dx: Array, g: Array, w: Array, how: Sliding) -> None:
+def convolve2d_full(dx: Array, g: Array, w: Array, how: ConvParams) -> None:
     """Every row of images dx ``(C, H, W, N)`` collects the KH rows of maps that saw it, then folds the KW taps back."""
     fold_columns(dx, taps_gradient(g, w, how, dx.shape[1]), how)
 
 
-def spread_columns(x: Array, taps: int, columns: int, how: Sliding) -> Array:
+def spread_columns(x: Array, taps: int, columns: int, how: ConvParams) -> Array:
     """``B[group, y, c, j, q, n] = x[n, c, y, q s + j d]`` over rows with their padding, zeros beyond the border."""
     n, channels, height, width = x.shape
     (ph, pw), (_, s), (_, d) = how.padding, how.stride, how.dilation
@@ -54,7 +54,7 @@ def spread_columns(x: Array, taps: int, columns: int, how: Sliding) -> Array:
     return spread
 
 
-def fold_columns(dx: Array, spread: Array, how: Sliding) -> None:
+def fold_columns(dx: Array, spread: Array, how: ConvParams) -> None:
     """The transpose of `spread_columns`: adds each tap back where it was read."""
     channels, height, width, n = dx.shape
     groups, _, _, taps, columns, _ = spread.shape
@@ -64,7 +64,7 @@ def fold_columns(dx: Array, spread: Array, how: Sliding) -> None:
         images[:, :, :, on_image] += spread[:, :, :, j, on_map]
 
 
-def row_windows(spread: Array, taps: int, rows: int, how: Sliding) -> Array:
+def row_windows(spread: Array, taps: int, rows: int, how: ConvParams) -> Array:
     """KH rows of ``B`` for each row of the map, ``(G, OH, KH C KW, OW N)``: a view, unless rows are dilated."""
     groups, _, channels, kw, columns, n = spread.shape
     group, row, *_ = spread.strides
@@ -94,7 +94,7 @@ def filter_matrix(w: Array, groups: int) -> Array:
     return w.transpose(0, 2, 1, 3).reshape(groups, 1, f // groups, -1)
 
 
-def taps_gradient(g: Array, w: Array, how: Sliding, height: int) -> Array:
+def taps_gradient(g: Array, w: Array, how: ConvParams, height: int) -> Array:
     """The gradient of ``B``, ``(G, H, C, KW, OW, N)``: rows of maps, set apart, under the filters turned upside down.
 
     Row r of B was seen by row p of the map as its tap i when ``r + pad = p s + i d``. With the map's rows set s apart
@@ -107,7 +107,7 @@ def taps_gradient(g: Array, w: Array, how: Sliding, height: int) -> Array:
     apart = zeros((groups, max(height + ph, rows * s) + border, f // groups, 1, columns, n), g.dtype)
     maps = g.reshape(groups, f // groups, rows, columns, n).transpose(0, 2, 1, 3, 4)
     apart[:, border : border + rows * s : s, :, 0] = maps
-    windows = row_windows(apart[:, ph:], kh, height, Sliding(dilation=how.dilation))
+    windows = row_windows(apart[:, ph:], kh, height, ConvParams(dilation=how.dilation))
     turned = w[:, :, ::-1].reshape(groups, f // groups, c, kh, kw).transpose(0, 3, 1, 2, 4)
     turned = turned.reshape(groups, 1, kh * (f // groups), c * kw).transpose(0, 1, 3, 2)
     spread = empty((groups, height, c * kw, columns * n), g.dtype)

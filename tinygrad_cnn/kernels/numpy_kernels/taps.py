@@ -2,13 +2,13 @@
 
 from functools import lru_cache
 
-from ..geometry import Pair, Window
+from ..geometry import Pair, PoolParams
 
 Index = tuple[slice, slice, slice, slice]
 
 
 @lru_cache(maxsize=256)
-def taps(window: Window, map_: Pair, image: Pair) -> list[tuple[int, Index, Index]]:
+def taps(window: PoolParams, map_: Pair, image: Pair) -> list[tuple[int, Index, Index]]:
     """For each tap of a window: its number, and the slices of map and image over which it meets a pixel."""
     (kh, kw), everything = window.shape, slice(None)
     found = []

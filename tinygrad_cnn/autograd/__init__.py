@@ -1,0 +1,1 @@
+"""The tensor, the graph that it records, and the proof of its rules."""

@@ -1,0 +1,94 @@
+"""What all pictures share: a place to draw, colours that survive grey print and colour blindness, mosaics of maps.
+
+Grey levels stand for activations and pixels. Numbers with a sign are drawn in *cividis*, zero in the middle: from dark
+blue (negative) through grey to bright yellow (positive), it grows lighter all the way, so that it reads the same in
+grey. Lines differ in dash and marker, not in colour alone.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...checks import require
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.image import AxesImage
+
+    Canvas = Figure | SubFigure
+
+Image = NDArray[Any]
+
+PLAIN, SIGNED = "gray", "cividis"
+MARK = "#e69f00"  # orange, from the palette of Okabe and Ito (2008); always with a black or white edge
+TITLE, TEXT = 9, 8  # points
+WIDTH = 3.8  # inches: on a telephone, text of this size is still readable
+_GAP = "white"  # between the tiles of a mosaic
+
+
+def new_figure(figure: "Canvas | None", width: float, height: float) -> "Canvas":
+    """The figure given, or a new one of so many inches, which belongs to no window."""
+    if figure is not None:
+        return figure
+    figure_class = require("matplotlib.figure", "plot").Figure
+    return figure_class(figsize=(width, height), layout="constrained")  # type: ignore[no-any-return]
+
+
+def new_axes(ax: "Axes | None", width: float, height: float) -> "Axes":
+    """The axes given, or those of a new figure."""
+    return new_figure(None, width, height).subplots() if ax is None else ax
+
+
+def show(ax: "Axes", image: Image, title: str, *, signed: bool = False) -> "AxesImage":
+    """An image without ticks, under its title.
+
+    Args:
+        image: (H, W), NaN where there is nothing; what is infinite is not drawn either.
+        signed: draw with 0 in the middle of the colours.
+    """
+    matplotlib = require("matplotlib", "plot")
+    colours = matplotlib.colormaps[SIGNED if signed else PLAIN].with_extremes(bad=_GAP)
+    drawn = ax.imshow(image, cmap=colours, interpolation="nearest")
+    if signed:
+        limit = float(np.abs(image[np.isfinite(image)]).max(initial=0)) or 1.0
+        drawn.set_clim(-limit, limit)
+    ax.set_title(title, fontsize=TITLE, loc="left")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for side in ax.spines.values():
+        side.set_visible(False)
+    return drawn
+
+
+def scale(ax: "Axes", drawn: "AxesImage", label: str) -> None:
+    """A colour bar beside the axes, with what the numbers are."""
+    bar = ax.figure.colorbar(drawn, ax=ax, fraction=0.05, pad=0.02, aspect=12)
+    bar.set_label(label, fontsize=TEXT)
+    bar.ax.tick_params(labelsize=TEXT)
+    bar.outline.set_visible(False)
+    bar.locator = require("matplotlib.ticker", "plot").MaxNLocator(3)
+    bar.formatter.set_powerlimits((-2, 4))  # type: ignore[attr-defined]
+    bar.ax.yaxis.get_offset_text().set_fontsize(TEXT)
+    bar.update_ticks()
+
+
+def mosaic(maps: Image, columns: int) -> Image:
+    """(C, H, W) as one image, row by row, a line of NaN between the tiles.
+
+    Pixels of small maps are repeated, so that the line stays thin beside them.
+
+    >>> tiles = mosaic(np.ones((3, 16, 20)), columns=2)
+    >>> tiles.shape, bool(np.isnan(tiles[16]).all()), bool(np.isnan(tiles[:, 20]).all())
+    ((33, 41), True, True)
+    """
+    repeat = -(-16 // max(maps.shape[1:]))
+    maps = maps.repeat(repeat, axis=1).repeat(repeat, axis=2)
+    count, height, width = maps.shape
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    sheet = np.full((rows, height + 1, columns, width + 1), np.nan)
+    for k, one in enumerate(maps):
+        sheet[k // columns, :height, k % columns, :width] = one
+    return sheet.reshape(rows * (height + 1), columns * (width + 1))[:-1, :-1]

@@ -1,0 +1,61 @@
+"""Data-parallel training over MPI: every rank holds the whole network and works on its share of each batch.
+
+The meaning is exact: N ranks at a global batch B make the same updates as one process at batch B, to rounding. A rank's
+cost is a mean over its share, so the batch's gradient is the sum over ranks of ``n / B`` times the rank's own; one
+all-reduce brings that sum to every rank, and all make the same step. Dropout's masks and augmentation are made for the
+whole batch on every rank, which keeps its rows: exact, but work that more ranks do not make less. What is not the same:
+
+- **Batch normalisation is not synchronised**: each rank normalises by its own share's mean and variance, and rank 0's
+  running statistics count.
+- Layers of your own that draw random numbers draw the same ones on every rank.
+- Adam divides by the size of a gradient, and so makes rounding visible where gradients are almost 0.
+
+Transport, launching and membership are MPI's (extra ``mpi``): ``mpiexec -n 4 python program.py``. A rank that dies
+ends the job: MPI sees to that when it is killed, and the hook that `world` installs when an error goes uncaught.
+
+`fit` does all this with ``distributed=True``. In a loop of your own::
+
+    team = distributed.world()
+    distributed.broadcast_state(model, optimizer)               # rank 0's first weights for all
+    for images, labels in batches(train, 256, rng=rng, drop_last=True, share=team.rows):    # one seed on all ranks
+        cost = cross_entropy(model(Tensor(images)), labels)
+        optimizer.zero_grad()
+        cost.backward()
+        distributed.all_reduce_gradients(model.parameters(), team.share(256).weight)
+        optimizer.step()
+
+Sources: P. Goyal et al., "Accurate, Large Minibatch SGD" (2017); R. Thakur, R. Rabenseifner and W. Gropp, "Optimization
+of Collective Communication Operations in MPICH" (2005) for what an all-reduce costs (see ``benchmarks/scaling.py``).
+"""
+
+from .comm import (
+    ALONE,
+    DistributedError,
+    Share,
+    World,
+    abort,
+    world,
+)
+from .shards import (
+    all_reduce_gradients,
+    broadcast_state,
+    fingerprint,
+    layout,
+    shard,
+    whole_masks,
+)
+
+__all__ = [
+    "ALONE",
+    "DistributedError",
+    "Share",
+    "World",
+    "abort",
+    "all_reduce_gradients",
+    "broadcast_state",
+    "fingerprint",
+    "layout",
+    "shard",
+    "whole_masks",
+    "world",
+]
