@@ -72,7 +72,7 @@ def quadratic_cost(a: Tensor, y: ArrayLike | Tensor) -> Tensor:
 
     Args:
         a: activations ``(N, ...)``, or one vector ``(K,)``.
-        y: the activations that are wanted, of the same shape: nothing is broadcast.
+        y: the target activations, of the same shape: nothing is broadcast.
 
     Raises:
         ValueError: the shapes differ or the batch is empty.
