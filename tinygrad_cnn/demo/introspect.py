@@ -72,10 +72,10 @@ def look(network: Network, image: Picture) -> dict[str, Any]:
     """Return everything that the page shows of an image, ready for JSON."""
     sequence, scores = steps(network, image)
     with no_grad():
-        shares = probabilities(network, wrap(scores[None])).data[0]
+        class_probabilities = probabilities(network, wrap(scores[None])).data[0]
     return {
         "image": base64.b64encode(image.tobytes()).decode(),
-        "shares": _rounded(shares),
+        "shares": _rounded(class_probabilities),
         "layers": [_step_json(step) for step in sequence],
     }
 

@@ -1,4 +1,4 @@
-"""What all pictures share: a place to draw, colours that survive grey print and colour blindness, mosaics of maps.
+"""Common to all pictures: a place to draw, colours that survive grey print and colour blindness, mosaics of maps.
 
 Grey levels stand for activations and pixels. Numbers with a sign are drawn in *cividis*, zero in the middle: from dark
 blue (negative) through grey to bright yellow (positive), it grows lighter all the way, so that it reads the same in

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .canvas import Canvas
 
 _TILES_PER_ROW = 8
-_SYMBOLS = {"sliding": "z", "linear": "z", "activation": "a"}  # by kind of op; results of others stay what they were
+_SYMBOLS = {"sliding": "z", "linear": "z", "activation": "a"}  # by kind of op; others keep the symbol before
 
 
 class Maps(NamedTuple):

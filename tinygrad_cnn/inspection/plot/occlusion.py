@@ -1,4 +1,4 @@
-"""Occlusion: the part of an image that the answer depends on, by covering one after another."""
+"""Occlusion: how much a score depends on each part of an image, measured by covering that part."""
 
 from typing import TYPE_CHECKING
 

@@ -80,9 +80,9 @@ def _mark_winners(ax: "Axes", image: Image, wins: Image) -> None:
         _write_numbers(ax, image, (image.min(), image.max()), wins)
         ax.set_xlabel("bold: the maxima", fontsize=TEXT_POINTS, loc="left")
         return
-    places = np.argwhere(wins)
+    winners = np.argwhere(wins)
     area = (130 / max(image.shape) * 0.35) ** 2  # square points: about a third of a pixel wide
-    ax.scatter(places[:, 1], places[:, 0], s=area, color=MARK, edgecolors="black", linewidths=0.4)
+    ax.scatter(winners[:, 1], winners[:, 0], s=area, color=MARK, edgecolors="black", linewidths=0.4)
     ax.set_xlabel("dots: the maxima", fontsize=TEXT_POINTS, loc="left")
 
 

@@ -92,8 +92,8 @@ def image(model: Network, test: Dataset, row: int, prediction: int) -> str:
         ),
         *_first_max_pooling(model, pixels, label),
     ]
-    answer = "recognised" if prediction == label else f"taken for {prediction}"
-    return section(f"Image {row}: class {label}, {answer}", pictures(*figures))
+    verdict = "recognised" if prediction == label else f"taken for {prediction}"
+    return section(f"Image {row}: class {label}, {verdict}", pictures(*figures))
 
 
 def confusion(evaluation: Evaluation) -> str:
