@@ -3,6 +3,7 @@
 import numpy as np
 
 from .interface import Array
+from .summation import total
 
 
 def sigmoid(z: Array) -> Array:
@@ -17,4 +18,4 @@ def log_softmax(z: Array, axis: int) -> Array:
     """``z - max - log sum e^(z - max)``; a NaN where infinite numbers leave no answer."""
     with np.errstate(all="ignore"):
         below = z - np.maximum.reduce(z, axis=axis, keepdims=True, initial=-np.inf)
-        return below - np.log(np.add.reduce(np.exp(below), axis=axis, keepdims=True))
+        return below - np.log(total(np.exp(below), (axis,), keepdims=True))

@@ -26,12 +26,15 @@ def relu_backward(progress, g, a, out):
 
 @compiled
 def sums(progress, rows, out):
-    """``out[f]``: the sum of each row (F, K). A task: a row."""
+    """``out[f]``: the sum of each row (F, K), within parts of it and then over the parts. A task: a row."""
     task = take(progress)
     while task < len(rows):
-        row, total = rows[task], rows.dtype.type(0)
-        for i in range(row.size):
-            total += row[i]
+        row, total = rows[task], 0.0
+        for start in range(0, row.size, _PART):
+            part, subtotal = row[start : start + _PART], rows.dtype.type(0)
+            for i in range(part.size):
+                subtotal += part[i]
+            total += subtotal
         out[task] = total
         finish(progress)
         task = take(progress)
