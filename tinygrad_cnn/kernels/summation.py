@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .warnings import without_warnings
+
 Array = NDArray[Any]
 
 _MAX_CHAIN = 512  # float32 numbers added one by one: of equal ones, 1e-5 of the sum is lost at most
 _BLOCK = 256
-_add: Any = np.add.reduce
 
 
 def total(a: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
@@ -27,7 +28,7 @@ def total(a: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
         if chain > _MAX_CHAIN:
             shape = [1 if i in axes else n for i, n in enumerate(a.shape) if keepdims or i not in axes]
             return _sum_by_blocks(a, axes, chain, axis).reshape(shape)
-    sums: Array = _add(a, axis=axes, keepdims=keepdims)
+    sums: Array = without_warnings.run(np.add.reduce, a, axis=axes, keepdims=keepdims)
     return sums
 
 
@@ -46,10 +47,10 @@ def _sum_by_blocks(a: Array, axes: tuple[int, ...], chain: int, axis: int) -> Ar
         *shape[:axis], blocks, block, *shape[axis + 1 :]
     )
     within = total(split, tuple([i + (i >= axis) for i in axes]), True)
-    sums: Array = _add(within, axis=axis, dtype=np.float64)
+    sums: Array = without_warnings.run(np.add.reduce, within, axis=axis, dtype=np.float64)
     if rest:
-        sums += total(a[(*before, slice(blocks * block, None))], axes, True)
-    return sums.astype(a.dtype)
+        without_warnings.run(np.add, sums, total(a[(*before, slice(blocks * block, None))], axes, True), out=sums)
+    return without_warnings.run(sums.astype, a.dtype)  # type: ignore[no-any-return]
 
 
 def _longest_chain(a: Array, axes: tuple[int, ...]) -> tuple[int, int]:
