@@ -46,8 +46,9 @@ def mean(
     u: Tensor, axis: Axis = None, keepdims: bool | None = None, *, dim: Axis = None, keepdim: bool | None = None
 ) -> Tensor:
     """The mean over ``axis``, by default over all elements. ValueError if there are none."""
-    axis = axis_or_dim("mean", axis, dim)
-    return u.sum(axis, keepdims_or_keepdim("mean", keepdims, keepdim)) / _count("mean", "average", u, axis)
+    axis, keepdims = axis_or_dim("mean", axis, dim), keepdims_or_keepdim("mean", keepdims, keepdim)
+    count = _count("mean", "average", u, axis)
+    return u.sum(axis, keepdims) / count
 
 
 @tensor_method("var")
