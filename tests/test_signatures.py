@@ -43,6 +43,7 @@ def pairs(draw, low, high):
     return draw(st.integers(low, high) | st.tuples(st.integers(low, high), st.integers(low, high)))
 
 
+# Of a dilation above 1, some paddings make PyTorch abort: those are left to the table of ops.
 BOOLS, SOME = st.booleans(), st.integers(1, 4)
 ARGUMENTS = {
     "Conv2d": {
