@@ -1,6 +1,7 @@
 """Optimizers and schedules: what training does with gradients."""
 
-from .optimizers import SGD, Adam, AdamW, Optimizer, clip_grad_norm
+from .base import Optimizer, Setting
+from .optimizers import SGD, Adam, AdamW, clip_grad_norm
 from .schedules import CosineDecay, OneCycle, Schedule, StepDecay
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "OneCycle",
     "Optimizer",
     "Schedule",
+    "Setting",
     "StepDecay",
     "clip_grad_norm",
 ]
