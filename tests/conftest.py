@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+from _pytest.doctest import DoctestModule  # it has no public name
 from hypothesis import HealthCheck, Phase, settings
 from op_table import KERNEL_SETS
 
@@ -23,6 +24,16 @@ settings.register_profile(  # few examples, always the same, and no search for t
     "mutation", settings.get_profile("dev"), derandomize=True, phases=[Phase.explicit, Phase.generate]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file():
+    """Collect no doctests from the files beside this one, where they would hide an error.
+
+    `--doctest-ignore-import-errors` is for library modules whose extra is missing. Of a test module that cannot be
+    imported it makes a skip, after which pytest takes the half-imported module for one without tests.
+    """
+    return [collector for collector in (yield) if not isinstance(collector, DoctestModule)]
 
 
 def pytest_collection_modifyitems(items):
