@@ -175,3 +175,27 @@ def test_what_is_exported_is_what_is_listed():
     assert all(getattr(tg, name) is getattr(tg, name) for name in tg.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         tg.nonsense  # noqa: B018
+
+
+def test_dir_lists_every_public_name_before_it_is_loaded():
+    listed = run("import tinygrad_cnn; print(*dir(tinygrad_cnn))")
+    assert {*tg.__all__, "sklearn", "__version__"} <= set(listed)
+
+
+def test_the_names_of_version_0_1_work():
+    names = """
+        AnomalyError CheckpointError DivergenceError GradcheckError GraphError Tensor article avgpool batch_norm
+        checkpoint concatenate convolve2d convolve2d_full correlate2d correlate2d_weight cross_entropy data
+        detect_anomaly distributed draw dropout enable_grad evaluate explain fit from_dlpack from_onnx get_kernels
+        get_num_threads grad gradcheck interop linear load log_softmax matmul maxpool models nn no_grad optim pad plot
+        quadratic_cost record relu report save set_kernels set_num_threads sigmoid softmax tanh to_onnx training where
+        checkpoint.load checkpoint.save checkpoint.about checkpoint.history plot.filters plot.feature_maps
+        plot.gradients plot.curves plot.confusion plot.errors plot.pooling plot.occlusion training.fit training.Run models.build models.RECIPES
+        models.summarize models.output_shape models.probabilities models.cost_of distributed.world distributed.shard
+        interop.load_safetensors interop.save_safetensors report.write_report data.digits data.mnist data.batches
+        article.FeatureMap article.MaxPoolingMap article.FullyConnectedLayer nn.StateError optim.Schedule
+    """.split()
+    for name in names:
+        found = tg
+        for part in name.split("."):
+            found = getattr(found, part)

@@ -144,7 +144,7 @@ CALLS = {
     "add: shapes (3,) and (2,) do not broadcast": lambda: ones(3) + ones(2),
     "comparison: shapes (3,) and (2,) do not broadcast": lambda: ones(3) < ones(2),
     "softmax: axis 3 does not exist in 1 axis": lambda: tg.softmax(ones(2), 3),
-    "softmax: a lone number has no axis to go along (z.shape=())": lambda: tg.softmax(Tensor(1.0)),
+    "softmax: a single number has no axis to go along (z.shape=())": lambda: tg.softmax(Tensor(1.0)),
     "log_softmax: axis must be an integer, got 0.5": lambda: tg.log_softmax(ones(2), 0.5),
     "dropout: p must be a number, got 'half'": lambda: tg.dropout(ones(2), "half"),
     "dropout: p must be finite and between 0 and 1, got nan": lambda: tg.dropout(ones(2), float("nan")),

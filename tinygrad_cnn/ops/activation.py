@@ -1,5 +1,7 @@
 """Activation functions: from the raw activation z to the activation a."""
 
+from __future__ import annotations  # rules are defined at every call: nothing is evaluated for their types
+
 from typing import Any
 
 import numpy as np
@@ -42,7 +44,7 @@ def sigmoid_backward(g: Tensor, a: Tensor) -> Tensor:
         """dC/da = dC/dy * g * (1 - 2 a)"""
         return v * g * (1 - 2 * a)
 
-    data = without_warnings(np.multiply, without_warnings(np.multiply, g.data, a.data), 1 - a.data)
+    data = without_warnings.run(np.multiply, without_warnings.run(np.multiply, g.data, a.data), 1 - a.data)
     return record("sigmoid_backward", data, (g, a), (grad_g, grad_a), kind="arithmetic", formula="y = g * a * (1 - a)")
 
 
@@ -76,13 +78,11 @@ def relu_backward(g: Tensor, a: NDArray[Any]) -> Tensor:
     """``g`` where ``a > 0``, an exact 0 elsewhere, even if g is NaN there."""
 
     def grad_g(v: Tensor, y: Tensor) -> Tensor:
-        """dC/dz = dC/da where it is open, else 0"""
+        """dC/dg = dC/dy where a > 0, else 0"""
         return relu_backward(v, a)
 
     data = current().relu_backward(g.data, a)
-    return record(
-        "relu_backward", data, (g,), (grad_g,), kind="arithmetic", formula="a = z where the gate is open, else 0"
-    )
+    return record("relu_backward", data, (g,), (grad_g,), kind="arithmetic", formula="y = g where a > 0, else 0")
 
 
 def softmax(z: Tensor, axis: int = -1) -> Tensor:
@@ -121,5 +121,5 @@ def log_softmax(z: Tensor, axis: int = -1) -> Tensor:
 
 def _softmax_axis(op: str, axis: int, z: Tensor) -> int:
     if not z.ndim:
-        raise ValueError(f"{op}: a lone number has no axis to go along {shapes(z=z)}")
+        raise ValueError(f"{op}: a single number has no axis to go along {shapes(z=z)}")
     return one_axis(op, axis, z.ndim)
