@@ -37,7 +37,7 @@ def test_tests_and_files_that_a_paper_names_exist(paper):
         tests = {n.name for n in ast.walk(parsed(ROOT / "tests" / file)) if isinstance(n, ast.FunctionDef)}
         assert not function or function in tests, f"{file}::{function}"
     for path in re.findall(r"`((?:tinygrad_cnn|tests|benchmarks)/[\w/.]+?)/?`", text):
-        assert (ROOT / path).exists(), path
+        assert "NAME" in path or (ROOT / path).exists(), path
 
 
 def parsed(path):
@@ -55,7 +55,7 @@ def test_the_contributors_op_and_layer_are_right():
     blocks = [re.sub(r"(?m)^   ", "", block) for block in re.findall(r"(?s)```python\n(.*?)```", CONTRIBUTING)]
     names = {**vars(activation), "ops": tg.ops, "Module": nn.Module, "nn": nn}
     for block in blocks:
-        if "oftplus" in block and not block.startswith("Op("):
+        if "oftplus" in block:
             exec(block, names)
             names["ops"] = type("ops", (), {"softplus": staticmethod(names["softplus"])})
     x = tg.Tensor([-2.0, 0.0, 30.0], dtype=np.float64)

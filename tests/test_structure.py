@@ -1,8 +1,10 @@
 """The house: data flows one way, importing is light, the core is small, and what is public says what it does."""
 
 import ast
+import importlib
 import inspect
 import pathlib
+import re
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -33,6 +35,8 @@ LADDER = [
     "cli",
     "__main__",
 ]
+EXTRAS = {"numba", "matplotlib", "rich", "onnx", "flask", "safetensors", "sklearn", "pooch", "threadpoolctl", "mpi4py",
+          "graphviz"}  # fmt: skip
 RUNG = {room: k for k, room in enumerate(LADDER)}
 
 
@@ -108,6 +112,15 @@ def test_no_own_module_is_imported_inside_a_function():
     assert [w for w in wrong if not w.startswith("cli")] == []
 
 
+def test_a_module_that_cannot_be_imported_names_the_extra_that_it_needs():
+    """Its examples are skipped (`--doctest-ignore-import-errors`), and for no other reason."""
+    for name in (".".join(parts) for parts in MODULES if parts[-1] != "__main__"):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            assert error.name in EXTRAS or re.search(r"pip install 'tinygrad_cnn\[\w+\]'", str(error)), (name, error)
+
+
 def test_no_file_and_no_function_is_long():
     long_files = {str(p.relative_to(PACKAGE)) for p in SOURCES if len(p.read_text("utf-8").splitlines()) > 400}
     long_functions = {
@@ -133,9 +146,7 @@ def run(code, *flags):
 
 def test_importing_the_package_loads_nothing_heavier_than_numpy():
     loaded = run("import sys, tinygrad_cnn; print(*{m.split('.')[0] for m in sys.modules})")
-    heavy = {"scipy", "numba", "matplotlib", "rich", "torch", "onnx", "flask", "safetensors", "sklearn", "pooch",
-             "threadpoolctl", "mpi4py", "llvmlite", "PIL", "graphviz"}  # fmt: skip
-    assert heavy.isdisjoint(loaded)
+    assert ({*EXTRAS, "scipy", "torch", "llvmlite", "PIL"}).isdisjoint(loaded)
 
 
 def test_importing_the_package_takes_less_than_as_long_again_as_numpy():
