@@ -108,6 +108,7 @@ COMPARED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMPARED)
 def test_every_contender_computes_what_ours_does(name):
     contender = peers.by_name(name)
@@ -242,6 +243,7 @@ def test_growth_finds_the_power():
 # The commands ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_writes_samples_and_machine(tmp_path):
     out = tmp_path / "results.json"
     command = [sys.executable, str(BENCHMARKS / "run.py"), "--quick", "--peers", "none", "--only", "article-map-1"]
@@ -273,6 +275,7 @@ def test_a_table_of_no_results_is_one_line_and_status_2(name, reason, tmp_path, 
     assert capsys.readouterr().err == f"table.py: {tmp_path / name}: {reason}\n"
 
 
+@pytest.mark.slow
 def test_a_bar_chart_is_drawn(tmp_path):
     pytest.importorskip("matplotlib")
     import figure

@@ -66,6 +66,7 @@ def trained(tmp_path_factory):
 # train ----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_default_run_recognises_97_of_100_digits(capsys):
     status, out, err = called(capsys, "train", "--json")
     result = json.loads(out)
@@ -95,6 +96,7 @@ def test_json_has_null_where_a_number_is_lost(trained, tmp_path, capsys):
     }
 
 
+@pytest.mark.slow
 def test_flags_override_the_recipe(capsys):
     flags = ["--model", "lenet5", "--epochs", 1, "--batch-size", 100, "--lr", 0.01, "--optimizer", "sgd"]
     _, out, _ = called(capsys, "train", *flags, "--json")
@@ -144,6 +146,7 @@ def test_a_run_that_diverges_ends_with_status_1_and_one_line(capsys):
 # Interrupted and resumed ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_interrupted_it_finishes_the_step_saves_and_says_how_to_go_on(number, status, tmp_path, capsys):
     options = ["--seed", 4, "--checkpoint", tmp_path / "run.npz", "--kernels", "numpy"]
@@ -402,6 +405,7 @@ def test_predict_gives_no_class_where_the_scores_are_not_numbers(weight, tmp_pat
     assert [(p["index"], p["class"], p["confidence"]) for p in found] == [(0, None, None), (1, None, None)]
 
 
+@pytest.mark.slow
 def test_of_lost_numbers_explain_and_export_warn_in_one_line(tmp_path, capsys):
     pytest.importorskip("onnx", reason="onnx is not installed")
     model = models.build("digits", (1, 8, 8))
@@ -412,6 +416,7 @@ def test_of_lost_numbers_explain_and_export_warn_in_one_line(tmp_path, capsys):
         assert (status, err) == (0, f"tinygrad-cnn: {tmp_path / 'lost.npz'}: holds NaN or infinity in 0.weight\n")
 
 
+@pytest.mark.slow
 def test_predict_survives_bit_flips_and_cuts(trained, tmp_path, capsys):
     """Pixels have no checksum: another picture may come of it, but never another kind of failure."""
     rng = np.random.default_rng(0)
@@ -595,6 +600,7 @@ def test_a_terminal_that_hangs_up_twice_is_noted_once_and_nohup_is_obeyed():
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.slow
 def test_without_a_standard_output_or_error_it_works():
     for command, wanted in ((["summary", "tiny"], "stdout"), ([*SHORT, "--json"], "stderr")):
         closed = {"stdout": ">&-", "stderr": "2>&-"}[wanted]

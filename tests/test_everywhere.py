@@ -126,6 +126,7 @@ except ImportError as error:
     assert output.startswith("numpy") and "NUMBA_DISABLE_JIT" in output
 
 
+@pytest.mark.slow
 def test_no_command_minds_a_standard_output_that_nobody_reads(tmp_path):
     for needed in ("matplotlib", "onnx"):
         pytest.importorskip(needed)
@@ -139,6 +140,7 @@ def test_no_command_minds_a_standard_output_that_nobody_reads(tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"digit.pgm", "w.npz", "w.onnx", "report.html"}
 
 
+@pytest.mark.slow
 def test_parameter_order_does_not_depend_on_hash_seeds():
     code = """
 import tinygrad_cnn as tg
@@ -166,6 +168,7 @@ def chain():
     return x, y
 
 
+@pytest.mark.slow
 def test_a_long_chain_walks_prints_copies_and_dies():
     x, y = chain()
     assert repr(y) == "Tensor([100001.], dtype=float64, op=add)"
@@ -213,6 +216,7 @@ def training_step():
     return step
 
 
+@pytest.mark.slow
 def test_memory_is_flat_over_many_steps_without_the_garbage_collector():
     tg.set_kernels("numpy")
     step, steps = training_step(), 10_000 if NIGHTLY else 300
@@ -251,6 +255,7 @@ def trained(seed):
     return np.concatenate([p.data.ravel() for p in net.parameters()])
 
 
+@pytest.mark.slow
 def test_threads_train_different_models_at_once():
     alone = [trained(seed) for seed in range(6)]
     together, failures = {}, []
@@ -293,6 +298,7 @@ def test_threads_share_one_model_for_evaluation():
     net[0].weight.data[...] = 0  # and no graph holds it any more
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_compute_what_this_process_does(method):

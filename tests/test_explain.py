@@ -133,6 +133,7 @@ def test_the_rule_that_runs_is_the_one_that_is_explained():
     assert "slides over the previous layer" not in after
 
 
+@pytest.mark.slow
 def test_the_story_can_be_printed_on_any_terminal():
     assert told(used_ops()).isascii()
     assert all(len(line) < 140 for line in story(article_example()[0]))

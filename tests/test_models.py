@@ -135,6 +135,7 @@ def mnist():
     return tg.data.mnist(MNIST)
 
 
+@pytest.mark.slow
 def test_nielsens_network_learns_mnist_in_one_epoch(mnist):
     train, test = mnist
     recipe = RECIPES["nielsen"]
