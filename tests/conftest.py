@@ -37,12 +37,14 @@ def pytest_collect_file():
 
 
 def pytest_collection_modifyitems(items):
-    """The examples of pictures and reports draw: without the extra they skip, by name."""
-    if importlib.util.find_spec("matplotlib") is not None:
-        return
+    """The examples of pictures and reports draw: without the extra they skip, by name. A whole report is slow."""
+    can_draw = importlib.util.find_spec("matplotlib") is not None
     for item in items:
         if isinstance(item, pytest.DoctestItem) and item.name.startswith("tinygrad_cnn.inspection"):
-            item.add_marker(pytest.mark.skip(reason="needs the extra `plot`: matplotlib"))
+            if not can_draw:
+                item.add_marker(pytest.mark.skip(reason="needs the extra `plot`: matplotlib"))
+            elif item.name == "tinygrad_cnn.inspection.report":
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(params=KERNEL_SETS)

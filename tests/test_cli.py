@@ -128,6 +128,7 @@ def test_one_is_not_many(capsys):
     assert " 1 epoch in " in out and " 1 thread, " in out
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_result(capsys):
     first, second, other = (
         {k: v for k, v in json.loads(called(capsys, *SHORT, "--json", "--seed", s)[1]).items() if "second" not in k}
@@ -241,6 +242,7 @@ JUNK = (True, -1, 0, 2.5, 10**400, float("nan"), float("inf"), "", "junk\udcff\n
 FITTING = [("data_dir", None), ("patience", None), ("validation", 0), ("seed", 0), ("seed", 10**400), ("lr", 2.5)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fact", ["dataset", "data_dir", "model", "epochs", "batch_size", "lr", "optimizer",
                                   "validation", "patience", "seed", "kernels"])  # fmt: skip
 def test_facts_that_are_junk_are_refused_in_one_line(fact, finished, tmp_path, capsys):
@@ -549,6 +551,7 @@ def test_in_another_thread_signals_are_left_as_they_are():
 # Around the process ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_no_error():
     process = started("summary", "best")
     process.stdout.close()
@@ -557,6 +560,7 @@ def test_a_reader_that_leaves_is_no_error():
     process.stderr.close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_device_is_named():
     with open("/dev/full", "w") as full:
@@ -566,6 +570,7 @@ def test_a_full_device_is_named():
     assert (done.returncode, done.stderr) == (2, expected)
 
 
+@pytest.mark.slow
 def test_training_goes_on_when_nobody_reads_its_progress(tmp_path):
     process = started(*SHORT, "--progress", "json", "--save", tmp_path / "w.npz")
     process.stderr.readline()
@@ -576,6 +581,7 @@ def test_training_goes_on_when_nobody_reads_its_progress(tmp_path):
     assert checkpoint.about(tmp_path / "w.npz")["epochs"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.parametrize("progress", ["plain", "json"])
 def test_training_goes_on_when_standard_error_cannot_be_written_to(progress, tmp_path):
@@ -610,6 +616,7 @@ def test_without_a_standard_output_or_error_it_works():
     assert json.loads(done.stdout)["epochs"] == 2, "standard output holds the object and nothing else"
 
 
+@pytest.mark.slow
 def test_in_an_ascii_locale_and_optimised():
     environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
     command = [sys.executable, "-O", "-W", "error", "-m", "tinygrad_cnn", *SHORT, "--json"]
@@ -618,6 +625,7 @@ def test_in_an_ascii_locale_and_optimised():
     assert json.loads(done.stdout)["epochs"] == 2
 
 
+@pytest.mark.slow
 def test_on_a_terminal_there_is_a_bar():
     pytest.importorskip("rich")
     pty = pytest.importorskip("pty")

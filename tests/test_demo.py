@@ -378,6 +378,7 @@ def test_the_shipped_weights_are_small_and_say_where_they_come_from():
 # The command ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_quietly_and_only_this_computer_reaches_it():
     command = [sys.executable, "-m", "tinygrad_cnn", "demo", "--port", "0", "--no-browser"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

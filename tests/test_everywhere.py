@@ -59,11 +59,13 @@ def plainly():
     return run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [("-O",), ("-OO",), ("-W", "error"), ("-X", "dev")], ids=" ".join)
 def test_interpreter_flags_change_nothing(flags, plainly):
     assert run(PROGRAM, *flags) == plainly
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "environment",
     [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}, {"PYTHONHASHSEED": "1"}, {"PYTHONHASHSEED": "2"}],
@@ -73,6 +75,7 @@ def test_surroundings_change_nothing(environment, plainly):
     assert run(**environment) == plainly
 
 
+@pytest.mark.slow
 def test_no_home_to_write_to(tmp_path, plainly):
     home = tmp_path / "home"
     home.mkdir()

@@ -71,6 +71,7 @@ def test_every_tool_runs_where_the_papers_say():
     assert "bash .ci/run" in (ROOT / ".github/workflows/ci.yml").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_a_test_module_that_cannot_be_imported_is_an_error_and_no_skip(tmp_path):
     (tmp_path / "conftest.py").write_bytes((ROOT / "tests" / "conftest.py").read_bytes())
     (tmp_path / "test_it.py").write_text("from tinygrad_cnn import nothing_like_this\n\n\ndef test_it(): ...\n")

@@ -79,6 +79,11 @@ def test_the_ladder_names_every_room_and_the_root_holds_nothing_else():
     assert files == {"__init__", "__main__", "article", "checks", "py"}, "the last is py.typed"
 
 
+def test_contributors_are_told_this_ladder():
+    paper = (PACKAGE.parent / ".github" / "CONTRIBUTING.md").read_text("utf-8")
+    assert ", ".join(f"`{room}`" for room in LADDER[:-1]) in " ".join(paper.split())
+
+
 def test_imports_go_up_the_ladder_only():
     wrong = [
         f"{'.'.join(name)} imports {'.'.join(other)}"
