@@ -91,7 +91,7 @@ def _correlate2d(x: Tensor, w: Tensor, bias: Tensor | None, params: ConvParams) 
 
     z = current().correlate2d(x.data, w.data, None if bias is None else bias.data, params)
     inputs, rules = ((x, w), (grad_a, grad_w)) if bias is None else ((x, w, bias), (grad_a, grad_w, grad_b))
-    formula = "z = correlate2d(a^{L-1}, w) [+ b]"
+    formula = "z = correlate2d(a^{L-1}, w)" if bias is None else "z = correlate2d(a^{L-1}, w) + b"
     return record("correlate2d", z, inputs, rules, kind="sliding", formula=formula, **params._asdict())
 
 
