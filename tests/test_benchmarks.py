@@ -275,7 +275,6 @@ def test_a_table_of_no_results_is_one_line_and_status_2(name, reason, tmp_path, 
     assert capsys.readouterr().err == f"table.py: {tmp_path / name}: {reason}\n"
 
 
-@pytest.mark.slow
 def test_a_bar_chart_is_drawn(tmp_path):
     pytest.importorskip("matplotlib")
     import figure

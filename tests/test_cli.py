@@ -96,7 +96,6 @@ def test_json_has_null_where_a_number_is_lost(trained, tmp_path, capsys):
     }
 
 
-@pytest.mark.slow
 def test_flags_override_the_recipe(capsys):
     flags = ["--model", "lenet5", "--epochs", 1, "--batch-size", 100, "--lr", 0.01, "--optimizer", "sgd"]
     _, out, _ = called(capsys, "train", *flags, "--json")
@@ -407,7 +406,6 @@ def test_predict_gives_no_class_where_the_scores_are_not_numbers(weight, tmp_pat
     assert [(p["index"], p["class"], p["confidence"]) for p in found] == [(0, None, None), (1, None, None)]
 
 
-@pytest.mark.slow
 def test_of_lost_numbers_explain_and_export_warn_in_one_line(tmp_path, capsys):
     pytest.importorskip("onnx", reason="onnx is not installed")
     model = models.build("digits", (1, 8, 8))
@@ -551,7 +549,6 @@ def test_in_another_thread_signals_are_left_as_they_are():
 # Around the process ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_a_reader_that_leaves_is_no_error():
     process = started("summary", "best")
     process.stdout.close()
@@ -560,7 +557,6 @@ def test_a_reader_that_leaves_is_no_error():
     process.stderr.close()
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_device_is_named():
     with open("/dev/full", "w") as full:

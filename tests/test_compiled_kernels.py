@@ -61,7 +61,6 @@ def call_every_kernel(batch: int) -> None:
 # -- what `run` is told ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 16], ids=["few images", "many"])
 def test_twice_the_images_are_twice_the_work(batch, monkeypatch):
     """By that number `team.run` decides whether helpers are worth waking."""

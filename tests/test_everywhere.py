@@ -75,7 +75,6 @@ def test_surroundings_change_nothing(environment, plainly):
     assert run(**environment) == plainly
 
 
-@pytest.mark.slow
 def test_no_home_to_write_to(tmp_path, plainly):
     home = tmp_path / "home"
     home.mkdir()
@@ -258,7 +257,6 @@ def trained(seed):
     return np.concatenate([p.data.ravel() for p in net.parameters()])
 
 
-@pytest.mark.slow
 def test_threads_train_different_models_at_once():
     alone = [trained(seed) for seed in range(6)]
     together, failures = {}, []
