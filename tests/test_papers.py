@@ -40,6 +40,14 @@ def test_tests_and_files_that_a_paper_names_exist(paper):
         assert "NAME" in path or (ROOT / path).exists(), path
 
 
+def test_files_that_the_project_s_settings_name_exist():
+    tools = PYPROJECT["tool"]
+    tests = [path for path in tools["mutmut"]["pytest_add_cli_args_test_selection"] if path.startswith("tests/")]
+    data = [f"tinygrad_cnn/{path}" for path in tools["setuptools"]["package-data"]["tinygrad_cnn"]]
+    for pattern in [*tools["mutmut"]["only_mutate"], *tests, *data, *tools["ruff"]["lint"]["per-file-ignores"]]:
+        assert any(ROOT.glob(pattern)), pattern
+
+
 def parsed(path):
     return ast.parse(path.read_text("utf-8"))
 
