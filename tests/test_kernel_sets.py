@@ -253,6 +253,7 @@ def test_the_last_of_many_taps_can_win(name, kernel, batch):
 # -- shapes that fill tiles, and those that just do not --------------------------------------------------------------
 
 
+@pytest.mark.slow
 @each_set
 @pytest.mark.parametrize(
     ("image", "filters", "how"),

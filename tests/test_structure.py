@@ -154,6 +154,7 @@ def test_importing_the_package_loads_nothing_heavier_than_numpy():
     assert ({*EXTRAS, "scipy", "torch", "llvmlite", "PIL"}).isdisjoint(loaded)
 
 
+@pytest.mark.slow
 def test_importing_the_package_takes_less_than_as_long_again_as_numpy():
     code = (
         "import time; a = time.perf_counter(); import numpy; b = time.perf_counter(); import tinygrad_cnn; "
