@@ -72,7 +72,7 @@ CALLS = {
         lambda: tg.correlate2d(ones(4, 4), ones(2, 2), bias=ones(1)),
     "correlate2d: expected a Tensor (Tensor: dtype object is not supported; use float32, float64, an integer type or "
     "bool)": lambda: tg.correlate2d(None, W),
-    "correlate2d() got an unexpected keyword argument 'strides'": lambda: tg.correlate2d(X, W, strides=2),
+    "correlate2d() got an unexpected keyword argument 'zoom'": lambda: tg.correlate2d(X, W, zoom=2),
     "correlate2d_weight: g must have maps of 3x3, as windows over the image's shape make, a multiple of 1 of "
     "them (g.shape=(1, 1, 3, 2))":
         lambda: tg.correlate2d_weight(X, ones(1, 1, 3, 2), shape=(2, 2)),
