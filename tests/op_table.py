@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from scipy import signal, special
 
 import tinygrad_cnn as tg
-from tinygrad_cnn.autograd.tensor import put
 from tinygrad_cnn.kernels.geometry import PoolParams
 from tinygrad_cnn.ops import activation, convolution, cost, pooling
+from tinygrad_cnn.ops.movement import put
 
 KERNEL_SETS = ["numpy", "scipy"] + ["numba"] * (importlib.util.find_spec("numba") is not None)
 

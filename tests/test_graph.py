@@ -8,7 +8,7 @@ import pytest
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import GraphError, Tensor
-from tinygrad_cnn.autograd import engine as graph
+from tinygrad_cnn.autograd import engine
 from tinygrad_cnn.autograd.tensor import record
 
 
@@ -429,11 +429,11 @@ def test_a_clean_run_passes_the_detector():
 
 def test_nothing_is_remembered_of_an_array_that_no_graph_reads_any_more():
     gc.collect()
-    before, x = len(graph._holds), leaf(1.0, 2.0)
+    before, x = len(engine._locks), leaf(1.0, 2.0)
     y = x * x
-    assert len(graph._holds) == before + 1
+    assert len(engine._locks) == before + 1
     del y
-    assert len(graph._holds) == before and x.data.flags.writeable
+    assert len(engine._locks) == before and x.data.flags.writeable
 
 
 def test_results_kept_alive_do_not_keep_a_walked_graph():

@@ -5,7 +5,7 @@ import pytest
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import Tensor
-from tinygrad_cnn.autograd.tensor import put
+from tinygrad_cnn.ops.movement import put
 
 MADE = {
     "add": lambda x: x + x,
@@ -91,7 +91,7 @@ def test_rules_that_are_ops_have_names_and_were_told_the_same():
         (tg.sigmoid(x), 0, "sigmoid_backward", {}),
         (tg.cross_entropy(z, [1]), 0, "cross_entropy_backward", {}),
     ]:
-        rule = y.node.pullbacks[k](Tensor(np.ones(y.shape), requires_grad=True), y)
+        rule = y.node.rules[k](Tensor(np.ones(y.shape), requires_grad=True), y)
         assert (rule.node.name, rule.node.params) == (name, params)
 
 

@@ -25,12 +25,13 @@ few = examples(10)
 # What gives a tensor and is no op: it computes nothing that has a gradient.
 NOT_OPS = {"from_dlpack", "record"}
 NOT_OP_METHODS = {
-    "argmax", "backward", "data", "detach", "dtype", "grad", "hold", "is_leaf", "item", "ndim", "node", "numpy",
-    "requires_grad", "shape", "size", "version", "writable",
+    "argmax", "backward", "data", "detach", "dtype", "grad", "is_leaf", "item", "ndim", "node", "numpy",
+    "requires_grad", "shape", "size", "writable",
 }  # fmt: skip
 NOT_OP_PROTOCOLS = {
     "array", "array_ufunc", "bool", "deepcopy", "dlpack", "dlpack_device", "doc", "eq", "float", "ge", "gt", "hash",
     "index", "init", "int", "iter", "le", "len", "lt", "module", "ne", "reduce", "repr", "slots", "weakref",
+    "iadd", "imatmul", "imul", "ipow", "isub", "itruediv",  # in place: see test_in_place.py
     "annotations", "firstlineno", "static_attributes",  # the last two: Python 3.13's
 }  # fmt: skip
 

@@ -11,9 +11,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import article, data, nn, optim
-from .autograd.engine import AnomalyError, GraphError, detect_anomaly, enable_grad, no_grad
+from .autograd.engine import AnomalyError, GraphError
 from .autograd.gradcheck import GradcheckError, gradcheck
-from .autograd.tensor import Tensor, grad, matmul, record
+from .autograd.modes import detect_anomaly, enable_grad, no_grad
+from .autograd.tensor import Tensor, grad, record
 from .kernels import get_kernels, set_kernels
 from .kernels.threads import get_num_threads, set_num_threads
 from .ops import (
@@ -28,6 +29,7 @@ from .ops import (
     dropout,
     linear,
     log_softmax,
+    matmul,
     maxpool,
     pad,
     quadratic_cost,

@@ -1,4 +1,4 @@
-"""Argument checks and their one form of message: *op: argument must be ..., got ...*, with the shapes where they matter.
+"""Argument checks and their one form of message: *op: argument must be ..., got ...*, with shapes where they matter.
 
 Every check returns the value in its plain form, so that a caller can write ``k = checks.integer("op", "k", k, 1)``.
 """
@@ -72,20 +72,23 @@ def function(op: str, name: str, value: object, arguments: str) -> None:
         raise TypeError(f"{op}: {name} must be a function of {arguments}, got {abbreviated(value)}")
 
 
-def integer(op: str, name: str, value: object, least: int = -_LIMIT, most: int = _LIMIT - 1) -> int:
-    """Return ``value`` as an int in [least, most]. TypeError for another type, ValueError outside."""
-    if type(value) is int and least <= value <= most:
+def integer(op: str, name: str, value: object, least: int = -_LIMIT, *, below: float = _LIMIT) -> int:
+    """Return ``value`` as an int in [least, below). TypeError for another type, ValueError outside."""
+    if type(value) is int and least <= value < below:
         return value
     try:
         number = _index(value)
     except (TypeError, ValueError):
         raise TypeError(f"{op}: {name} must be an integer, got {abbreviated(value)}") from None
-    _check_bounds(op, name, number, least, most)
+    _check_bounds(op, name, number, least, below)
     return number
 
 
 def pair(op: str, name: str, value: object, least: int) -> Pair:
-    """Return (rows, columns) from one integer or two. TypeError for another type or length, ValueError below ``least``."""
+    """Return (rows, columns) from one integer or two.
+
+    TypeError for another type or length, ValueError below ``least``.
+    """
     if type(value) is int and least <= value < _LIMIT:
         return value, value
     if type(value) is tuple and len(value) == 2:
@@ -178,8 +181,8 @@ def _index(value: Any) -> int:
     return operator.index(value)
 
 
-def _check_bounds(op: str, name: str, value: int, least: int, most: int = _LIMIT - 1) -> None:
-    if not least <= value <= most:
-        upper = f"at most {most}" if most < _LIMIT - 1 else "below 2**31"
-        bound = f"at least {least}" if value < least else upper
+def _check_bounds(op: str, name: str, value: int, least: int, below: float = _LIMIT) -> None:
+    if not least <= value < below:
+        limit = "2**31" if below == _LIMIT else f"{below}"
+        bound = f"at least {least}" if value < least else f"below {limit}"
         raise ValueError(f"{op}: {name} must be {bound}, got {abbreviated(value)}")

@@ -121,7 +121,7 @@ def test_split_depends_on_the_generator(dataset: Dataset) -> None:
         (PIXELS, LABELS, {"num_classes": 4.0}, TypeError, "num_classes must be an integer, got 4.0"),
         (PIXELS, LABELS, {"full_scale": 16}, ValueError, "above full_scale=16"),
         (PIXELS, LABELS, {"full_scale": 0}, ValueError, "full_scale must be at least 1, got 0"),
-        (PIXELS, LABELS, {"full_scale": 256}, ValueError, "full_scale must be at most 255, got 256"),
+        (PIXELS, LABELS, {"full_scale": 256}, ValueError, "full_scale must be below 256, got 256"),
         (PIXELS, LABELS, {"full_scale": True}, TypeError, "full_scale must be an integer, got True"),
     ],
 )

@@ -1,291 +1,247 @@
-"""The computation graph: what a result remembers of its making, and the walk that brings gradients back.
+"""The computation graph, and the backward pass over it.
 
-An op's result keeps a `Node`: the op's inputs and one *pullback* for each of them. A pullback takes dC/dy and y, and
-returns dC/d(input): it is the op's backward rule. `backpropagate` calls the pullbacks from the last op to the first.
+An op's result keeps a `Node`: the op's inputs and a *backward rule* for each of them. A rule takes g = dC/dy and y, and
+returns dC/d(input). `backward_pass` calls the rules from the last op to the first.
+
+Rules read the arrays that the op read. These must stay as they were: the array of a leaf is locked, that is read-only,
+while a rule may still read it (`lock_array`); and an array that was replaced is another object, which `backward_pass`
+finds.
 """
 
-import contextlib
-import functools
-import inspect
 import itertools
 import os
+import re
 import sys
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from .tensor import Tensor
+from .modes import enable_grad, no_grad, state
 
-    Pullback = Callable[[Tensor, Tensor], Tensor]
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 class GraphError(ValueError):
-    """The graph cannot do what was asked: it was used up, changed since, or never recorded."""
+    """The graph cannot do what was asked: it was freed, its arrays were changed, or nothing was recorded."""
 
 
 class AnomalyError(ValueError):
     """Under `detect_anomaly`: an op made a NaN or an infinity."""
 
 
-class _State(threading.local):
-    """What each thread has switched on."""
-
-    recording = True
-    anomaly = False
-
-    def __init__(self) -> None:
-        self.before: dict[int, list[bool]] = {}  # what each switch that is in use found, by the switch's id
-
-
-state = _State()
-
-
-class _Switch(contextlib.ContextDecorator):
-    """Sets one field of the thread's state inside a ``with`` block or a decorated function."""
-
-    field: str
-    value: bool
-
-    def _recreate_cm(self) -> Self:  # each call of a decorated function gets a switch of its own
-        return type(self)()
-
-    def __call__(self, function: _Function) -> _Function:
-        """The function with the switch set while it runs; a generator's caller, between two items, is left alone."""
-        if not inspect.isgeneratorfunction(function):
-            return super().__call__(function)
-
-        @functools.wraps(function)
-        def items(*args: Any, **kwargs: Any) -> Any:
-            inner = function(*args, **kwargs)
-            while True:
-                with self._recreate_cm():
-                    try:
-                        item = next(inner)
-                    except StopIteration as end:
-                        return end.value
-                yield item
-
-        return items  # type: ignore[return-value]
-
-    def __enter__(self) -> Self:
-        state.before.setdefault(id(self), []).append(getattr(state, self.field))
-        setattr(state, self.field, self.value)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        found = state.before[id(self)]
-        setattr(state, self.field, found.pop())
-        if not found:
-            del state.before[id(self)]
-
-
-class no_grad(_Switch):
-    """Inside it nothing is recorded, in this thread: for evaluation and for updates. Also a decorator.
-
-    >>> import tinygrad_cnn as tg
-    >>> w = tg.Tensor([1.0, 2.0], requires_grad=True)
-    >>> with tg.no_grad():
-    ...     y = w * 2
-    >>> y.requires_grad
-    False
-    """
-
-    field, value = "recording", False
-
-
-class enable_grad(_Switch):
-    """Inside it operations are recorded, even within `no_grad`. Also a decorator."""
-
-    field, value = "recording", True
-
-
-class detect_anomaly(_Switch):
-    """Inside it the first op that makes a NaN or an infinity, forward or backward, raises `AnomalyError`.
-
-    The message names the op and the caller's line. Slow: every result is looked at.
-
-    >>> import tinygrad_cnn as tg
-    >>> with tg.detect_anomaly():
-    ...     tg.Tensor([0.0, 1.0]).log()
-    Traceback (most recent call last):
-    ...
-    tinygrad_cnn.graph.AnomalyError: log made -inf, first at index (0,) of a result of shape (2,), ...
-    """
-
-    field, value = "anomaly", True
-
-
-class Hold:
-    """While it lives, a leaf's array is read-only: a rule that has yet to run will read it."""
-
-    __slots__ = ("__weakref__", "array")
-
-    def __init__(self, array: np.ndarray[Any, Any]) -> None:
-        self.array = array
-        array.setflags(write=False)
-
-    def __del__(self) -> None:
-        _holds.pop(id(self.array), None)
-        try:  # noqa: SIM105 - quicker than suppress(), and this runs for each parameter at each step
-            self.array.setflags(write=True)
-        except ValueError:  # a view of an array that is held itself stays read-only
-            pass
-
-
-_holds: dict[int, "weakref.ref[Hold]"] = {}
-
-
-def held(leaf: "Tensor") -> Hold | None:
-    """The hold on the leaf's array that all graphs share; None if the array was read-only without one."""
-    array = leaf.data
-    known = _holds.get(id(array))  # by array, not by tensor: a detached tensor shares its array
-    hold = None if known is None else known()
-    if hold is None and array.flags.writeable:
-        hold = Hold(array)
-        _holds[id(array)] = weakref.ref(hold)
-    return hold
+Rule = Callable[[Any, Any], Any]  # of tensors; the engine stands before the module that defines them
 
 
 class Node:
-    """How a tensor was made: by which op, with which parameters, from which inputs, and the rule for each input."""
+    """How a tensor was made.
 
-    __slots__ = ("holds", "inputs", "line", "name", "params", "pullbacks", "serial", "versions")
+    Attributes:
+        name, kind, formula: the op's name, its kind (`ops` lists them), and its forward pass in the article's notation.
+        inputs: the tensors that it was computed from.
+        rules: a backward rule for each input, or one joint rule that returns all gradients; None once it was freed.
+        params: the op's other arguments.
+        serial: a number that grows with every op, so that it sorts a graph topologically.
+        line: under `detect_anomaly` the caller's file and line.
+    """
+
+    __slots__ = (
+        "_arrays",
+        "_locks",
+        "_result",
+        "formula",
+        "inputs",
+        "kind",
+        "line",
+        "name",
+        "params",
+        "rules",
+        "serial",
+    )
     _serials = itertools.count()
 
     def __init__(
         self,
         name: str,
-        inputs: "tuple[Tensor, ...]",
-        pullbacks: "tuple[Pullback, ...]",
+        result: NDArray[Any],
+        inputs: tuple[Any, ...],
+        rules: tuple[Rule, ...] | Rule,
+        kind: str,
+        formula: str,
         params: dict[str, Any],
     ) -> None:
-        self.name = name
-        self.inputs = inputs
-        self.pullbacks: tuple[Pullback, ...] | None = pullbacks
-        self.params = params
-        self.serial = next(Node._serials)  # an op's inputs exist before it: this order is topological
-        self.versions = [t.version for t in inputs]
-        self.holds = [held(t) for t in inputs if t.node is None]
+        self.name, self.kind, self.formula = name, kind, formula
+        self.inputs, self.params = inputs, params
+        self.rules: tuple[Rule, ...] | Rule | None = rules
+        self.serial = next(Node._serials)
+        self._result = result
+        self._arrays = [t._data for t in inputs]
+        self._locks = [lock_array(t._data) for t in inputs if t.node is None]
         self.line = caller() if state.anomaly else ""
 
     def release(self) -> None:
-        """Forget inputs and rules, so that what they held can be freed before the graph's last result is."""
-        self.inputs, self.pullbacks, self.holds = (), None, []
+        """Free inputs and rules, and unlock the arrays that they read."""
+        self.inputs, self.rules, self._locks, self._arrays = (), None, [], []
+
+    def gradients(self, g: Any, y: Any, needed: Sequence[bool]) -> list[Any]:
+        """Apply the rules to g = dC/dy: the gradient of every needed input as its rule returns it, else None."""
+        self._check_unchanged(y)
+        if callable(self.rules):
+            joint = self._watched(self.rules, 0, g, y) if state.anomaly else self.rules(g, y)
+            return [gx if need else None for gx, need in zip(joint, needed, strict=True)]
+        rules = self.rules or ()
+        if state.anomaly:
+            return [self._watched(rule, k, g, y) if needed[k] else None for k, rule in enumerate(rules)]
+        return [rule(g, y) if need else None for rule, need in zip(rules, needed, strict=True)]
+
+    def sentence(self, k: int) -> str:
+        """Return what the docstring says of the rule for input k, in one line; empty where it says nothing."""
+        if callable(self.rules):
+            sentences = re.split(r"\n\s*(?=dC/d)", self.rules.__doc__ or "")
+            return " ".join(sentences[k].split()) if k < len(sentences) else ""
+        return " ".join((self.rules[k].__doc__ or "").split()) if self.rules else ""
+
+    def _watched(self, rule: Rule, k: int, g: Any, y: Any) -> Any:
+        """Apply a rule and check what it returns; the ops inside it are not checked, so that the rule is named."""
+        state.anomaly = False
+        try:
+            result = rule(g, y)
+        finally:
+            state.anomaly = True
+        for i, gx in enumerate(result if isinstance(result, tuple) else (result,)):
+            check_anomaly(gx.data, f"the rule of {self.name} for its input {k + i}", self.line, [g.data])
+        return result
+
+    def _check_unchanged(self, y: Any) -> None:
+        """GraphError unless every input, and the result, has the array that the op read or made."""
+        for k, (x, array) in enumerate(zip(self.inputs, self._arrays, strict=True)):
+            if x._data is not array:
+                raise GraphError(
+                    f"backward: input {k} of {self.name}, shape {x.shape}, was changed after {self.name} read it "
+                    "(by an optimizer's step or an assignment); call backward() first, or run the forward pass again"
+                )
+        if y._data is not self._result:
+            raise GraphError(f"backward: the result of {self.name}, shape {y.shape}, was changed after it was made")
 
 
-def backpropagate(
-    output: "Tensor", seed: "Tensor", wanted: "Iterable[Tensor] | None", *, retain: bool, record: bool
-) -> "list[tuple[Tensor, Tensor]]":
-    """Every wanted tensor with its gradient; ``wanted=None`` stands for all leaves that require one.
+class ArrayLock:
+    """Keeps an array read-only for as long as the lock lives."""
 
-    With ``record`` the rules are recorded as well, so that gradients have gradients.
+    __slots__ = ("__weakref__", "array")
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.array = array
+        array.setflags(write=False)
+
+    def __del__(self) -> None:
+        _locks.pop(id(self.array), None)
+        try:  # noqa: SIM105 - quicker than suppress(), and this runs for each parameter at each step
+            self.array.setflags(write=True)
+        except ValueError:  # a view of an array that is locked itself stays read-only
+            pass
+
+
+_locks: dict[int, "weakref.ref[ArrayLock]"] = {}
+
+
+def lock_array(array: NDArray[Any]) -> ArrayLock | None:
+    """Return the lock on an array, one for all graphs that read it; None if it was read-only without one."""
+    lock = current_lock(array)
+    if lock is None and array.flags.writeable:
+        lock = ArrayLock(array)
+        _locks[id(array)] = weakref.ref(lock)
+    return lock
+
+
+def current_lock(array: NDArray[Any]) -> ArrayLock | None:
+    """Return the lock that graphs hold on an array, or None."""
+    reference = _locks.get(id(array))  # by array, not by tensor: a detached tensor shares its array
+    return None if reference is None else reference()
+
+
+def backward_pass(
+    output: Any, g: Any, targets: Iterable[Any] | None = None, *, retain_graph: bool, record: bool
+) -> list[tuple[Any, Any]]:
+    """Return the targets with their gradients, (tensor, dC/d(tensor)), for g = dC/d(output).
+
+    Args:
+        output: the tensor to start from.
+        g: its gradient.
+        targets: the tensors whose gradients are wanted; None for all leaves that require one.
+        retain_graph: keep the graph; otherwise it is freed on the way.
+        record: record the rules too, so that gradients have gradients.
     """
-    targets = None if wanted is None else {id(t) for t in wanted}
-    order = topological_order(output, targets)
-    receiving = {id(t) for t in order}
-    pending = {id(output): seed}
-    found: list[tuple[Tensor, Tensor]] = []
+    target_ids = None if targets is None else {id(t) for t in targets}
+    order = topological_order(output, target_ids)
+    needed = {id(t) for t in order}
+    grads = {id(output): g}
+    results = []
     with enable_grad() if record else no_grad():
         while order:
             y = order.pop()
-            g = pending.pop(id(y), None)
-            if g is None:  # no rule passed anything on to it
+            g = grads.pop(id(y), None)
+            if g is None:  # no rule passed a gradient on to it
                 continue
-            if y.node is None if targets is None else id(y) in targets:
-                found.append((y, g))
-            if y.node is not None:
-                _pull_back(y, y.node, g, receiving, pending)
-                if not retain:
-                    y.node.release()
-    return found
+            node = y.node
+            if node is None if target_ids is None else id(y) in target_ids:
+                results.append((y, g))
+            if node is None:
+                continue
+            inputs = node.inputs
+            for k, gx in enumerate(node.gradients(g, y, [x.requires_grad and id(x) in needed for x in inputs])):
+                if gx is not None:
+                    x = inputs[k]
+                    gx = unbroadcast(gx, x, node.name, k)
+                    grads[id(x)] = grads[id(x)] + gx if id(x) in grads else gx
+            if not retain_graph:
+                node.release()
+    return results
 
 
-def topological_order(output: "Tensor", targets: set[int] | None) -> "list[Tensor]":
-    """What lies between the targets and the output, in the order of making; leaves come first."""
-    found: dict[int, Tensor] = {}
+def topological_order(output: Any, targets: set[int] | None = None) -> list[Any]:
+    """Return the tensors between the targets (ids; None: all leaves) and the output, each after its inputs."""
+    reached: dict[int, Any] = {}
     stack = [output]
     while stack:
         t = stack.pop()
-        if id(t) in found:
+        if id(t) in reached:
             continue
-        found[id(t)] = t
+        reached[id(t)] = t
         if t.node is not None:
-            if t.node.pullbacks is None:
+            if t.node.rules is None:
                 raise GraphError(
                     f"backward: the graph through {t.node.name} was used up by an earlier backward(); "
                     "pass retain_graph=True to the first one to walk it twice"
                 )
-            stack.extend(i for i in t.node.inputs if i.requires_grad)
-    order = sorted(found.values(), key=lambda t: -1 if t.node is None else t.node.serial)
+            stack.extend(x for x in t.node.inputs if x.requires_grad)
+    order = sorted(reached.values(), key=lambda t: -1 if t.node is None else t.node.serial)
     if targets is None:
         return order
-    leading: set[int] = set()
+    leading: set[int] = set()  # the targets, and all that was computed from them
     for t in order:
-        if id(t) in targets or (t.node is not None and any(id(i) in leading for i in t.node.inputs)):
+        if id(t) in targets or (t.node is not None and any(id(x) in leading for x in t.node.inputs)):
             leading.add(id(t))
     return [t for t in order if id(t) in leading]
 
 
-def _pull_back(y: "Tensor", node: Node, g: "Tensor", receiving: set[int], pending: "dict[int, Tensor]") -> None:
-    """Run y's rules on g, and add what they give to what its inputs are still to receive."""
-    _refuse_stale(y, node)
-    for k, (x, pullback) in enumerate(zip(node.inputs, node.pullbacks or (), strict=True)):
-        if id(x) not in receiving or not x.requires_grad:
-            continue
-        gx = _watched(pullback, g, y, node, k) if state.anomaly else pullback(g, y)
-        if not hasattr(gx, "node"):
-            raise TypeError(
-                f"backward: the rule of {node.name} for its input {k} must return a Tensor, got {type(gx).__name__}"
-            )
-        if gx.shape != x.shape or gx.dtype != x.dtype:
-            gx = unbroadcast(gx, x, node.name)
-        pending[id(x)] = pending[id(x)] + gx if id(x) in pending else gx
-
-
-def _watched(pullback: "Pullback", g: "Tensor", y: "Tensor", node: Node, k: int) -> "Tensor":
-    """What the rule gives, looked at as a whole: it is the rule that is to be named, not an op that it is made of."""
-    state.anomaly = False
-    try:
-        gx = pullback(g, y)
-    finally:
-        state.anomaly = True
-    check_anomaly(gx.data, f"the rule of {node.name} for its input {k}", node.line, [g.data])
-    return gx
-
-
-def _refuse_stale(y: "Tensor", node: Node) -> None:
-    """Rules must read what the op read: any input, and the result, may appear in any of them."""
-    for k, (x, then) in enumerate(zip(node.inputs, node.versions, strict=True)):
-        if x.version != then:
-            raise GraphError(
-                f"backward: input {k} of {node.name}, shape {x.shape}, was changed after {node.name} read it "
-                "(by an optimizer's step or an assignment); call backward() first, or run the forward pass again"
-            )
-    if y.version:
-        raise GraphError(f"backward: the result of {node.name}, shape {y.shape}, was changed after it was made")
-
-
-def unbroadcast(g: "Tensor", x: "Tensor", op: str) -> "Tensor":
-    """The gradient in x's shape and type: summed over the axes along which x was broadcast."""
+def unbroadcast(g: Any, x: Any, op: str, k: int) -> Any:
+    """Return a rule's result in the shape and type of input k: summed over the axes along which it was broadcast."""
+    if not hasattr(g, "node"):
+        raise TypeError(f"backward: the rule of {op} for its input {k} must return a Tensor, got {type(g).__name__}")
     if g.shape != x.shape:
         lead = g.ndim - x.ndim
-        stretched = tuple(i for i in range(g.ndim) if i < lead or x.shape[i - lead] == 1 != g.shape[i])
-        summed = g.sum(axis=stretched, keepdims=True)
+        axes = tuple(i for i in range(g.ndim) if i < lead or x.shape[i - lead] == 1 != g.shape[i])
+        summed = g.sum(axis=axes, keepdims=True)
         if lead < 0 or summed.shape[lead:] != x.shape:
             raise GraphError(f"backward: a rule of {op} gave the shape {g.shape} for an input of shape {x.shape}")
         g = summed.reshape(x.shape)
     return g if g.dtype == x.dtype else g.astype(x.dtype)
 
 
-def check_anomaly(result: np.ndarray[Any, Any], what: str, line: str, inputs: Sequence[np.ndarray[Any, Any]]) -> None:
-    """Raise `AnomalyError` if the result has a NaN or an infinity, saying where it came from."""
+def check_anomaly(result: NDArray[Any], what: str, line: str, inputs: Sequence[NDArray[Any]]) -> None:
+    """Raise `AnomalyError`, with the place and the caller's line, if the result has a NaN or an infinity."""
     finite = np.isfinite(result)
     if finite.all():
         return
@@ -297,7 +253,7 @@ def check_anomaly(result: np.ndarray[Any, Any], what: str, line: str, inputs: Se
 
 
 def caller() -> str:
-    """The file, line and function outside this package that called into it."""
+    """Return the file, line and function outside this package that called into it."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .. import checks
 from ..checks import abbreviated, plural
-from .engine import enable_grad
+from .modes import enable_grad
 from .tensor import Tensor, as_tensor, grad
 
 

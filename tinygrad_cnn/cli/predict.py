@@ -5,7 +5,7 @@ import argparse
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd.engine import no_grad
+from ..autograd.modes import no_grad
 from ..autograd.tensor import wrap
 from ..models import Network, probabilities
 from ..train.records import as_json

@@ -13,7 +13,7 @@ from .dataset import Dataset
 from .resample import Floats
 
 Batch = tuple[Floats, NDArray[np.int64]]
-_MAX_SEED = 2**63 - 1
+_SEED_LIMIT = 2**63
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -62,7 +62,7 @@ class Batches:
         names = ("seed", "epoch", "position", *self._settings())
         if missing := [name for name in names if name not in state]:
             raise ValueError(f"load_state_dict: the state of batches lacks {', '.join(missing)}")
-        seed = checks.integer("load_state_dict", "seed", state["seed"], 0, _MAX_SEED)
+        seed = checks.integer("load_state_dict", "seed", state["seed"], 0, below=_SEED_LIMIT)
         epoch, position = (checks.integer("load_state_dict", name, state[name], 0) for name in names[1:3])
         for name, own in self._settings().items():
             if state[name] != own:
@@ -177,7 +177,7 @@ def batches(
         drop_last=checks.flag("batches", "drop_last", drop_last),
         prefetch=checks.flag("batches", "prefetch", prefetch),
         shard=shard,
-        seed=int(checks.generator("batches", rng).integers(_MAX_SEED, endpoint=True)),
+        seed=int(checks.generator("batches", rng).integers(_SEED_LIMIT)),
     )
 
 

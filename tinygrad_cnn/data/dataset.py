@@ -38,7 +38,7 @@ class Dataset:
     def __init__(
         self, pixels: NDArray[np.uint8], labels: ArrayLike, *, num_classes: int | None = None, full_scale: int = 255
     ) -> None:
-        self._full_scale = checks.integer("Dataset", "full_scale", full_scale, 1, 255)
+        self._full_scale = checks.integer("Dataset", "full_scale", full_scale, 1, below=256)
         self._stored = _as_pixels(pixels, self._full_scale)
         self._labels = _as_labels(labels)
         if len(self._stored) != len(self._labels):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd.engine import no_grad
+from ..autograd.modes import no_grad
 from ..autograd.tensor import Tensor, grad, wrap
 from ..checks import plural
 from ..models import Network, probabilities

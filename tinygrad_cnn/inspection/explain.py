@@ -1,5 +1,6 @@
 """One backward pass told as a story: each op in order, its rule in the article's notation, shapes and numbers."""
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -9,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..article import FeatureMap
-from ..autograd.engine import GraphError, Node, backpropagate, no_grad, unbroadcast
+from ..autograd.engine import GraphError, Node, backward_pass, unbroadcast
+from ..autograd.modes import no_grad
 from ..autograd.tensor import Tensor
 from ..checks import instance
 from ..nn.module import Module
 from ..ops import quadratic_cost
 from .graph_view import GraphView, is_constant, walk
-from .rules import RULES, Rule, Way
 
 _FEW = 20  # so many numbers are printed; of more, only the range
 
@@ -69,7 +70,7 @@ def story(loss: Tensor, model: Module | None = None) -> Iterator[str]:
         raise GraphError(f"explain: the cost must be one number, got shape {loss.shape}")
     wanted = [t for t in [*found.leaves, *found.results] if t.requires_grad]
     seed = Tensor(np.ones(loss.shape, loss.dtype))
-    totals = {id(t): g for t, g in backpropagate(loss, seed, wanted, retain=True, record=False)}
+    totals = {id(t): g for t, g in backward_pass(loss, seed, wanted, retain_graph=True, record=False)}
     yield "Forward: from the input to the cost"
     yield from _forward(found)
     yield ""
@@ -94,56 +95,61 @@ def _forward(found: GraphView) -> Iterator[str]:
     for y in found.results:
         if y.node is not None:
             yield f"{_headline(y, y.node, found)}   gives {y.shape}"
-            if not _only_moves(y.node):
+            if y.node.kind != "movement":
                 yield from _numbers(y.data)
 
 
-def _step_back(y: Tensor, node: Node, g: Tensor, uses: int, found: GraphView) -> Iterator[str]:
+def _step_back(y: Tensor, node: Node, g: Tensor, uses: int, view: GraphView) -> Iterator[str]:
     """The rules of one op, applied."""
-    yield _headline(y, node, found)
+    yield _headline(y, node, view)
     if uses > 1:
-        yield f"    {found.name(y)} was used in {uses} places: what came back from them was added up"
+        yield f"    {view.name(y)} was used in {uses} places: what came back from them was added up"
         yield from _numbers(g.data)
-    ways = RULES.get(node.name, Rule("")).ways
-    for k, (x, pullback) in enumerate(zip(node.inputs, node.pullbacks or (), strict=True)):
+    with no_grad():
+        gradients = node.gradients(g, y, [x.requires_grad for x in node.inputs])
+    for k, (x, raw) in enumerate(zip(node.inputs, gradients, strict=True)):
         if not x.requires_grad:
             if not is_constant(x):
-                yield f"    {found.name(x)} asks for no gradient: its rule is not run"
+                yield f"    {view.name(x)} asks for no gradient: its rule is not run"
             continue
         with no_grad():
-            raw = pullback(g, y)
-            gx = unbroadcast(raw, x, node.name)
-        if k < len(ways):
-            yield from _way_back(ways[k], raw, gx, found.name(x))
+            gx = unbroadcast(raw, x, node.name, k)
+        sentence = "" if node.kind == "movement" else node.sentence(k)
+        if sentence:
+            yield from _rule(sentence, raw, gx, view.name(x))
         else:
-            yield f"    the gradient for {found.name(x)} {gx.shape}"
-            if not _only_moves(node):
+            yield f"    the gradient for {view.name(x)} {gx.shape}"
+            if node.kind != "movement":
                 yield from _numbers(gx.data)
 
 
-def _way_back(way: Way, raw: Tensor, gx: Tensor, name: str) -> Iterator[str]:
-    yield f"    {way.rule}   for {name} {gx.shape}"
-    if way.why:
-        yield f"      {way.why}"
+def _rule(sentence: str, raw: Tensor, gx: Tensor, name: str) -> Iterator[str]:
+    """A rule's docstring, ``dC/dw = formula: reason``, and the gradient that it gave."""
+    formula, _, reason = sentence.partition(": ")
+    yield f"    {formula}   for {name} {gx.shape}"
+    if reason:
+        yield f"      {reason}"
     if raw.shape != gx.shape:
-        yield f"      {way.symbol} was repeated to {raw.shape}, so the numbers that reach it are added up; of a bias"
+        symbol = _symbol(sentence)
+        yield f"      {symbol} was repeated to {raw.shape}, so the numbers that reach it are added up; of a bias"
         yield "      this is the article's dC/db = correlate2d(sigmoid'(z), dC/da, valid)"
     yield from _numbers(gx.data)
 
 
-def _headline(y: Tensor, node: Node, found: GraphView) -> str:
-    """``#3 sigmoid: a = sigmoid(z)   with z = #2``; of an op that the table does not know, its name and inputs."""
-    formula, ways = RULES.get(node.name, Rule(""))
-    formula = formula.replace(" [+ b]", " + b" if len(node.inputs) == len(ways) else "")
-    names = [found.name(t) for t in node.inputs]
-    if ways:
-        names = [f"{way.symbol} = {name}" for way, name in zip(ways, names, strict=False)]
-    return f"  {found.name(y)} {node.name}" + (f": {formula}" if formula else "") + f"   with {', '.join(names)}"
+def _headline(y: Tensor, node: Node, view: GraphView) -> str:
+    """``#3 sigmoid: a = sigmoid(z)   with z = #2``; of an op without a formula, its name and inputs."""
+    names = [view.name(t) for t in node.inputs]
+    symbols = [] if node.kind == "movement" else [_symbol(node.sentence(k)) for k in range(len(names))]
+    if any(symbols):
+        names = [f"{symbol} = {name}" for symbol, name in zip(symbols, names, strict=True)]
+    formula = node.formula.replace(" [+ b]", " + b" if "b" in symbols else "")
+    return f"  {view.name(y)} {node.name}" + (f": {formula}" if formula else "") + f"   with {', '.join(names)}"
 
 
-def _only_moves(node: Node) -> bool:
-    """Whether the numbers are the input's: they need not be printed again."""
-    return node.name in RULES and not RULES[node.name].ways
+def _symbol(sentence: str) -> str:
+    """The input's name in a rule's docstring: ``w`` of ``dC/dw = ...``."""
+    match = re.match(r"dC/d(\S+) = ", sentence)
+    return match[1] if match else ""
 
 
 def _numbers(data: NDArray[np.generic]) -> Iterator[str]:

@@ -50,7 +50,7 @@ def walk(output: Tensor, model: Module | None = None) -> GraphView:
             continue
         found[id(t)] = t
         if t.node is not None:
-            if t.node.pullbacks is None:
+            if t.node.rules is None:
                 raise GraphError(
                     f"graph: the graph through {t.node.name} was used up by backward(); look at it before, "
                     "or pass retain_graph=True"

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import ops
-from ..autograd.tensor import Tensor, matmul
+from ..autograd.tensor import Tensor
 from ..checks import require
 from ..kernels.geometry import ConvParams
 from ..ops.convolution import smallest_image
+from ..ops.linear import matmul
 
 Integers = NDArray[np.int64]
 Numbers = Sequence[int]

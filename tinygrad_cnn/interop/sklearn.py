@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks, nn
-from ..autograd.engine import no_grad
+from ..autograd.modes import no_grad
 from ..autograd.tensor import wrap
 from ..checks import abbreviated, require
 from ..models import build, cost_of, probabilities

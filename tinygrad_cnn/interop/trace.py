@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd.engine import enable_grad
+from ..autograd.modes import enable_grad
 from ..autograd.tensor import Tensor
 from ..nn import Buffer, Module
 

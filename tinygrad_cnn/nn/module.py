@@ -182,7 +182,6 @@ class Module:
         for _, t in self._named_tensors():
             if t.dtype.kind == "f":
                 t._data, t.grad = without_warnings(t.data.astype, target), None
-                t.version += 1
         return self
 
     def extra_repr(self) -> str:

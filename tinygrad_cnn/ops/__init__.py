@@ -1,12 +1,18 @@
-"""The ops: what each means, its checks, its kernel and its rules, side by side."""
+"""The ops: each is one function with its meaning, checks, kernel and named backward rules.
 
+A rule's docstring is the article's sentence, ``dC/dw = formula: reason``; `explain` reads it there. Ops that are
+methods or operators of a tensor are attached to it (`autograd.tensor.tensor_method`): importing this package does that.
+"""
+
+from . import arithmetic as arithmetic
+from . import reduction as reduction
 from .activation import log_softmax, relu, sigmoid, softmax, tanh
 from .convolution import convolve2d, convolve2d_full, correlate2d, correlate2d_weight
 from .cost import cross_entropy, quadratic_cost
-from .linear import linear
+from .linear import linear, matmul
+from .movement import concatenate, pad, where
 from .pooling import avgpool, maxpool
 from .regularization import batch_norm, dropout
-from .shape import concatenate, pad, where
 
 __all__ = [
     "avgpool",
@@ -20,6 +26,7 @@ __all__ = [
     "dropout",
     "linear",
     "log_softmax",
+    "matmul",
     "maxpool",
     "pad",
     "quadratic_cost",

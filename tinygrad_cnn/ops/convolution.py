@@ -8,13 +8,13 @@ the feature map `correlate2d` is dT/dg, the weight gradient `correlate2d_weight`
 previous layer `convolve2d_full` is dT/dx. So the rules of each are the other two, and every order of derivative closes.
 """
 
-from .. import checks
-from ..autograd.tensor import Tensor, as_tensor, record, same_float
-from ..checks import abbreviated, plural
+from ..autograd.operands import same_float
+from ..autograd.tensor import Tensor, as_tensor, record
+from ..checks import Pair, abbreviated, integer, pair, plural, shapes
 from ..kernels import current
-from ..kernels.geometry import ConvParams, Pair, dilated_size, map_shape, spatial
+from ..kernels.geometry import ConvParams, dilated_size, map_shape, spatial
 from . import arguments
-from .shape import pad
+from .movement import pad
 
 Size = int | Pair
 
@@ -34,9 +34,6 @@ def correlate2d(
 
     ``y[n, f, p, q] = b[f] + sum over c i j of x[n, c, p + i, q + j] w[f, c, i, j]``
 
-    Rules, in the article's words: the weight gradient is the input correlated with ∂C/dz; the gradient for the
-    previous layer is the full convolution of ∂C/dz with the weights; the bias gradient is the sum of ∂C/dz.
-
     Args:
         x, w: images ``(N, C, H, W)`` with filters ``(F, C // groups, KH, KW)`` give maps ``(N, F, OH, OW)``; one image
             ``(H, W)`` with one filter ``(KH, KW)`` gives one map as `scipy.signal.correlate2d` does; a stack
@@ -48,8 +45,9 @@ def correlate2d(
             between taps; an integer or (rows, columns).
         groups: filters f of group k see only the channels of group k.
 
-    Raises ValueError when ranks, channels or groups do not fit, or the filter is larger than the padded image
-    (SciPy would silently exchange the two).
+    Raises:
+        ValueError: ranks, channels or groups do not fit, or the filter is larger than the padded image (SciPy would
+            silently exchange the two).
 
     Source: the article, "Feature Map Activation" and "Backpropagation through a Feature Map".
 
@@ -60,32 +58,39 @@ def correlate2d(
     """
     name = "correlate2d"
     x, w = same_float(as_tensor(name, x), as_tensor(name, w))
-    how = _sliding(name, stride, padding, dilation, groups)
-    given, lone = (x, w), x.ndim != 4 or w.ndim != 4
-    if lone:
-        x, w = _lift(name, x, w)
+    params = _params(name, stride, padding, dilation, groups)
+    given, unbatched = (x, w), x.ndim != 4 or w.ndim != 4
+    if unbatched:
+        x, w = _add_batch_axes(name, x, w)
         if bias is not None:
             raise ValueError(f"{name}: a bias needs images (N, C, H, W) {_shapes(given)}")
-    x, how = _bordered(name, x, w, mode, how, turned=False)
-    _check_channels(name, x, w, how, given)
-    y = feature_maps(x, w, None if bias is None else arguments.bias(name, "bias", bias, w, "filter"), how)
-    return y.reshape(spatial(y.shape)) if lone else y
+    x, params = _pad_for_mode(name, x, w, mode, params, turned=False)
+    _check_channels(name, x, w, params, given)
+    y = _correlate2d(x, w, None if bias is None else arguments.bias(name, "bias", bias, w, "filter"), params)
+    return y.reshape(spatial(y.shape)) if unbatched else y
 
 
-def feature_maps(x: Tensor, w: Tensor, bias: Tensor | None, how: ConvParams) -> Tensor:
-    """`correlate2d` of what fits: the kernel, and a rule for each input."""
-    b = () if bias is None else (bias,)
-    return record(
-        "correlate2d",
-        current().correlate2d(x.data, w.data, b[0].data if b else None, how),
-        (x, w, *b),
-        (
-            lambda g, y: image_gradient(g, w, how, spatial(x.shape)),
-            lambda g, y: weight_gradient(x, g, how, spatial(w.shape)),
-            lambda g, y: bias_gradient(g),
-        )[: 2 + len(b)],
-        **how._asdict(),
-    )
+def _correlate2d(x: Tensor, w: Tensor, bias: Tensor | None, params: ConvParams) -> Tensor:
+    """`correlate2d` without argument checks."""
+
+    def grad_a(g: Tensor, z: Tensor) -> Tensor:
+        """dC/da^{L-1} = convolve2d(dC/dz, w, full): each neuron paints its weights, times its dC/dz, back where its
+        overlay stood
+        """
+        return _convolve2d_full(g, w, params, spatial(x.shape))
+
+    def grad_w(g: Tensor, z: Tensor) -> Tensor:
+        """dC/dw = correlate2d(a^{L-1}, dC/dz, valid): dC/dz slides over the previous layer as a filter"""
+        return _correlate2d_weight(x, g, params, spatial(w.shape))
+
+    def grad_b(g: Tensor, z: Tensor) -> Tensor:
+        """dC/db = the sum of dC/dz: the neurons of a map share one bias: their components add up"""
+        return bias_gradient(g)
+
+    z = current().correlate2d(x.data, w.data, None if bias is None else bias.data, params)
+    inputs, rules = ((x, w), (grad_a, grad_w)) if bias is None else ((x, w, bias), (grad_a, grad_w, grad_b))
+    formula = "z = correlate2d(a^{L-1}, w) [+ b]"
+    return record("correlate2d", z, inputs, rules, kind="sliding", formula=formula, **params._asdict())
 
 
 def correlate2d_weight(
@@ -101,29 +106,39 @@ def correlate2d_weight(
         x: images ``(N, C, H, W)``.
         g: dC/dz, ``(N, F, OH, OW)``.
         shape: (KH, KW), the filters'.
-        stride, padding, dilation, groups: as they were given to `correlate2d`.
+        stride, padding, dilation, groups: the arguments of `correlate2d`.
+
+    Raises:
+        ValueError: g is not of the shape of maps that such filters make from x.
 
     Source: the article, "Weight Gradient".
     """
     name = "correlate2d_weight"
     x, g = same_float(arguments.images(name, x), arguments.images(name, g, "g"))
-    how = _sliding(name, stride, padding, dilation, groups)
-    shape = checks.pair(name, "shape", shape, 1)
-    if x.shape[0] != g.shape[0] or x.shape[1] % how.groups:
-        parts = plural(how.groups, "group")
-        raise ValueError(f"{name}: x and g must be one batch, in {parts} {checks.shapes(x=x, g=g)}")
-    _check_maps(name, "g", g, map_shape(spatial(x.shape), shape, how), how, g)
-    return weight_gradient(x, g, how, shape)
+    params = _params(name, stride, padding, dilation, groups)
+    shape = pair(name, "shape", shape, 1)
+    if x.shape[0] != g.shape[0] or x.shape[1] % params.groups:
+        parts = plural(params.groups, "group")
+        raise ValueError(f"{name}: x and g must be one batch, in {parts} {shapes(x=x, g=g)}")
+    _check_maps(name, "g", g, map_shape(spatial(x.shape), shape, params), params, g)
+    return _correlate2d_weight(x, g, params, shape)
 
 
-def weight_gradient(x: Tensor, g: Tensor, how: ConvParams, shape: Pair) -> Tensor:
-    """`correlate2d_weight` of what fits."""
+def _correlate2d_weight(x: Tensor, g: Tensor, params: ConvParams, shape: Pair) -> Tensor:
+    """`correlate2d_weight` without argument checks."""
+
+    def grad_a(v: Tensor, y: Tensor) -> Tensor:
+        """dC/da = convolve2d(g, dC/dw', full)"""
+        return _convolve2d_full(g, v, params, spatial(x.shape))
+
+    def grad_g(v: Tensor, y: Tensor) -> Tensor:
+        """dC/dg = correlate2d(a, dC/dw')"""
+        return _correlate2d(x, v, None, params)
+
+    data = current().correlate2d_weight(x.data, g.data, params, shape)
+    formula = "w' = correlate2d(a, g)"
     return record(
-        "correlate2d_weight",
-        current().correlate2d_weight(x.data, g.data, how, shape),
-        (x, g),
-        (lambda v, y: image_gradient(g, v, how, spatial(x.shape)), lambda v, y: feature_maps(x, v, None, how)),
-        **how._asdict(),
+        "correlate2d_weight", data, (x, g), (grad_a, grad_g), kind="sliding", formula=formula, **params._asdict()
     )
 
 
@@ -140,7 +155,7 @@ def convolve2d_full(
     """Let every number of a map paint its weighted filter where the filter stood: the gradient for the previous layer.
 
     ``y[n, c, p s + i d, q s + j d] += x[n, f, p, q] w[f, c, i, j]``: the full convolution of the maps with the filters,
-    what others call a transposed convolution.
+    also called a transposed convolution.
 
     Args:
         x: maps ``(N, F, h, w)``; or one map ``(h, w)`` with one filter ``(KH, KW)``, then exactly
@@ -152,7 +167,8 @@ def convolve2d_full(
         padding: rows and columns cut off on each side: the border that `correlate2d` added.
         groups: as in `correlate2d`.
 
-    Raises ValueError when channels do not fit, or windows over ``shape`` do not make maps of x's shape.
+    Raises:
+        ValueError: channels do not fit, or windows over ``shape`` do not make maps of x's shape.
 
     Source: the article, "Activation Gradient for Previous Layer".
 
@@ -162,49 +178,53 @@ def convolve2d_full(
     """
     name = "convolve2d_full"
     x, w = same_float(as_tensor(name, x), as_tensor(name, w))
-    given, lone = (x, w), x.ndim == 2 and w.ndim == 2
-    if lone:
-        x, w = _lift(name, x, w)
+    given, unbatched = (x, w), x.ndim == 2 and w.ndim == 2
+    if unbatched:
+        x, w = _add_batch_axes(name, x, w)
     x, w = arguments.images(name, x), arguments.images(name, w, "w")
-    how = _sliding(name, stride, padding, dilation, groups)
+    params = _params(name, stride, padding, dilation, groups)
     if shape is None:
-        shape = smallest_image(spatial(x.shape), spatial(w.shape), how)
-    shape = checks.pair(name, "shape", shape, 1)
+        shape = smallest_image(spatial(x.shape), spatial(w.shape), params)
+    shape = pair(name, "shape", shape, 1)
     if w.shape[0] != x.shape[1] or 0 in spatial(w.shape):
-        raise ValueError(
-            f"{name}: x has {plural(x.shape[1], 'map')}, w has {plural(w.shape[0], 'filter')} of "
-            f"{w.shape[2]}x{w.shape[3]} {_shapes(given)}"
-        )
-    _check_maps(name, "x", x, map_shape(shape, spatial(w.shape), how), how, given[0])
-    y = image_gradient(x, w, how, shape)
-    return y.reshape(spatial(y.shape)) if lone else y
+        maps, filters = plural(x.shape[1], "map"), plural(w.shape[0], "filter")
+        raise ValueError(f"{name}: x has {maps}, w has {filters} of {w.shape[2]}x{w.shape[3]} {_shapes(given)}")
+    _check_maps(name, "x", x, map_shape(shape, spatial(w.shape), params), params, given[0])
+    y = _convolve2d_full(x, w, params, shape)
+    return y.reshape(spatial(y.shape)) if unbatched else y
 
 
-def image_gradient(g: Tensor, w: Tensor, how: ConvParams, shape: Pair) -> Tensor:
-    """`convolve2d_full` of what fits."""
+def _convolve2d_full(x: Tensor, w: Tensor, params: ConvParams, shape: Pair) -> Tensor:
+    """`convolve2d_full` without argument checks."""
+
+    def grad_a(g: Tensor, z: Tensor) -> Tensor:
+        """dC/da^{L-1} = correlate2d(dC/dz, w, valid): each collects from where its weights were painted"""
+        return _correlate2d(g, w, None, params)
+
+    def grad_w(g: Tensor, z: Tensor) -> Tensor:
+        """dC/dw = correlate2d(dC/dz, a^{L-1}, valid)"""
+        return _correlate2d_weight(g, x, params, spatial(w.shape))
+
+    z = current().convolve2d_full(x.data, w.data, params, shape)
+    formula = "z = convolve2d(a^{L-1}, w, full)"
     return record(
-        "convolve2d_full",
-        current().convolve2d_full(g.data, w.data, how, shape),
-        (g, w),
-        (lambda v, y: feature_maps(v, w, None, how), lambda v, y: weight_gradient(v, g, how, spatial(w.shape))),
-        shape=shape,
-        **how._asdict(),
+        "convolve2d_full", z, (x, w), (grad_a, grad_w), kind="sliding", formula=formula, shape=shape, **params._asdict()
     )
 
 
 def bias_gradient(g: Tensor) -> Tensor:
     """The sum of ∂C/dz over places and images: one number a map, ``(F,)``."""
-    return record(
-        "bias_gradient",
-        current().bias_gradient(g.data),
-        (g,),
-        (lambda v, y: v.reshape(-1, 1, 1).broadcast_to(g.shape),),
-    )
+
+    def grad_g(v: Tensor, y: Tensor) -> Tensor:
+        """dC/dg = dC/d(db) at every neuron of the map, with g = dC/dz"""
+        return v.reshape(-1, 1, 1).broadcast_to(g.shape)
+
+    data = current().bias_gradient(g.data)
+    return record("bias_gradient", data, (g,), (grad_g,), kind="reduction", formula="db = the sum of dC/dz")
 
 
 def convolve2d(x: Tensor, w: Tensor, *, mode: str = "full") -> Tensor:
-    """True convolution, the filter turned by 180°: `scipy.signal.convolve2d`, and for stacks and batches what
-    `correlate2d` does with the filters turned.
+    """True convolution, the filter turned by 180°: `scipy.signal.convolve2d`, also for stacks and batches.
 
     Args:
         x, w: at the ranks of `correlate2d`.
@@ -219,74 +239,77 @@ def convolve2d(x: Tensor, w: Tensor, *, mode: str = "full") -> Tensor:
     """
     name = "convolve2d"
     x, w = same_float(as_tensor(name, x), as_tensor(name, w))
-    given, lone = (x, w), x.ndim != 4 or w.ndim != 4
-    if lone:
-        x, w = _lift(name, x, w)
-    x, how = _bordered(name, x, w, mode, ConvParams(), turned=True)
-    _check_channels(name, x, w, how, given)
-    y = feature_maps(x, w[:, :, ::-1, ::-1], None, how)
-    return y.reshape(spatial(y.shape)) if lone else y
+    given, unbatched = (x, w), x.ndim != 4 or w.ndim != 4
+    if unbatched:
+        x, w = _add_batch_axes(name, x, w)
+    x, params = _pad_for_mode(name, x, w, mode, ConvParams(), turned=True)
+    _check_channels(name, x, w, params, given)
+    y = _correlate2d(x, w[:, :, ::-1, ::-1], None, params)
+    return y.reshape(spatial(y.shape)) if unbatched else y
 
 
-def smallest_image(maps: Pair, kernel: Pair, how: ConvParams) -> Pair:
+def smallest_image(maps: Pair, kernel: Pair, params: ConvParams) -> Pair:
     """The smallest image over which such filters make such maps: the shape of a transposed convolution."""
     rows, columns = (
         (m - 1) * s + dilated_size(k, d) - 2 * p
-        for m, k, s, p, d in zip(maps, kernel, how.stride, how.padding, how.dilation, strict=True)
+        for m, k, s, p, d in zip(maps, kernel, params.stride, params.padding, params.dilation, strict=True)
     )
     return rows, columns
 
 
-def _sliding(op: str, stride: Size, padding: Size, dilation: Size, groups: int) -> ConvParams:
+def _params(op: str, stride: Size, padding: Size, dilation: Size, groups: int) -> ConvParams:
     return ConvParams(
-        checks.pair(op, "stride", stride, 1),
-        checks.pair(op, "padding", padding, 0),
-        checks.pair(op, "dilation", dilation, 1),
-        checks.integer(op, "groups", groups, 1),
+        pair(op, "stride", stride, 1),
+        pair(op, "padding", padding, 0),
+        pair(op, "dilation", dilation, 1),
+        integer(op, "groups", groups, 1),
     )
 
 
-def _lift(op: str, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+def _add_batch_axes(op: str, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
     """One image and one filter, or a stack of each, as batches of one."""
     if x.ndim != w.ndim or x.ndim not in (2, 3):
+        hint = "; one image is x.reshape(1, *x.shape)" if x.ndim == 3 and w.ndim == 4 else ""
         raise ValueError(
             f"{op}: takes (H, W) with (KH, KW), (C, H, W) with (C, KH, KW), or (N, C, H, W) with (F, C, KH, KW) "
-            f"{checks.shapes(x=x, w=w)}" + "; one image is x.reshape(1, *x.shape)" * (x.ndim == 3 and w.ndim == 4)
+            f"{shapes(x=x, w=w)}{hint}"
         )
     if x.shape[:-2] != w.shape[:-2]:
-        channels = plural(x.shape[0], "channel")
-        raise ValueError(f"{op}: x has {channels}, w expects {w.shape[0]} {checks.shapes(x=x, w=w)}")
+        raise ValueError(f"{op}: x has {plural(x.shape[0], 'channel')}, w expects {w.shape[0]} {shapes(x=x, w=w)}")
     lead = (1,) * (4 - x.ndim)
     return x.reshape(*lead, *x.shape), w.reshape(*lead, *w.shape)
 
 
-def _bordered(op: str, x: Tensor, w: Tensor, mode: str, how: ConvParams, *, turned: bool) -> tuple[Tensor, ConvParams]:
-    """The image and the padding that turn the mode into "valid"; of an odd border "same" puts the larger half last.
+def _pad_for_mode(
+    op: str, x: Tensor, w: Tensor, mode: str, params: ConvParams, *, turned: bool
+) -> tuple[Tensor, ConvParams]:
+    """The image and the padding with which "valid" gives the mode's map.
 
-    For a turned filter the larger half comes first: both as SciPy centres them.
+    Of an odd border "same" puts the larger half last, for a turned filter first: both as SciPy centres them.
     """
     if not isinstance(mode, str) or mode not in ("valid", "same", "full"):
         raise ValueError(f"{op}: mode must be 'valid', 'same' or 'full', got {abbreviated(mode)}")
     if mode == "valid":
-        return x, how
-    if how.padding != (0, 0) or (mode == "same" and how.stride != (1, 1)):
-        raise ValueError(f"{op}: mode {mode!r} sets its own padding" + " and needs stride 1" * (mode == "same"))
-    borders = [dilated_size(k, d) - 1 for k, d in zip(spatial(w.shape), how.dilation, strict=True)]
+        return x, params
+    if params.padding != (0, 0) or (mode == "same" and params.stride != (1, 1)):
+        also = " and needs stride 1" if mode == "same" else ""
+        raise ValueError(f"{op}: mode {mode!r} sets its own padding{also}")
+    borders = [dilated_size(k, d) - 1 for k, d in zip(spatial(w.shape), params.dilation, strict=True)]
     if mode == "full":
-        return x, how._replace(padding=(borders[0], borders[1]))
+        return x, params._replace(padding=(borders[0], borders[1]))
     sides = [((b + turned) // 2, (b + 1 - turned) // 2) for b in borders]
     if all(before == after for before, after in sides):
-        return x, how._replace(padding=(sides[0][0], sides[1][0]))
-    return pad(x, ((0, 0), (0, 0), *sides)), how
+        return x, params._replace(padding=(sides[0][0], sides[1][0]))
+    return pad(x, ((0, 0), (0, 0), *sides)), params
 
 
 def _shapes(given: tuple[Tensor, Tensor]) -> str:
-    """What the caller gave, before it was lifted or bordered."""
-    return checks.shapes(x=given[0], w=given[1])
+    """The shapes of the caller's arguments, before axes or a border were added."""
+    return shapes(x=given[0], w=given[1])
 
 
-def _check_channels(op: str, x: Tensor, w: Tensor, how: ConvParams, given: tuple[Tensor, Tensor]) -> None:
-    channels, filters, groups = x.shape[1], w.shape[0], how.groups
+def _check_channels(op: str, x: Tensor, w: Tensor, params: ConvParams, given: tuple[Tensor, Tensor]) -> None:
+    channels, filters, groups = x.shape[1], w.shape[0], params.groups
     if channels % groups or filters % groups:
         raise ValueError(
             f"{op}: groups={groups} must divide {plural(channels, 'channel')} and {plural(filters, 'filter')} "
@@ -295,17 +318,17 @@ def _check_channels(op: str, x: Tensor, w: Tensor, how: ConvParams, given: tuple
     if channels != w.shape[1] * groups:
         expected = f"{w.shape[1]} * {groups} groups" if groups > 1 else f"{w.shape[1]}"
         raise ValueError(f"{op}: x has {plural(channels, 'channel')}, w expects {expected} {_shapes(given)}")
-    if 0 in (kernel := spatial(w.shape)) or 0 in map_shape(spatial(x.shape), kernel, how):
+    if 0 in (kernel := spatial(w.shape)) or 0 in map_shape(spatial(x.shape), kernel, params):
         raise ValueError(
-            f"{op}: the filter must not be empty nor larger than the image with its padding {how.padding} "
-            f"and dilation {how.dilation} {_shapes(given)}"
+            f"{op}: the filter must not be empty nor larger than the image with its padding {params.padding} "
+            f"and dilation {params.dilation} {_shapes(given)}"
         )
 
 
-def _check_maps(op: str, name: str, g: Tensor, expected: Pair, how: ConvParams, given: Tensor) -> None:
-    """The maps must have the shape that windows over the image make, and channels that the groups divide."""
-    if spatial(g.shape) != expected or g.shape[1] % how.groups:
+def _check_maps(op: str, name: str, g: Tensor, expected: Pair, params: ConvParams, given: Tensor) -> None:
+    """ValueError unless the maps have the shape that windows over the image make, and channels in whole groups."""
+    if spatial(g.shape) != expected or g.shape[1] % params.groups:
         raise ValueError(
             f"{op}: {name} must have maps of {expected[0]}x{expected[1]}, as windows over the image's shape make, "
-            f"a multiple of {how.groups} of them {checks.shapes(**{name: given})}"
+            f"a multiple of {params.groups} of them {shapes(**{name: given})}"
         )

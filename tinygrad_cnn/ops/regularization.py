@@ -1,4 +1,4 @@
-"""Ops that steady the training: dropout and batch normalisation."""
+"""Dropout and batch normalisation."""
 
 import math
 from typing import Any
@@ -6,39 +6,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import checks
-from ..autograd.engine import state
-from ..autograd.tensor import Tensor, as_float, as_tensor, record, wrap
-from ..checks import abbreviated, flag
+from ..autograd.modes import state
+from ..autograd.operands import as_float
+from ..autograd.tensor import Tensor, as_tensor, record, wrap
+from ..checks import abbreviated, flag, generator, number, shapes
 from ..kernels import current
 from ..kernels.warnings import without_warnings
 from . import arguments
 
 
 def dropout(x: Tensor, p: float = 0.5, *, training: bool = True, rng: np.random.Generator | None = None) -> Tensor:
-    """Each number set to 0 with probability ``p``, the others divided by 1 - p, so that the mean stays.
-
-    Rule: the gradient through the same mask.
+    """Each element set to 0 with probability ``p``, the others divided by 1 - p, so that the mean stays.
 
     Args:
         x: any shape.
         p: between 0 and 1; 1 gives zeros.
         training: False returns x as it is.
-        rng: where chance comes from; a fresh generator by default.
+        rng: random generator of the mask; a fresh one by default.
 
     Source: N. Srivastava et al., "Dropout" (JMLR 2014).
     """
-    x, p = as_float(as_tensor("dropout", x)), checks.number("dropout", "p", p, 0, 1)
+    x, p = as_float(as_tensor("dropout", x)), number("dropout", "p", p, 0, 1)
     if not flag("dropout", "training", training) or p == 0:
         return x
-    return masked(x, checks.generator("dropout", rng).random(x.shape, np.float32) >= p, p)
+    return _masked(x, generator("dropout", rng).random(x.shape, np.float32) >= p, p)
 
 
-def masked(x: Tensor, kept: NDArray[np.bool_], p: float) -> Tensor:
-    """``x / (1 - p)`` where it is kept, an exact 0 elsewhere, whatever x is there; its rule is itself."""
-    data = np.where(kept, x.data, 0)
+def _masked(x: Tensor, mask: NDArray[np.bool_], p: float) -> Tensor:
+    """``x / (1 - p)`` where the mask is True, an exact 0 elsewhere, even if x is NaN there."""
+
+    def grad_z(g: Tensor, y: Tensor) -> Tensor:
+        """dC/dz = dC/da times the same mask"""
+        return _masked(g, mask, p)
+
+    data = np.where(mask, x.data, 0)
     without_warnings(np.multiply, data, 1 / (1 - p) if p < 1 else 0, out=data)
-    return record("dropout", data, (x,), (lambda g, y: masked(g, kept, p),), p=p)
+    formula = "a = z times a random mask"
+    return record("dropout", data, (x,), (grad_z,), kind="regularization", formula=formula, p=p)
 
 
 def batch_norm(
@@ -54,26 +58,24 @@ def batch_norm(
 ) -> Tensor:
     """Each channel brought to mean 0 and variance 1, then scaled and shifted: ``y = weight x̂ + bias``.
 
-    ``x̂ = (x - mean) / sqrt(var + eps)``, with the batch's own mean and (biased) variance over N, H and W when
-    training, and then ``running = (1 - momentum) running + momentum batch`` (of the unbiased variance); with the
-    running ones otherwise.
-
-    Rule, with sums over N, H, W and m numbers in each: dC/dbias = Σ g, dC/dweight = Σ g x̂,
-    dC/dx = weight / sqrt(var + eps) (g - dC/dbias / m - x̂ dC/dweight / m).
+    ``x̂ = (x - mean) / sqrt(var + eps)``, when training with the batch's own mean and (biased) variance over N, H and
+    W, and then ``running = (1 - momentum) running + momentum batch`` (of the unbiased variance); otherwise with the
+    running ones.
 
     Args:
         x: images ``(N, C, H, W)``.
-        running_mean, running_var: ``(C,)``, edited in place when training; None keeps no record.
+        running_mean, running_var: ``(C,)``, updated in place when training; None for no running statistics.
         weight, bias: ``(C,)``.
 
-    Raises ValueError for shapes that do not fit, or when training on fewer than two numbers a channel.
+    Raises:
+        ValueError: shapes that do not fit, or training on fewer than two numbers a channel.
 
     Source: S. Ioffe and C. Szegedy, "Batch Normalization" (2015).
     """
     name = "batch_norm"
-    x, eps = arguments.images(name, x), checks.number(name, "eps", eps, 0, math.inf)
-    momentum = checks.number(name, "momentum", momentum, 0, 1)
-    weight, bias = _of_type(as_tensor(name, weight), x), _of_type(as_tensor(name, bias), x)
+    x, eps = arguments.images(name, x), number(name, "eps", eps, 0, math.inf)
+    momentum = number(name, "momentum", momentum, 0, 1)
+    weight, bias = _in_type_of(x, as_tensor(name, weight)), _in_type_of(x, as_tensor(name, bias))
     for t in (running_mean, running_var, weight, bias):
         if t is not None and not (isinstance(t, Tensor) and t.dtype.kind == "f"):
             raise TypeError(f"{name}: running statistics must be tensors, float32 or float64, got {abbreviated(t)}")
@@ -84,67 +86,59 @@ def batch_norm(
     if not flag(name, "training", training):
         if running_mean is None or running_var is None:
             raise ValueError(f"{name}: running_mean and running_var are needed unless training")
-        scale = weight / (_of_type(running_var, x) + eps).sqrt()
-        shift = bias - _of_type(running_mean, x) * scale
+        scale = weight / (_in_type_of(x, running_var) + eps).sqrt()
+        shift = bias - _in_type_of(x, running_mean) * scale
         return x * scale.reshape(-1, 1, 1) + shift.reshape(-1, 1, 1)
     m = x.shape[0] * x.shape[2] * x.shape[3]
     if m < 2:
-        raise ValueError(f"{name}: training needs more than one number a channel {checks.shapes(x=x)}")
-    y, mean, inv_std = current().batch_norm(x.data, weight.data, bias.data, eps)
+        raise ValueError(f"{name}: training needs more than one number a channel {shapes(x=x)}")
+    y, mean, inv_std = _batch_norm(x, weight, bias, eps)
     if running_mean is not None and running_var is not None:
         with np.errstate(all="ignore"):
-            _follow(running_mean, mean, momentum)
-            _follow(running_var, (1 / inv_std**2 - eps) * (m / (m - 1)), momentum)
-    rule = _BatchNormRule(x, weight, mean, inv_std, eps)
-    return record(
-        name,
-        y,
-        (x, weight, bias),
-        (lambda g, y: rule(g, 0), lambda g, y: rule(g, 1), lambda g, y: rule(g, 2)),
-        eps=eps,
-    )
+            _update_average(running_mean, mean, momentum)
+            _update_average(running_var, (1 / inv_std**2 - eps) * (m / (m - 1)), momentum)
+    return y
 
 
-class _BatchNormRule:
-    """The three gradients of `batch_norm`, which share their sums, computed once for each g."""
+def _batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, NDArray[Any], NDArray[Any]]:
+    """The training form of `batch_norm`; returns also the batch's mean and ``1 / sqrt(var + eps)``, ``(C,)`` each."""
+    y, mean, inv_std = current().batch_norm(x.data, weight.data, bias.data, eps)
 
-    def __init__(self, x: Tensor, weight: Tensor, mean: NDArray[Any], inv_std: NDArray[Any], eps: float) -> None:
-        self.x, self.weight, self.mean, self.inv_std, self.eps = x, weight, mean, inv_std, eps
-        self.g: Tensor | None = None
-        self.parts: dict[int, Tensor] = {}
-
-    def __call__(self, g: Tensor, k: int) -> Tensor:
-        """Input k's gradient, handed out once: its receiver may edit it."""
-        if self.g is not g or k not in self.parts:
-            self.g, self.parts = g, dict(enumerate(self.written_out(g) if state.recording else self.compiled(g)))
-        return self.parts.pop(k)
-
-    def compiled(self, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """By the kernel."""
-        dx, dweight, dbias = current().batch_norm_backward(
-            g.data, self.x.data, self.weight.data, self.mean, self.inv_std
-        )
+    def grads(g: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """dC/dx = w / sqrt(var + eps) * (dC/dy - its mean - x^ * the mean of dC/dy x^): x^ is the normalised x; the
+        means are the batch's
+        dC/dw = the sum of dC/dy x^
+        dC/db = the sum of dC/dy
+        """
+        if state.recording:
+            return _batch_norm_gradients(g, x, weight, eps)
+        dx, dweight, dbias = current().batch_norm_backward(g.data, x.data, weight.data, mean, inv_std)
         return wrap(dx), wrap(dweight), wrap(dbias)
 
-    def written_out(self, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """By the formula, on tensors, so that it can be differentiated again."""
-        x, over = self.x, (0, 2, 3)
-        m = x.size // x.shape[1]
-        centred = x - x.mean(over, keepdims=True)
-        inv_std = ((centred * centred).mean(over, keepdims=True) + self.eps) ** -0.5
-        normal = centred * inv_std
-        dbias, dweight = g.sum(over), (g * normal).sum(over)
-        mean_g, mean_gx = (t.reshape(-1, 1, 1) * (1 / m) for t in (dbias, dweight))
-        dx = self.weight.reshape(-1, 1, 1) * inv_std * (g - mean_g - normal * mean_gx)
-        return dx, dweight, dbias
+    formula = "y = w (x - mean) / sqrt(var + eps) + b"
+    out = record("batch_norm", y, (x, weight, bias), grads, kind="normalization", formula=formula, eps=eps)
+    return out, mean, inv_std
 
 
-def _of_type(t: Tensor, x: Tensor) -> Tensor:
+def _batch_norm_gradients(g: Tensor, x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of `batch_norm` by their formulas, on tensors, so that they can be differentiated again."""
+    axes = (0, 2, 3)
+    m = x.size // x.shape[1]
+    centred = x - x.mean(axes, keepdims=True)
+    inv_std = ((centred * centred).mean(axes, keepdims=True) + eps) ** -0.5
+    normal = centred * inv_std
+    dbias, dweight = g.sum(axes), (g * normal).sum(axes)
+    mean_g, mean_gx = (t.reshape(-1, 1, 1) * (1 / m) for t in (dbias, dweight))
+    dx = weight.reshape(-1, 1, 1) * inv_std * (g - mean_g - normal * mean_gx)
+    return dx, dweight, dbias
+
+
+def _in_type_of(x: Tensor, t: Tensor) -> Tensor:
     return t if t.dtype == x.dtype else t.astype(x.dtype)
 
 
-def _follow(running: Tensor, batch: NDArray[Any], momentum: float) -> None:
-    """Move the running statistic towards the batch's."""
+def _update_average(running: Tensor, batch: NDArray[Any], momentum: float) -> None:
+    """``running = (1 - momentum) running + momentum batch``, in place."""
     array = running.writable()
     array *= 1 - momentum
     array += (momentum * batch).astype(array.dtype)

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..autograd.engine import AnomalyError, detect_anomaly
+from ..autograd.engine import AnomalyError
+from ..autograd.modes import detect_anomaly
 from ..autograd.tensor import Tensor
 from ..nn import Module
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks
-from ..autograd.engine import no_grad
+from ..autograd.modes import no_grad
 from ..autograd.tensor import Tensor, wrap
 from ..checks import abbreviated, instance
 from ..data import Dataset

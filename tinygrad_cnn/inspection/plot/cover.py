@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...autograd.engine import no_grad
+from ...autograd.modes import no_grad
 from ...autograd.tensor import wrap
 from ...checks import instance, integer
 from ...nn.module import Module

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...autograd.engine import backpropagate, enable_grad
+from ...autograd.engine import backward_pass
+from ...autograd.modes import enable_grad
 from ...autograd.tensor import Tensor
 from ...checks import abbreviated, instance, integer
 from ...models import Cost
@@ -93,7 +94,7 @@ def maps_of(what: str, model: Module, image: ArrayLike, label: int = 0, *, cost:
         if t.ndim == 4 and t.shape[0] == 1 and t.node is not None and t.node.name not in _PASSED_OVER
     ]
     seed = Tensor(np.ones((), c.dtype))
-    found = {id(t): g.data for t, g in backpropagate(c, seed, [x, *made], retain=True, record=False)}
+    found = {id(t): g.data for t, g in backward_pass(c, seed, [x, *made], retain_graph=True, record=False)}
     stacks = [Maps("image", "a", x.data[0], found[id(x)][0])]
     for t in made:
         name = "" if t.node is None else t.node.name

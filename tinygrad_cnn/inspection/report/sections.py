@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd.engine import no_grad
+from ...autograd.modes import no_grad
 from ...autograd.tensor import wrap
 from ...checks import plural
 from ...data import Dataset, rotated, shifted
