@@ -9,7 +9,7 @@ import numpy as np
 from ..data import Dataset
 from ..models.saving import AVERAGE, BEST, WEIGHTS, about, described, load, load_weights, prefixed, read, save, section
 from ..nn import Module
-from ..nn.module import _spread
+from ..nn.module import named_values
 from ..optim import Optimizer, Schedule
 from ..storage.archive import Arrays, CheckpointError, PathLike
 from .mpi import DistributedError, fingerprint, layout
@@ -44,7 +44,7 @@ def generators(model: Module) -> Generators:
     return {
         f"{prefix}.{name}" if prefix else name: value
         for prefix, module in model.named_modules()
-        for name, value in _spread(vars(module))
+        for name, value in named_values(vars(module))
         if isinstance(value, np.random.Generator)
     }
 
