@@ -207,11 +207,12 @@ def test_the_names_of_version_0_1_work():
         get_num_threads grad gradcheck interop linear load log_softmax matmul maxpool models nn no_grad optim pad plot
         quadratic_cost record relu report save set_kernels set_num_threads sigmoid softmax tanh to_onnx training where
         checkpoint.load checkpoint.save checkpoint.about checkpoint.history plot.filters plot.feature_maps
-        plot.gradients plot.curves plot.confusion plot.errors plot.pooling plot.occlusion training.fit training.Run models.build models.RECIPES
+        plot.gradients plot.curves plot.confusion plot.errors plot.pooling plot.occlusion training.fit training.Run
+        models.build models.RECIPES
         models.summarize models.output_shape models.probabilities models.cost_of distributed.world distributed.shard
         interop.load_safetensors interop.save_safetensors report.write_report data.digits data.mnist data.batches
         article.FeatureMap article.MaxPoolingMap article.FullyConnectedLayer nn.StateError optim.Schedule
-    """.split()
+    """.split()  # noqa: SIM905 - a list of so many names is harder to read
     for name in names:
         found = tg
         for part in name.split("."):

@@ -148,7 +148,8 @@ CALLS = {
     "log_softmax: axis must be an integer, got 0.5": lambda: tg.log_softmax(ones(2), 0.5),
     "dropout: p must be a number, got 'half'": lambda: tg.dropout(ones(2), "half"),
     "dropout: p must be finite and between 0 and 1, got nan": lambda: tg.dropout(ones(2), float("nan")),
-    "dropout: rng must be a numpy.random.Generator, got 3; make one with numpy.random.default_rng(seed)": lambda: tg.dropout(ones(2), rng=3),
+    "dropout: rng must be a numpy.random.Generator, got 3; make one with numpy.random.default_rng(seed)":
+        lambda: tg.dropout(ones(2), rng=3),
     "pad: each of widths must be at least 0, got -1": lambda: tg.pad(ones(1, 1), -1),
     "pad: widths must be one (before, after) for each axis, got ((1, 1),) (x.shape=(1, 1))":
         lambda: tg.pad(ones(1, 1), ((1, 1),)),

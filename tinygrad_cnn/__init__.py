@@ -1,11 +1,11 @@
 """An autograd micro-framework for convolutional networks on NumPy and SciPy.
 
-The package from below: `tinygrad_cnn.kernels` compute on arrays. `tinygrad_cnn.autograd` has the tensor, which records
-how it was made, and the backward pass. `tinygrad_cnn.ops` have each formula beside its backward rules. With
-`tinygrad_cnn.nn`, `tinygrad_cnn.optim` and `tinygrad_cnn.data` networks are built and trained; `tinygrad_cnn.article` has
-the article's three classes. `tinygrad_cnn.models` are named networks with their recipes, `tinygrad_cnn.storage` writes and
-reads files, `tinygrad_cnn.training` has the training loop and checkpoints. `tinygrad_cnn.interop` exchanges networks with
-other frameworks, and `tinygrad_cnn.inspection` explains and draws them.
+The package from below: `tinygrad_cnn.kernels` compute on arrays. `tinygrad_cnn.autograd` has the tensor, which
+records how it was made, and the backward pass. `tinygrad_cnn.ops` have each formula beside its backward rules. With
+`tinygrad_cnn.nn`, `tinygrad_cnn.optim` and `tinygrad_cnn.data` networks are built and trained; `tinygrad_cnn.article`
+has the article's three classes. `tinygrad_cnn.models` are named networks with their recipes, `tinygrad_cnn.storage`
+writes and reads files, `tinygrad_cnn.training` has the training loop and checkpoints. `tinygrad_cnn.interop` exchanges
+networks with other frameworks, and `tinygrad_cnn.inspection` explains and draws them.
 """
 
 import importlib
