@@ -29,7 +29,7 @@ def alone(name: str, batch: int, ranks: int) -> float:
     team, recipe, rng = World(0, ranks), models.RECIPES[name], np.random.default_rng(0)
     model = models.build(name, rng=rng)
     optimizer = recipe.make_optimizer(model, lr=RATE)
-    stream = batches(noise(8 * batch), batch, rng=rng, augment=recipe.augment, share=team.rows)
+    stream = batches(noise(8 * batch), batch, rng=rng, augment=recipe.augment, shard=team.rows)
     endless = chain.from_iterable(repeat(stream))
 
     def step() -> None:

@@ -194,6 +194,7 @@ def test_images_that_lie_batch_innermost_are_shared_too():
     assert again.shape == (2, 3) and again.data.strides == (4, 8)
 
 
+@pytest.mark.slow
 def test_shared_memory_outlives_the_tensor_and_is_then_freed():
     x = tg.Tensor(numbers(4, 4))
     owner = weakref.ref(x.data)
@@ -262,5 +263,5 @@ def test_what_cannot_be_shared_is_answered_in_one_line():
         from_dlpack(torch.ones(2, dtype=torch.float16))
     with pytest.raises(TypeError, match="dtype complex64 is not supported"):
         from_dlpack(torch.ones(2, dtype=torch.complex64))
-    with pytest.raises(TypeError, match="from_dlpack: expected an array with __dlpack__, got list"):
+    with pytest.raises(TypeError, match="from_dlpack: x must be an array with __dlpack__, got \\["):
         from_dlpack([1.0, 2.0])

@@ -19,6 +19,7 @@ from tinygrad_cnn.train.evaluate import evaluate
 from tinygrad_cnn.train.records import EpochRecord
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+pytestmark = pytest.mark.slow
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HISTORY = [EpochRecord(1, 10, 0.9, 0.5, 0.8, 0.6, True, 1.0), EpochRecord(2, 20, 0.4, 0.8, 0.5, 0.7, True, 2.0)]

@@ -67,6 +67,12 @@ def flag(op: str, name: str, value: object) -> bool:
     return bool(value)
 
 
+def function(op: str, name: str, value: object, arguments: str) -> None:
+    """TypeError unless ``value`` can be called; ``arguments`` names what it is called with."""
+    if not callable(value):
+        raise TypeError(f"{op}: {name} must be a function of {arguments}, got {abbreviated(value)}")
+
+
 def integer(op: str, name: str, value: object, least: int = -_LIMIT, *, below: float = _LIMIT) -> int:
     """Return ``value`` as an int in [least, below). TypeError for another type, ValueError outside."""
     if type(value) is int and least <= value < below:
@@ -102,6 +108,13 @@ def pair(op: str, name: str, value: object, least: int) -> Pair:
     return rows, columns
 
 
+def array_shape(op: str, name: str, value: object) -> tuple[int, ...]:
+    """Return ``value`` as a tuple of integers from 1. TypeError for another type, ValueError below 1."""
+    if not isinstance(value, tuple | list):
+        raise TypeError(f"{op}: {name} must be a tuple such as (1, 28, 28), got {abbreviated(value)}")
+    return tuple(integer(op, f"each of {name}", n, 1) for n in value)
+
+
 def number(
     op: str, name: str, value: object, low: float = -math.inf, high: float = math.inf, *, below: bool = False
 ) -> float:
@@ -109,6 +122,8 @@ def number(
 
     TypeError for another type, ValueError outside.
     """
+    if type(value) is float and low <= value <= high and math.isfinite(value) and not below:
+        return value
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{op}: {name} must be a number, got {abbreviated(value)}")
     try:
@@ -116,8 +131,9 @@ def number(
     except OverflowError:
         number = math.inf
     if not low <= number <= high or math.isinf(number) or (below and number == high):
-        bounds = f"at least {low:g} and below {high:g}" if below else f"between {low:g} and {high:g}"
-        raise ValueError(f"{op}: {name} must be finite and {bounds}, got {abbreviated(value)}")
+        bounds = f" and at least {low:g} and below {high:g}" if below else f" and between {low:g} and {high:g}"
+        bounds = "" if low == -math.inf and high == math.inf else bounds
+        raise ValueError(f"{op}: {name} must be finite{bounds}, got {abbreviated(value)}")
     return number
 
 
@@ -196,4 +212,4 @@ def _check_bounds(op: str, name: str, value: int, least: int, below: float = _LI
     if not least <= value < below:
         limit = "2**31" if below == _LIMIT else f"{below}"
         bound = f"at least {least}" if value < least else f"below {limit}"
-        raise ValueError(f"{op}: {name} must be {bound}, got {value}")
+        raise ValueError(f"{op}: {name} must be {bound}, got {abbreviated(value)}")

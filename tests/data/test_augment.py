@@ -180,8 +180,7 @@ def test_an_elastic_field_is_smooth_and_its_directions_are_independent() -> None
     "step",
     [
         affine(max_pixels=9e5, max_degrees=9e5, max_fraction=1 - 1e-12, max_shear=9e5),
-        shift(10**9),
-        shift(10**400),
+        shift(2**31 - 1),
         elastic(9e5, 0.1),
         elastic(9e5, 999),
     ],
@@ -228,33 +227,38 @@ print(hashlib.sha256(elastic(20, 2)(images, np.random.default_rng(0)).tobytes())
     ("make", "error", "message"),
     [
         (lambda: shift(-1), ValueError, "shift: max_pixels must be at least 0, got -1"),
-        (lambda: shift(1.5), TypeError, "shift: max_pixels must be an integer, got float"),  # type: ignore[arg-type]
-        (lambda: rotate(-5), ValueError, "affine: max_degrees must be finite, at least 0, below 1e+06, got -5"),
+        (lambda: shift(10**400), ValueError, "shift: max_pixels must be below 2**31, got 1000"),
+        (lambda: shift(1.5), TypeError, "shift: max_pixels must be an integer, got 1.5"),  # type: ignore[arg-type]
+        (lambda: rotate(-5), ValueError, "affine: max_degrees must be finite and at least 0 and below 1e+06, got -5"),
         (
             lambda: rotate(float("inf")),
             ValueError,
-            "affine: max_degrees must be finite, at least 0, below 1e+06, got inf",
+            "affine: max_degrees must be finite and at least 0 and below 1e+06, got inf",
         ),
         (
             lambda: rotate(10**400),
             ValueError,
-            "affine: max_degrees must be finite, at least 0, below 1e+06, got inf",
+            f"affine: max_degrees must be finite and at least 0 and below 1e+06, got 1{'0' * 75} ...",
         ),
-        (lambda: scale(-(10**400)), ValueError, "affine: max_fraction must be finite, at least 0, below 1, got -inf"),
+        (
+            lambda: scale(-(10**400)),
+            ValueError,
+            "affine: max_fraction must be finite and at least 0 and below 1, got -1",
+        ),
         (lambda: affine(max_shear=10**400), ValueError, "affine: max_shear must be finite"),
         (lambda: elastic(1, 10**400), ValueError, "elastic: sigma must be finite"),
-        (lambda: shift(np.ones(2)), TypeError, "shift: max_pixels must be an integer, got ndarray"),  # type: ignore[arg-type]
-        (lambda: rotate("5"), TypeError, "affine: max_degrees must be a number, got str"),  # type: ignore[arg-type]
-        (lambda: scale(1), ValueError, "affine: max_fraction must be finite, at least 0, below 1, got 1"),
-        (lambda: affine(max_pixels=True), TypeError, "affine: max_pixels must be a number, got bool"),
+        (lambda: shift(np.ones(2)), TypeError, "shift: max_pixels must be an integer, got array([1., 1.])"),  # type: ignore[arg-type]
+        (lambda: rotate("5"), TypeError, "affine: max_degrees must be a number, got '5'"),  # type: ignore[arg-type]
+        (lambda: scale(1), ValueError, "affine: max_fraction must be finite and at least 0 and below 1, got 1"),
+        (lambda: affine(max_pixels=True), TypeError, "affine: max_pixels must be a number, got True"),
         (
             lambda: affine(max_shear=float("nan")),
             ValueError,
-            "affine: max_shear must be finite, at least 0, below 1e+06, got nan",
+            "affine: max_shear must be finite and at least 0 and below 1e+06, got nan",
         ),
-        (lambda: elastic(-1, 4), ValueError, "elastic: alpha must be finite, at least 0, below 1e+06, got -1"),
-        (lambda: elastic(1, 0), ValueError, "elastic: sigma must be finite, at least 0.1, below 1000, got 0"),
-        (lambda: compose(3), TypeError, "compose: each step must be callable"),  # type: ignore[arg-type]
+        (lambda: elastic(-1, 4), ValueError, "elastic: alpha must be finite and at least 0 and below 1e+06, got -1"),
+        (lambda: elastic(1, 0), ValueError, "elastic: sigma must be finite and at least 0.1 and below 1000, got 0"),
+        (lambda: compose(3), TypeError, "compose: each step must be a function of images and rng, got 3"),  # type: ignore[arg-type]
     ],
 )
 def test_wrong_bounds_are_answered(make: Any, error: type[Exception], message: str) -> None:
@@ -270,12 +274,12 @@ def test_wrong_bounds_are_answered(make: Any, error: type[Exception], message: s
             noise((2, 1, 4, 4)).astype(float),
             np.random.default_rng(0),
             TypeError,
-            "must be a float32 array, got float64",
+            "must be a float32 array, got dtype float64",
         ),
-        ([[0.0]], np.random.default_rng(0), TypeError, "images must be a float32 array, got list"),
+        ([[0.0]], np.random.default_rng(0), TypeError, r"images must be a float32 array, got \[\[0.0\]\]"),
         (noise((4, 4)), np.random.default_rng(0), ValueError, r"images must be \(N, C, H, W\), got shape \(4, 4\)"),
         (noise((2, 1, 0, 4)), np.random.default_rng(0), ValueError, r"got shape \(2, 1, 0, 4\)"),
-        (noise((2, 1, 4, 4)), 0, TypeError, "rng must be a numpy.random.Generator, got int"),
+        (noise((2, 1, 4, 4)), 0, TypeError, "rng must be a numpy.random.Generator, got 0; make one with"),
     ],
 )
 def test_wrong_images_and_generators_are_answered(

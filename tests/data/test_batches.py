@@ -173,8 +173,8 @@ def test_an_older_iterator_does_not_disturb_the_newer_ones_state() -> None:
         ({"drop_last": 1}, ValueError, "the state has drop_last=1, these batches have 0"),
         ({"position": 6}, ValueError, "position 6 is beyond the epoch's 5 batches"),
         ({"position": -1}, ValueError, "position must be at least 0, got -1"),
-        ({"epoch": 0.5}, TypeError, "epoch must be an integer, got float"),
-        ({"seed": None}, TypeError, "seed must be an integer, got NoneType"),
+        ({"epoch": 0.5}, TypeError, "epoch must be an integer, got 0.5"),
+        ({"seed": None}, TypeError, "seed must be an integer, got None"),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(
@@ -239,13 +239,13 @@ def test_an_error_in_the_consumer_ends_the_thread() -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        (lambda images, rng: images.astype(float), r"float64 \(2, 1, 4, 3\), expected float32 \(2, 1, 4, 3\)"),
-        (lambda images, rng: images[:1], r"float32 \(1, 1, 4, 3\), expected float32 \(2, 1, 4, 3\)"),
-        (lambda images, rng: None, r"NoneType, expected float32 \(2, 1, 4, 3\)"),
+        (lambda images, rng: images.astype(float), r"float64 \(2, 1, 4, 3\)"),
+        (lambda images, rng: images[:1], r"float32 \(1, 1, 4, 3\)"),
+        (lambda images, rng: None, "None"),
     ],
 )
 def test_an_augmentation_that_returns_something_else_is_named(changed: Any, message: str) -> None:
-    with pytest.raises(TypeError, match=f"^batches: augment returned {message}$"):
+    with pytest.raises(TypeError, match=rf"^batches: augment must return float32 \(2, 1, 4, 3\), got {message}$"):
         next(iter(batches(numbered(4), 2, augment=changed)))
 
 
@@ -262,12 +262,12 @@ def test_batches_of_a_mapped_file_equal_those_of_a_read_one(small_folder: Path) 
     [
         ((numbered(4), 0), ValueError, "batch_size must be at least 1, got 0"),
         ((numbered(4), -3), ValueError, "batch_size must be at least 1, got -3"),
-        ((numbered(4), 2.0), TypeError, "batch_size must be an integer, got float"),
-        ((numbered(4), True), TypeError, "batch_size must be an integer, got bool"),
-        ((numbered(4), np.array(2.0)), TypeError, "batch_size must be an integer, got ndarray"),
-        ((numbered(4), "2"), TypeError, "batch_size must be an integer, got str"),
+        ((numbered(4), 2.0), TypeError, "batch_size must be an integer, got 2.0"),
+        ((numbered(4), True), TypeError, "batch_size must be an integer, got True"),
+        ((numbered(4), np.array(2.0)), TypeError, r"batch_size must be an integer, got array\(2\.\)"),
+        ((numbered(4), "2"), TypeError, "batch_size must be an integer, got '2'"),
         ((numbered(4)[:0], 2), ValueError, "no batch of 2 from 0 images"),
-        (((numbered(4), numbered(4)), 2), TypeError, "dataset must be a Dataset, got tuple"),
+        (((numbered(4), numbered(4)), 2), TypeError, r"dataset must be a Dataset, got \(Dataset\(4 images"),
     ],
 )
 def test_wrong_arguments_are_answered(arguments: tuple[Any, Any], error: type[Exception], message: str) -> None:
@@ -278,10 +278,10 @@ def test_wrong_arguments_are_answered(arguments: tuple[Any, Any], error: type[Ex
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"rng": 0}, TypeError, "rng must be a numpy.random.Generator, got int"),
+        ({"rng": 0}, TypeError, "rng must be a numpy.random.Generator, got 0; make one with"),
         ({"rng": np.random.RandomState(0)}, TypeError, "rng must be a numpy.random.Generator, got RandomState"),
-        ({"augment": 3}, TypeError, r"augment must be callable as augment\(images, rng\), got int"),
-        ({"share": True}, TypeError, r"share must be callable as share\(count\), got bool"),
+        ({"augment": 3}, TypeError, "augment must be a function of images and rng, got 3"),
+        ({"shard": True}, TypeError, "shard must be a function of the number of images, got True"),
         ({"shuffle": 1}, TypeError, "shuffle must be True or False, got 1"),
         ({"drop_last": None}, TypeError, "drop_last must be True or False, got None"),
         ({"prefetch": "yes"}, TypeError, "prefetch must be True or False, got 'yes'"),

@@ -108,21 +108,21 @@ def test_split_depends_on_the_generator(dataset: Dataset) -> None:
 @pytest.mark.parametrize(
     ("pixels", "labels", "options", "error", "message"),
     [
-        (PIXELS.astype(float), LABELS, {}, TypeError, "pixels must be a uint8 array, got float64"),
-        ([[[0]]], [0], {}, TypeError, "pixels must be a uint8 array, got list"),
+        (PIXELS.astype(float), LABELS, {}, TypeError, "pixels must be a uint8 array, got dtype float64"),
+        ([[[0]]], [0], {}, TypeError, r"pixels must be a uint8 array, got \[\[\[0\]\]\]"),
         (PIXELS[0], LABELS, {}, ValueError, r"pixels must be \(N, H, W\) or \(N, C, H, W\), got shape \(3, 5\)"),
         (PIXELS[:, :0], LABELS, {}, ValueError, r"got shape \(10, 0, 5\)"),
         (PIXELS, LABELS[:9], {}, ValueError, r"10 images, but 9 labels \(pixels.shape=\(10, 3, 5\)"),
-        (PIXELS, LABELS / 1, {}, TypeError, "labels must be integers, got float64"),
-        (PIXELS, LABELS > 0, {}, TypeError, "labels must be integers, got bool"),
+        (PIXELS, LABELS / 1, {}, TypeError, "labels must be integers, got dtype float64"),
+        (PIXELS, LABELS > 0, {}, TypeError, "labels must be integers, got dtype bool"),
         (PIXELS, np.eye(10, dtype=int), {}, ValueError, r"one number an image, \(N,\), got shape \(10, 10\)"),
         (PIXELS, -LABELS, {}, ValueError, "label -3 is negative"),
         (PIXELS, LABELS, {"num_classes": 3}, ValueError, r"label 3 is outside 0\.\.2"),
-        (PIXELS, LABELS, {"num_classes": 4.0}, TypeError, "num_classes must be an integer, got float"),
+        (PIXELS, LABELS, {"num_classes": 4.0}, TypeError, "num_classes must be an integer, got 4.0"),
         (PIXELS, LABELS, {"full_scale": 16}, ValueError, "above full_scale=16"),
         (PIXELS, LABELS, {"full_scale": 0}, ValueError, "full_scale must be at least 1, got 0"),
-        (PIXELS, LABELS, {"full_scale": 256}, ValueError, "full_scale must be at most 255, got 256"),
-        (PIXELS, LABELS, {"full_scale": True}, TypeError, "full_scale must be an integer, got bool"),
+        (PIXELS, LABELS, {"full_scale": 256}, ValueError, "full_scale must be below 256, got 256"),
+        (PIXELS, LABELS, {"full_scale": True}, TypeError, "full_scale must be an integer, got True"),
     ],
 )
 def test_wrong_contents_are_answered(
@@ -134,9 +134,9 @@ def test_wrong_contents_are_answered(
 
 @pytest.mark.parametrize("index", [1.0, "a", None, (1, 2), [[1]], ..., [0.5], [[1], [1, 2]]])
 def test_an_index_of_another_kind_is_a_type_error(dataset: Dataset, index: Any) -> None:
-    with pytest.raises(TypeError, match="Dataset: index with"):
+    with pytest.raises(TypeError, match="Dataset: index must be an integer, a slice, integers or booleans, got "):
         dataset[index]
-    with pytest.raises(TypeError, match="Dataset: index with"):
+    with pytest.raises(TypeError, match="Dataset: index must be an integer, a slice, integers or booleans, got "):
         dataset.take(index)
 
 
@@ -162,10 +162,10 @@ def test_labels_that_are_no_row_of_numbers_are_answered() -> None:
         (0, ValueError, "size must be at least 1, got 0"),
         (10, ValueError, "size 10 of 10 images leaves one part empty"),
         (0.01, ValueError, "size 0.01 of 10 images leaves one part empty"),
-        (1.0, ValueError, "size as a fraction must be finite, at least 0, below 1, got 1"),
-        (float("nan"), ValueError, "size as a fraction must be finite, at least 0, below 1, got nan"),
-        (True, TypeError, "size must be an integer, got bool"),
-        ("half", TypeError, "size must be an integer, got str"),
+        (1.0, ValueError, "size as a fraction must be finite and at least 0 and below 1, got 1.0"),
+        (float("nan"), ValueError, "size as a fraction must be finite and at least 0 and below 1, got nan"),
+        (True, TypeError, "size must be an integer, got True"),
+        ("half", TypeError, "size must be an integer, got 'half'"),
     ],
 )
 def test_a_split_that_cannot_be_is_answered(dataset: Dataset, size: Any, error: type[Exception], message: str) -> None:
@@ -174,5 +174,5 @@ def test_a_split_that_cannot_be_is_answered(dataset: Dataset, size: Any, error: 
 
 
 def test_split_wants_a_generator(dataset: Dataset) -> None:
-    with pytest.raises(TypeError, match=r"^split: rng must be a numpy.random.Generator, got int; make one with"):
+    with pytest.raises(TypeError, match=r"^split: rng must be a numpy.random.Generator, got 0; make one with"):
         dataset.split(3, 0)  # type: ignore[arg-type]

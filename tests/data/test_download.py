@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tinygrad_cnn.data import DataError, _download, mnist
-from tinygrad_cnn.data._download import FASHION_MNIST, MNIST, Source
+from tinygrad_cnn.data import DataError, download, mnist
+from tinygrad_cnn.data.download import FASHION_MNIST, MNIST, Source
 
 NOBODY = "http://127.0.0.1:9/"
 
@@ -48,7 +48,7 @@ def mirror(small_folder: Path) -> Iterator[str]:
 
 def publish(monkeypatch: pytest.MonkeyPatch, folder: Path, *mirrors: str) -> None:
     sha256 = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in MNIST.sha256}
-    monkeypatch.setattr(_download, "MNIST", Source("mnist", mirrors, sha256))
+    monkeypatch.setattr(download, "MNIST", Source("mnist", mirrors, sha256))
 
 
 def refusal() -> str:
@@ -105,7 +105,7 @@ def test_other_bytes_than_the_published_ones_are_refused_and_not_kept(
 
 def test_without_a_network_the_error_says_what_to_do(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pooch")
-    monkeypatch.setattr(_download, "MNIST", Source("mnist", (NOBODY,), MNIST.sha256))
+    monkeypatch.setattr(download, "MNIST", Source("mnist", (NOBODY,), MNIST.sha256))
     message = refusal()
     assert message.startswith(f"mnist: not on this machine, and not downloaded ({NOBODY}: ConnectionError). Put train-")
     assert f"t10k-labels-idx1-ubyte.gz in {cache}, or pass the folder that holds them: --data-dir FOLDER" in message

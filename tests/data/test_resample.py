@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tinygrad_cnn.data._resample import affine_places, bilinear, resampled
 from tinygrad_cnn.data.augment import _gaussian
+from tinygrad_cnn.data.resample import affine_coordinates, bilinear, resample
 
 
 def noise(shape: tuple[int, ...], seed: int = 0) -> NDArray[np.float32]:
@@ -21,7 +21,7 @@ def noise(shape: tuple[int, ...], seed: int = 0) -> NDArray[np.float32]:
     factor=st.floats(0.5, 2),
     shear=st.floats(-1, 1),
 )
-def test_affine_places_invert_shear_scale_turn_and_shift(
+def test_affine_coordinates_invert_shear_scale_turn_and_shift(
     dy: float, dx: float, degrees: float, factor: float, shear: float
 ) -> None:
     angle = np.deg2rad(degrees)
@@ -32,7 +32,7 @@ def test_affine_places_invert_shear_scale_turn_and_shift(
     pixels = np.moveaxis(np.mgrid[:height, :width], 0, -1)
     sources = (pixels - centre - [dy, dx]) @ np.linalg.inv(forward).T + centre
     parameters = {"dy": dy, "dx": dx, "degrees": degrees, "scale": factor, "shear": shear}
-    y, x = affine_places(height, width, **{name: np.array([value]) for name, value in parameters.items()})
+    y, x = affine_coordinates(height, width, **{name: np.array([value]) for name, value in parameters.items()})
     np.testing.assert_allclose(y[..., 0], sources[..., 0], atol=2e-5)
     np.testing.assert_allclose(x[..., 0], sources[..., 1], atol=2e-5)
 
@@ -58,7 +58,7 @@ def test_bilinear_agrees_with_scipy(shape: tuple[int, int, int, int], seed: int)
 def test_blocks_do_not_show() -> None:
     images, moves = noise((100, 1, 28, 28)), np.linspace(-3, 3, 100, dtype=np.float32)
     rows, columns = np.arange(28, dtype=np.float32)[:, None, None], np.arange(28, dtype=np.float32)[None, :, None]
-    whole = resampled(images, lambda block: (rows + moves[block], columns - moves[block]))
+    whole = resample(images, lambda block: (rows + moves[block], columns - moves[block]))
     for one in (0, 31, 32, 99):
         alone = bilinear(images[one : one + 1].transpose(1, 2, 3, 0), rows + moves[one], columns - moves[one])
         np.testing.assert_array_equal(whole[one], alone[..., 0])
@@ -67,6 +67,6 @@ def test_blocks_do_not_show() -> None:
 @given(length=st.integers(1, 30), sigma=st.floats(0.3, 6), seed=st.integers(0, 2**32))
 def test_the_blur_agrees_with_scipy(length: int, sigma: float, seed: int) -> None:
     row = noise((length,), seed)
-    dilated_size = max(length, int(np.ceil(6 * sigma)))
-    expected = ndimage.gaussian_filter1d(row.astype(float), sigma, mode="constant", radius=dilated_size)
+    radius = max(length, int(np.ceil(6 * sigma)))
+    expected = ndimage.gaussian_filter1d(row.astype(float), sigma, mode="constant", radius=radius)
     np.testing.assert_allclose(_gaussian(length, sigma) @ row, expected, atol=1e-6)

@@ -1,14 +1,6 @@
 """Data sets, batches and augmentation: images as bytes in memory, float32 in [0, 1] a batch at a time."""
 
-from .augment import (
-    Augmentation,
-    affine,
-    compose,
-    elastic,
-    rotate,
-    scale,
-    shift,
-)
+from .augment import Augmentation, affine, compose, elastic, rotate, scale, shift
 from .batches import Batches, batches
 from .dataset import Dataset
 from .digits import digits

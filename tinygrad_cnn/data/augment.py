@@ -11,8 +11,6 @@ Each image draws its own change, uniform within the bounds; what enters from out
 (64, 1, 8, 8)
 """
 
-from __future__ import annotations
-
 import math
 from functools import partial
 from typing import Protocol
@@ -21,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks
-from ._resample import Floats, affine_places, checked, grid, resampled
+from .resample import Coordinates, Floats, affine_coordinates, check_images, pixel_coordinates, resample
 
-_HUGE = 1e6  # places computed from smaller bounds stay finite in float32
+_MAX_BOUND = 1e6  # coordinates computed from smaller bounds stay finite in float32
 
 
 class Augmentation(Protocol):
@@ -36,8 +34,7 @@ class Augmentation(Protocol):
 
 def shift(max_pixels: int) -> Augmentation:
     """Move each image by a whole number of pixels from -max_pixels to max_pixels, down and right independently."""
-    pixels = checks.integer("shift", "max_pixels", max_pixels, 0)
-    return partial(_shift, max_pixels=min(pixels, 2**62))  # as far as the generator goes
+    return partial(_shift, max_pixels=checks.integer("shift", "max_pixels", max_pixels, 0))
 
 
 def rotate(max_degrees: float) -> Augmentation:
@@ -67,15 +64,15 @@ def affine(
     """
     return partial(
         _affine,
-        max_pixels=checks.number("affine", "max_pixels", max_pixels, 0.0, _HUGE, below=True),
-        max_degrees=checks.number("affine", "max_degrees", max_degrees, 0.0, _HUGE, below=True),
+        max_pixels=checks.number("affine", "max_pixels", max_pixels, 0.0, _MAX_BOUND, below=True),
+        max_degrees=checks.number("affine", "max_degrees", max_degrees, 0.0, _MAX_BOUND, below=True),
         max_fraction=checks.number("affine", "max_fraction", max_fraction, 0.0, 1.0, below=True),
-        max_shear=checks.number("affine", "max_shear", max_shear, 0.0, _HUGE, below=True),
+        max_shear=checks.number("affine", "max_shear", max_shear, 0.0, _MAX_BOUND, below=True),
     )
 
 
 def elastic(alpha: float, sigma: float) -> Augmentation:
-    """Bend each image: every pixel reads from a place displaced by a smooth random field.
+    """Bend each image: every pixel is read at coordinates displaced by a smooth random field.
 
     The field is uniform noise in [-1, 1] for each pixel and direction, blurred by a Gaussian, times alpha. For 28x28
     digits alpha 34 with sigma 4 moves strokes by about 1.4 pixels.
@@ -93,24 +90,25 @@ def elastic(alpha: float, sigma: float) -> Augmentation:
     """
     return partial(
         _elastic,
-        alpha=checks.number("elastic", "alpha", alpha, 0.0, _HUGE, below=True),
+        alpha=checks.number("elastic", "alpha", alpha, 0.0, _MAX_BOUND, below=True),
         sigma=checks.number("elastic", "sigma", sigma, 0.1, 1000.0, below=True),
     )
 
 
 def compose(*steps: Augmentation) -> Augmentation:
-    """Return the step that applies the given ones from left to right, all with the same generator."""
+    """Return the step that applies these steps from left to right, all with the same generator."""
     for step in steps:
-        if not callable(step):
-            raise TypeError(f"compose: each step must be callable as step(images, rng), got {type(step).__name__}")
-    return partial(_in_turn, steps=steps)
+        checks.function("compose", "each step", step, "images and rng")
+    return partial(_compose, steps=steps)
 
 
 def _shift(images: Floats, rng: np.random.Generator, *, max_pixels: int) -> Floats:
-    count, _, height, width = _checked("shift", images, rng).shape
+    rng = checks.generator("shift", rng)
+    check_images("shift", images)
+    count, _, height, width = images.shape
     dy, dx = rng.integers(-max_pixels, max_pixels, (2, count), endpoint=True).astype(np.float32)
-    y, x = grid(height, width)
-    return resampled(images, lambda block: (y - dy[block], x - dx[block]))
+    y, x = pixel_coordinates(height, width)
+    return resample(images, lambda block: (y - dy[block], x - dx[block]))
 
 
 def _affine(
@@ -122,11 +120,13 @@ def _affine(
     max_fraction: float,
     max_shear: float,
 ) -> Floats:
-    count, _, height, width = _checked("affine", images, rng).shape
+    rng = checks.generator("affine", rng)
+    check_images("affine", images)
+    count, _, height, width = images.shape
     dy, dx, turn, growth, slant = rng.uniform(-1.0, 1.0, (5, count))
 
-    def places(block: slice) -> tuple[Floats, Floats]:
-        return affine_places(
+    def coordinates(block: slice) -> Coordinates:
+        return affine_coordinates(
             height,
             width,
             dy=dy[block] * max_pixels,
@@ -136,33 +136,30 @@ def _affine(
             shear=slant[block] * max_shear,
         )
 
-    return resampled(images, places)
+    return resample(images, coordinates)
 
 
 def _elastic(images: Floats, rng: np.random.Generator, *, alpha: float, sigma: float) -> Floats:
-    count, _, height, width = _checked("elastic", images, rng).shape
+    rng = checks.generator("elastic", rng)
+    check_images("elastic", images)
+    count, _, height, width = images.shape
     noise = _noise(rng, (2, height, width, count))
     blur_down, blur_right = _gaussian(height, sigma), _gaussian(width, sigma)
-    y, x = grid(height, width)
+    y, x = pixel_coordinates(height, width)
 
-    def places(block: slice) -> tuple[Floats, Floats]:
+    def coordinates(block: slice) -> Coordinates:
         field = (noise[..., block] - np.float32(127.5)) * np.float32(alpha / 127.5)
         field = np.matmul(blur_down, field.reshape(2, height, -1)).reshape(2 * height, width, -1)
         dy, dx = np.matmul(blur_right, field).reshape(2, height, width, -1)
         return y + dy, x + dx
 
-    return resampled(images, places)
+    return resample(images, coordinates)
 
 
-def _in_turn(images: Floats, rng: np.random.Generator, *, steps: tuple[Augmentation, ...]) -> Floats:
+def _compose(images: Floats, rng: np.random.Generator, *, steps: tuple[Augmentation, ...]) -> Floats:
     for step in steps:
         images = step(images, rng)
     return images
-
-
-def _checked(where: str, images: Floats, rng: np.random.Generator) -> Floats:
-    checks.generator(where, rng)
-    return checked(where, images)
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -174,9 +171,9 @@ def _noise(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.uint8
 
 def _gaussian(length: int, sigma: float) -> Floats:
     """Return the (length, length) matrix that blurs a row of pixels; beyond its ends the row counts as 0."""
-    dilated_size = max(length, math.ceil(6 * sigma))
-    weights: NDArray[np.float64] = np.exp(-0.5 * (np.arange(-dilated_size, dilated_size + 1) / sigma) ** 2)
+    radius = max(length, math.ceil(6 * sigma))
+    weights: NDArray[np.float64] = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     weights /= weights.sum()
-    places = np.arange(length)
-    band: Floats = weights[dilated_size + places[:, None] - places].astype(np.float32)
+    pixels = np.arange(length)
+    band: Floats = weights[radius + pixels[:, None] - pixels].astype(np.float32)
     return band

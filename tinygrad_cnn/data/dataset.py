@@ -1,9 +1,7 @@
-"""Labelled images: kept as bytes, handed out as float32 in [0, 1]."""
-
-from __future__ import annotations
+"""Labelled images: stored as bytes, returned as float32 in [0, 1]."""
 
 import copy
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,16 +11,16 @@ from ..checks import abbreviated, plural
 
 
 class Dataset:
-    """N images of one size, each with a class: what `digits()` and `mnist()` return two of.
+    """N images of one size, each with a class.
 
-    Memory holds one byte a pixel (`pixels`, which may be a `numpy.memmap`: it is never read as a whole unless you ask
-    for `pixels` or `images`). Floats are made when they are asked for: all at once by `images`, or a batch by `take`.
-    Subsets, `dataset[index]` and `split`, share the bytes of the whole: they hold row numbers, not copies.
+    Memory holds one byte a pixel (`pixels`, which may be a `numpy.memmap`: only `pixels` and `images` read it as a
+    whole). `images` makes floats of all images at once, `take` those of a batch. Subsets, `dataset[index]` and `split`,
+    share the bytes of the whole: they hold row numbers, not copies.
 
     Args:
-        pixels: uint8, (N, H, W) or (N, C, H, W); kept, not copied.
+        pixels: uint8, (N, H, W) or (N, C, H, W); not copied.
         labels: N integers from 0; copied.
-        num_classes: how many classes there are; `max(labels) + 1` when None.
+        num_classes: the number of classes; `max(labels) + 1` when None.
         full_scale: the pixel value that means 1.0, from 1 to 255.
 
     Raises:
@@ -40,13 +38,13 @@ class Dataset:
     def __init__(
         self, pixels: NDArray[np.uint8], labels: ArrayLike, *, num_classes: int | None = None, full_scale: int = 255
     ) -> None:
-        self._full_scale = _checked_scale(full_scale)
-        self._stored = _checked_pixels(pixels, self._full_scale)
-        self._labels = _checked_labels(labels)
+        self._full_scale = checks.integer("Dataset", "full_scale", full_scale, 1, below=256)
+        self._stored = _as_pixels(pixels, self._full_scale)
+        self._labels = _as_labels(labels)
         if len(self._stored) != len(self._labels):
             raise ValueError(
-                f"Dataset: {len(self._stored)} images, but {len(self._labels)} labels"
-                f" (pixels.shape={np.shape(pixels)}, labels.shape={self._labels.shape})"
+                f"Dataset: {len(self._stored)} images, but {len(self._labels)} labels "
+                f"{checks.shapes(pixels=pixels, labels=self._labels)}"
             )
         highest = int(self._labels.max(initial=-1))
         self._num_classes = highest + 1
@@ -64,12 +62,12 @@ class Dataset:
         classes = plural(self.num_classes, "class", "classes")
         return f"Dataset({plural(len(self), 'image')} of {size}, {classes})"
 
-    def __getitem__(self, index: Any) -> Dataset:
+    def __getitem__(self, index: Any) -> Self:
         """Return the Dataset of some rows: an integer, a slice, a sequence of integers, or N booleans."""
-        picked = _positions(index, len(self))
+        rows = _as_rows(index, len(self))
         subset = copy.copy(self)
-        subset._labels = self._labels[picked]
-        subset._rows = picked if self._rows is None else self._rows[picked]
+        subset._labels = self._labels[rows]
+        subset._rows = rows if self._rows is None else self._rows[rows]
         return subset
 
     @property
@@ -89,7 +87,7 @@ class Dataset:
 
     @property
     def num_classes(self) -> int:
-        """How many classes the whole data set has; a subset keeps the number, whichever classes it holds."""
+        """The number of classes of the whole data set; that of a subset is the same, whichever classes it holds."""
         return self._num_classes
 
     @property
@@ -109,26 +107,28 @@ class Dataset:
         The images are float32 in [0, 1] of logical shape (B, C, H, W), but the batch is innermost in memory: a
         transposed view of a contiguous (C, H, W, B) array. Sliding a filter over it then moves long contiguous runs.
 
-        Raises TypeError for what are not rows, IndexError for rows that there are not.
+        Raises:
+            TypeError: rows of another kind.
+            IndexError: a row that does not exist.
         """
         if not isinstance(rows, slice):
-            rows = _positions(rows, len(self))
+            rows = _as_rows(rows, len(self))
         pixels = self._stored[rows if self._rows is None else self._rows[rows]]
         innermost = np.ascontiguousarray(pixels.transpose(1, 2, 3, 0))
         return np.divide(innermost, np.float32(self._full_scale)).transpose(3, 0, 1, 2), self._labels[rows]
 
-    def split(self, size: float, rng: np.random.Generator) -> tuple[Dataset, Dataset]:
+    def split(self, size: float, rng: np.random.Generator) -> tuple[Self, Self]:
         """Return (rest, held out): `size` images drawn at random, without repetition, go to the second.
 
         Args:
             size: an integer is a count, 1..N-1; a float is a fraction of N in (0, 1), rounded to a count.
-            rng: decides which; the same generator state gives the same split.
+            rng: random generator; the same state gives the same split.
 
         Raises:
             TypeError: size is not a number, rng not a Generator.
             ValueError: one of the two parts would be empty.
         """
-        checks.generator("split", rng)
+        rng = checks.generator("split", rng)
         if isinstance(size, float):
             count = round(checks.number("split", "size as a fraction", size, 0.0, 1.0, below=True) * len(self))
         else:
@@ -139,17 +139,11 @@ class Dataset:
         return self[np.sort(order[count:])], self[np.sort(order[:count])]  # sorted: neighbours on disk stay so
 
 
-def _checked_scale(full_scale: int) -> int:
-    scale = checks.integer("Dataset", "full_scale", full_scale, 1)
-    if scale > 255:
-        raise ValueError(f"Dataset: full_scale must be at most 255, got {scale}")
-    return scale
-
-
-def _checked_pixels(pixels: NDArray[np.uint8], full_scale: int) -> NDArray[np.uint8]:
+def _as_pixels(pixels: NDArray[np.uint8], full_scale: int) -> NDArray[np.uint8]:
+    """Return uint8 (N, C, H, W), not copied. TypeError or ValueError for anything else than the argument promises."""
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
-        found = pixels.dtype if isinstance(pixels, np.ndarray) else type(pixels).__name__
-        raise TypeError(f"Dataset: pixels must be a uint8 array, got {found}")
+        got = f"dtype {pixels.dtype}" if isinstance(pixels, np.ndarray) else abbreviated(pixels)
+        raise TypeError(f"Dataset: pixels must be a uint8 array, got {got}")
     if pixels.ndim not in (3, 4) or 0 in pixels.shape[1:]:
         raise ValueError(f"Dataset: pixels must be (N, H, W) or (N, C, H, W), got shape {pixels.shape}")
     if full_scale < 255 and pixels.max(initial=0) > full_scale:
@@ -158,36 +152,37 @@ def _checked_pixels(pixels: NDArray[np.uint8], full_scale: int) -> NDArray[np.ui
     return plain if plain.ndim == 4 else plain[:, None]
 
 
-def _checked_labels(labels: ArrayLike) -> NDArray[np.int64]:
+def _as_labels(labels: ArrayLike) -> NDArray[np.int64]:
+    """Return a copy as int64 (N,). TypeError or ValueError for anything else than integers from 0."""
     try:
-        given = np.asarray(labels)
+        array = np.asarray(labels)
     except ValueError:
         raise ValueError("Dataset: labels must be one number an image, (N,), got a ragged list") from None
-    if given.dtype.kind not in "iu" and given.size:
-        raise TypeError(f"Dataset: labels must be integers, got {given.dtype}")
-    if given.ndim != 1:
-        raise ValueError(f"Dataset: labels must be one number an image, (N,), got shape {given.shape}")
-    if given.size and given.min() < 0:
-        raise ValueError(f"Dataset: label {given.min()} is negative")
-    if given.size and given.max() > np.iinfo(np.int64).max:
-        raise ValueError(f"Dataset: label {given.max()} is above those of int64")
-    return given.astype(np.int64)
+    if array.dtype.kind not in "iu" and array.size:
+        raise TypeError(f"Dataset: labels must be integers, got dtype {array.dtype}")
+    if array.ndim != 1:
+        raise ValueError(f"Dataset: labels must be one number an image, (N,), got shape {array.shape}")
+    if array.size and array.min() < 0:
+        raise ValueError(f"Dataset: label {array.min()} is negative")
+    if array.size and array.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"Dataset: label {array.max()} is above those of int64")
+    return array.astype(np.int64)
 
 
-def _positions(index: Any, length: int) -> NDArray[np.int64]:
-    """Turn what may stand between brackets into row numbers."""
+def _as_rows(index: Any, length: int) -> NDArray[np.int64]:
+    """Return the row numbers, each in 0..length-1, of an index. TypeError or IndexError for one that has none."""
     if isinstance(index, slice):
         return np.arange(length)[index]
     try:
         rows = np.atleast_1d(np.asarray(index))
     except ValueError:  # a ragged list
         rows = np.empty((1, 1))
-    whole = rows.dtype.kind in "iub" or all(isinstance(k, int) for k in rows.flat)  # of no type, where they are huge
-    if isinstance(index, tuple) or rows.ndim > 1 or not whole:
-        raise TypeError(f"Dataset: index with an integer, a slice, integers or booleans, not {type(index).__name__}")
+    integers = rows.dtype.kind in "iub" or all(isinstance(k, int) for k in rows.flat)  # huge ones have dtype object
+    if isinstance(index, tuple) or rows.ndim > 1 or not integers:
+        raise TypeError(f"Dataset: index must be an integer, a slice, integers or booleans, got {abbreviated(index)}")
     if rows.dtype == bool:
         if rows.shape != (length,):
-            raise IndexError(f"Dataset: {rows.size} booleans cannot choose among {length} images")
+            raise IndexError(f"Dataset: index must have a boolean for each of {length} images, got {rows.size}")
         return np.flatnonzero(rows)
     if rows.size and not (-length <= rows.min() and rows.max() < length):
         outside = next(k for k in rows.tolist() if not -length <= k < length)

@@ -1,7 +1,5 @@
 """The 1,797 real 8x8 digits that come with the package."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +13,10 @@ def digits() -> tuple[Dataset, Dataset]:
     """Return (train, test): 1,437 + 360 handwritten digits of 8x8 pixels, 10 classes, no file needed.
 
     A pixel counts the ink in a 4x4 block of the scan, 0 to 16, so `images` has 17 levels in [0, 1]. The split is
-    fixed, and every class has its share of both parts.
+    fixed, and stratified: every class is split in the same proportion.
 
     Source: E. Alpaydin & C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998
-    (CC BY 4.0; what was done to it is written in `digits.md` beside the file).
+    (CC BY 4.0; `digits.md` beside the file lists the changes).
 
     >>> train, test = digits()
     >>> train, test

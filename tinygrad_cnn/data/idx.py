@@ -3,10 +3,8 @@
     byte 0, 1: zero   byte 2: type of the values   byte 3: number of dimensions   then: one uint32 a dimension
 
 Source: the format's description by LeCun, Cortes and Burges (the page of the MNIST database).
-A file is never trusted: its real size is held against the header before anything is allocated.
+The size of a file is compared with its header before anything is allocated.
 """
-
-from __future__ import annotations
 
 import gzip
 import math
@@ -32,8 +30,8 @@ _TYPES: dict[int, np.dtype[Any]] = {
 }
 _MAX_DIMENSIONS = 32
 _GZIP_MAGIC = b"\x1f\x8b"
-_DEFLATE_RATIO = 1032  # deflate cannot shrink by more: a larger promise is a lie
-_CHUNK = 1 << 20
+_MAX_DEFLATE_RATIO = 1032  # a header with a larger size than this allows is wrong
+_CHUNK_BYTES = 1 << 20
 
 
 class DataError(ValueError):
@@ -55,7 +53,7 @@ class _Header:
 
 
 def read_idx(path: str | os.PathLike[str], *, memmap: bool = False) -> NDArray[Any]:
-    """Read one IDX file, plain or gzipped (told apart by the first bytes, not by the name).
+    """Read one IDX file, plain or gzipped (recognised by its first bytes, not by its name).
 
     Args:
         path: the file.
@@ -104,13 +102,13 @@ def _read_gzip(path: Path, file: IO[bytes]) -> NDArray[Any]:
     with gzip.GzipFile(fileobj=file) as stream:
         header = _read_header(path, stream)
         packed = os.fstat(file.fileno()).st_size
-        if header.length > packed * _DEFLATE_RATIO:
+        if header.length > packed * _MAX_DEFLATE_RATIO:
             raise DataError(
                 f"{path}: the header promises {header.length} bytes, more than {packed} gzipped bytes can hold"
             )
         values = bytearray()
         while len(values) < header.length:
-            chunk = stream.read(min(_CHUNK, header.length - len(values)))
+            chunk = stream.read(min(_CHUNK_BYTES, header.length - len(values)))
             if not chunk:
                 raise _wrong_size(path, header, len(values))
             values += chunk

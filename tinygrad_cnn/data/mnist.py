@@ -1,7 +1,5 @@
 """MNIST, Fashion-MNIST, and any other data set in MNIST's four-file format."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any
@@ -9,20 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _download
+from . import download
 from .dataset import Dataset
 from .idx import DataError, read_idx
 
 _STEMS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
-_CLASSES = 10  # of MNIST and Fashion-MNIST
+_NUM_CLASSES = 10  # of MNIST and Fashion-MNIST
 
 
 def mnist(data_dir: str | os.PathLike[str] | None = None, *, memmap: bool = False) -> tuple[Dataset, Dataset]:
     """Return (train, test) of MNIST: 60,000 + 10,000 handwritten digits, 28x28, 10 classes.
 
-    Looked for in this order:
+    The files are looked for in this order:
 
-    1. `data_dir`, if given: exactly there;
+    1. `data_dir`, if it is not None: exactly there;
     2. the folder that the environment variable TINYGRAD_CNN_DATA names: its subfolder `mnist` if there is one, else
        the folder itself;
     3. the user's cache folder;
@@ -34,12 +32,12 @@ def mnist(data_dir: str | os.PathLike[str] | None = None, *, memmap: bool = Fals
         memmap: map the image files instead of reading them (they must then be unpacked).
 
     Raises:
-        DataError: as `load_folder`; a label above 9; or nothing was found and nothing could be downloaded (the message
-            says what to do).
+        DataError: as `load_folder`; a label above 9; or there are no files and none could be downloaded (the message
+            lists the remedies).
 
     Source: LeCun, Bottou, Bengio & Haffner, "Gradient-based learning applied to document recognition", 1998.
     """
-    return _load(_located(_download.MNIST) if data_dir is None else data_dir, _CLASSES, memmap)
+    return _load(_locate(download.MNIST) if data_dir is None else data_dir, _NUM_CLASSES, memmap)
 
 
 def fashion_mnist(data_dir: str | os.PathLike[str] | None = None, *, memmap: bool = False) -> tuple[Dataset, Dataset]:
@@ -50,7 +48,7 @@ def fashion_mnist(data_dir: str | os.PathLike[str] | None = None, *, memmap: boo
     Source: Xiao, Rasul & Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning
     algorithms", arXiv:1708.07747, 2017.
     """
-    return _load(_located(_download.FASHION_MNIST) if data_dir is None else data_dir, _CLASSES, memmap)
+    return _load(_locate(download.FASHION_MNIST) if data_dir is None else data_dir, _NUM_CLASSES, memmap)
 
 
 def load_folder(folder: str | os.PathLike[str], *, memmap: bool = False) -> tuple[Dataset, Dataset]:
@@ -73,7 +71,7 @@ def load_folder(folder: str | os.PathLike[str], *, memmap: bool = False) -> tupl
 
 
 def _load(folder: str | os.PathLike[str], num_classes: int | None, memmap: bool) -> tuple[Dataset, Dataset]:
-    """`load_folder`, with the number of classes where it is known beforehand."""
+    """`load_folder`; `num_classes` None: as many as the training labels have."""
     folder = Path(folder)
     if not os.path.isdir(folder):
         raise DataError(f"{folder}: is not a folder")
@@ -98,17 +96,17 @@ def _find(folder: Path, stem: str) -> Path | None:
     return next((folder / name for name in names if os.path.exists(folder / name)), None)
 
 
-def _located(source: _download.Source) -> Path:
+def _locate(source: download.Source) -> Path:
     """Return the folder with the files of `source`: the environment's, else the cache, filled if need be."""
-    if named := os.environ.get("TINYGRAD_CNN_DATA"):
-        folder = Path(named) / source.name
-        if source is _download.MNIST and not os.path.isdir(folder):
-            folder = Path(named)
+    if root := os.environ.get("TINYGRAD_CNN_DATA"):
+        folder = Path(root) / source.name
+        if source is download.MNIST and not os.path.isdir(folder):
+            folder = Path(root)
         if any(_find(folder, stem) for stem in _STEMS):
             return folder
-    cache = _download.cache_folder(source)
+    cache = download.cache_folder(source)
     if not all(_find(cache, stem) for stem in _STEMS):
-        _download.download(source, cache)
+        download.fetch(source, cache)
     return cache
 
 

@@ -1,13 +1,11 @@
-"""Fixed changes: the same for every image. They enlarge a data set, or measure how well a net stands them."""
-
-from __future__ import annotations
+"""Fixed changes, the same for every image: to enlarge a data set, or to measure the robustness of a network."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks
-from ._resample import Floats, affine_places, checked, resampled
 from .dataset import Dataset
+from .resample import Coordinates, Floats, affine_coordinates, check_images, resample
 
 
 def shifted(images: Floats, dy: int, dx: int) -> Floats:
@@ -21,10 +19,9 @@ def shifted(images: Floats, dy: int, dx: int) -> Floats:
     >>> shifted(image, 1, 0).tolist()
     [[[[0.0, 0.0], [1.0, 2.0]]]]
     """
-    checked("shifted", images)
+    check_images("shifted", images)
     moved = np.zeros_like(images)
-    down, right = (checks.integer("shifted", name, value) for name, value in (("dy", dy), ("dx", dx)))
-    _copy_moved(images, moved, down, right)
+    _copy_moved(images, moved, checks.integer("shifted", "dy", dy), checks.integer("shifted", "dx", dx))
     return moved
 
 
@@ -35,21 +32,21 @@ def rotated(images: Floats, degrees: float) -> Floats:
         images: float32, (N, C, H, W) in [0, 1]; not changed.
         degrees: the angle; negative turns clockwise.
     """
-    checked("rotated", images)
+    check_images("rotated", images)
     angle = checks.number("rotated", "degrees", degrees)
     height, width = images.shape[2:]
 
-    def places(block: slice) -> tuple[Floats, Floats]:
-        none = np.zeros(len(images[block]))
-        return affine_places(height, width, dy=none, dx=none, degrees=none + angle, scale=none + 1, shear=none)
+    def coordinates(block: slice) -> Coordinates:
+        zero = np.zeros(len(images[block]))
+        return affine_coordinates(height, width, dy=zero, dx=zero, degrees=zero + angle, scale=zero + 1, shear=zero)
 
-    return resampled(images, places)
+    return resample(images, coordinates)
 
 
 def expand_shifted(dataset: Dataset) -> Dataset:
     """Return a data set five times as large: all images, then all of them one pixel down, up, right and left.
 
-    The copies are made in memory as bytes (235 MB for MNIST's training images). Nothing is shuffled: `batches` does it.
+    The copies are bytes in memory (235 MB for MNIST's training images), not shuffled.
 
     Source: Nielsen, "Neural networks and deep learning", 2015, chapter 6 (`expand_mnist.py`).
 
@@ -57,8 +54,7 @@ def expand_shifted(dataset: Dataset) -> Dataset:
     >>> expand_shifted(digits()[0])
     Dataset(7,185 images of 1x8x8, 10 classes)
     """
-    if not isinstance(dataset, Dataset):
-        raise TypeError(f"expand_shifted: dataset must be a Dataset, got {type(dataset).__name__}")
+    checks.instance("expand_shifted", "dataset", dataset, Dataset)
     pixels = dataset.pixels
     moves = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
     copies = np.zeros((len(moves), *pixels.shape), np.uint8)
@@ -73,12 +69,13 @@ def expand_shifted(dataset: Dataset) -> Dataset:
 
 
 def _copy_moved(source: NDArray[np.generic], target: NDArray[np.generic], down: int, right: int) -> None:
-    """Copy the part of `source` that stays in sight to its new place in `target`, over the last two axes."""
+    """Copy the part of `source` that stays visible to its new position in `target`, along the last two axes."""
     (from_y, to_y), (from_x, to_x) = _overlap(source.shape[-2], down), _overlap(source.shape[-1], right)
     target[..., to_y, to_x] = source[..., from_y, from_x]
 
 
 def _overlap(size: int, move: int) -> tuple[slice, slice]:
-    kept = max(size - abs(move), 0)
+    """Return the part of an axis that stays on it when moved, before and after the move."""
+    length = max(size - abs(move), 0)
     start, end = max(-move, 0), max(move, 0)
-    return slice(start, start + kept), slice(end, end + kept)
+    return slice(start, start + length), slice(end, end + length)

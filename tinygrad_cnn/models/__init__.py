@@ -7,17 +7,18 @@
 
 import numpy as np
 
-from .answer import cost_of, probabilities
-from .network import Builder, Network
-from .recipe import OPTIMIZERS, Cost, Recipe
+from .. import checks
+from .network import Builder, BuildFn, Cost, Network, cost_of, probabilities
+from .recipe import OPTIMIZERS, Recipe
 from .recipes import RECIPES
 from .summary import LayerSummary, output_shape, summarize
 
 __all__ = [
     "OPTIMIZERS",
     "RECIPES",
+    "BuildFn",
+    "Builder",
     "Cost",
-    "Draft",
     "LayerSummary",
     "Network",
     "Recipe",
@@ -36,18 +37,19 @@ def build(
     *,
     rng: np.random.Generator | None = None,
 ) -> Network:
-    """The named network with fresh first values, for images of shape (C, H, W).
+    """Return the named network, freshly initialised, for images of shape (C, H, W).
 
     Args:
         name: a key of `RECIPES`.
         image_shape: the images' shape; the network adapts to it.
-        num_classes: how many classes there are.
-        rng: where first values and dropout's masks come from; the same state gives the same network.
+        num_classes: the number of scores.
+        rng: random generator for initialisation and dropout; the same state gives the same network.
 
-    Raises ValueError for an unknown name, or images that are too small for the network or larger than 256 pixels.
+    Raises:
+        ValueError: an unknown name, or images that are too small for the network or larger than 256 pixels.
     """
     if name not in RECIPES:
         raise ValueError(f"models: there is no model {name!r}; there are {', '.join(RECIPES)}")
-    draft = Builder(tuple(image_shape), num_classes, rng or np.random.default_rng())
-    RECIPES[name].draw(draft)
-    return Network(name, tuple(image_shape), num_classes, draft.layers)
+    builder, recipe = Builder(image_shape, num_classes, checks.generator("models", rng)), RECIPES[name]
+    recipe.build(builder)
+    return Network(name, builder.image_shape, builder.num_classes, builder.layers, recipe.cost)

@@ -1,67 +1,99 @@
-"""A named network, and the pencil that draws one: each layer made to fit what the layer before gives."""
+"""A named network, and the builder that makes one: each layer fits the output of the layer before."""
 
 from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import checks, nn
+from ..autograd.tensor import Tensor
+from ..ops import cross_entropy, softmax
 from .summary import Shape, output_shape
 
-_SMALL = 20  # images of fewer pixels a side get 3x3 filters that keep the size
-_LARGEST = 256, 64, 10_000  # pixels a side, channels, classes: what a file may ask for is bounded
+Cost = Callable[[Tensor, NDArray[Any]], Tensor]
+"""A cost of a network's scores (N, K) and the labels (N,)."""
+
+_SMALL_SIDE_PIXELS = 20  # images below it get 3x3 filters that keep the size
+_MAX_SIDE_PIXELS, _MAX_CHANNELS, _MAX_CLASSES = 256, 64, 10_000  # a file cannot ask for more
 
 
 class Network(nn.Sequential):
-    """Layers in a row, with what they were built from, so that a file can say which network its weights are for.
+    """Layers in a row, with the arguments that they were built from, so that a file names the network of its weights.
 
     Attributes:
         name: the recipe's.
         image_shape: (C, H, W) of the images it takes.
         num_classes: how many scores it gives.
+        cost: the cost of its scores (N, K) and labels (N,) that it is trained to make small.
     """
 
-    def __init__(self, name: str, image_shape: Shape, num_classes: int, layers: list[nn.Module]) -> None:
+    def __init__(
+        self, name: str, image_shape: Shape, num_classes: int, layers: list[nn.Module], cost: Cost = cross_entropy
+    ) -> None:
         super().__init__(*layers)
-        self.name, self.image_shape, self.num_classes = name, image_shape, num_classes
+        self.name, self.image_shape, self.num_classes, self.cost = name, image_shape, num_classes, cost
 
     def settings(self) -> dict[str, Any]:
-        """The arguments that `models.build` would make this network from, ready for JSON."""
+        """Return the arguments with which `models.build` makes this network, ready for JSON."""
         return {"name": self.name, "image_shape": list(self.image_shape), "num_classes": self.num_classes}
+
+    def probabilities(self, scores: Tensor) -> Tensor:
+        """Return the class probabilities of scores, both (N, K); each row adds up to 1.
+
+        Scores of a network trained on the cross-entropy are logits: their softmax. The article's and the primer's are
+        activations ``a`` between 0 and 1: ``a / sum(a)``, equal for all classes where every activation is 0.
+        """
+        if self.cost is cross_entropy:
+            return softmax(scores)
+        a = scores + float(np.finfo(scores.dtype).tiny)
+        return a / a.sum(1, keepdims=True)
+
+
+def cost_of(model: nn.Module) -> Cost:
+    """Return the cost of a network's scores: a named network's own, the cross-entropy for any other."""
+    return model.cost if isinstance(model, Network) else cross_entropy
+
+
+def probabilities(model: nn.Module, scores: Tensor) -> Tensor:
+    """Return the class probabilities of a network's scores, both (N, K): `Network.probabilities`, or the softmax."""
+    return model.probabilities(scores) if isinstance(model, Network) else softmax(scores)
 
 
 class Builder:
-    """Collects layers, keeping track of the shape that an image has by now.
+    """A list of layers that grows, and the shape that an image has after them.
 
     Args:
         image_shape: (C, H, W) of the images.
-        num_classes: how many scores the last layer shall give.
-        rng: where first values and dropout's masks come from.
+        num_classes: how many scores the last layer gives.
+        rng: random generator for initialisation and dropout.
 
-    >>> draft = Draft((1, 28, 28), 10, np.random.default_rng(0))
-    >>> draft.conv(20, 5).pool(2).relu().flatten().linear(10).shape
+    Raises:
+        TypeError, ValueError: the shape is not (C, H, W), or a number is no integer, too small or too large.
+
+    >>> builder = Builder((1, 28, 28), 10, np.random.default_rng(0))
+    >>> builder.conv(20, 5).pool(2).relu().flatten().linear(10).shape
     (10,)
     """
 
     def __init__(self, image_shape: Shape, num_classes: int, rng: np.random.Generator) -> None:
+        self.image_shape = self.shape = checks.array_shape("models", "image_shape", image_shape)
         if len(image_shape) != 3:
             raise ValueError(f"models: image_shape must be (C, H, W), got {image_shape}")
-        channels, *sides = (checks.integer("models", "image_shape", n, 1) for n in image_shape)
+        channels, *sides = self.shape
         self.num_classes = checks.integer("models", "num_classes", num_classes, 1)
-        if max(sides) > _LARGEST[0] or channels > _LARGEST[1] or num_classes > _LARGEST[2]:
+        if max(sides) > _MAX_SIDE_PIXELS or channels > _MAX_CHANNELS or num_classes > _MAX_CLASSES:
             raise ValueError(
-                "models: named networks take images of at most {}x{} pixels, {} channels and {} classes, got ".format(
-                    _LARGEST[0], *_LARGEST
-                )
-                + f"image_shape {image_shape} and {num_classes} classes"
+                f"models: named networks take images of at most {_MAX_SIDE_PIXELS}x{_MAX_SIDE_PIXELS} pixels, "
+                f"{_MAX_CHANNELS} channels and {_MAX_CLASSES} classes, got image_shape {image_shape} "
+                f"and {num_classes} classes"
             )
-        self.shape: Shape = (channels, *sides)
-        self.small = min(sides) < _SMALL
+        self.small = min(sides) < _SMALL_SIDE_PIXELS
         self.rng = rng
         self.layers: list[nn.Module] = []
 
     def add(self, layer: nn.Module) -> Self:
-        """Put any layer at the end."""
+        """Append any layer. ValueError, naming it and the size of the maps, if it does not fit."""
         self.shape = output_shape(layer, self.shape)
         self.layers.append(layer)
         return self
@@ -108,4 +140,5 @@ class Builder:
         return self.linear(self.num_classes)
 
 
-Drawing = Callable[[Builder], object]
+BuildFn = Callable[[Builder], object]
+"""A function that appends a network's layers to a builder."""

@@ -1,4 +1,4 @@
-"""What a recipe says: how to draw the network, and the settings to train it with."""
+"""A recipe: the function that builds a network, and the settings to train it with."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,10 +13,7 @@ from ..checks import abbreviated
 from ..data import Augmentation
 from ..nn import Module
 from ..ops import cross_entropy, quadratic_cost
-from .network import Drawing
-
-Cost = Callable[[Tensor, NDArray[Any]], Tensor]
-"""A cost of a network's scores (N, K) and the labels (N,)."""
+from .network import BuildFn, Cost
 
 OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
     "sgd": optim.SGD,
@@ -26,14 +23,14 @@ OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
 
 
 def quadratic_cost_of_labels(a: Tensor, labels: NDArray[Any]) -> Tensor:
-    """`quadratic_cost` against the labels as rows of zeros with a single one: the article's and its primer's."""
-    wanted = np.zeros(a.shape, a.dtype)
-    wanted[np.arange(len(labels)), labels] = 1
-    return quadratic_cost(a, wanted)
+    """Return `quadratic_cost` of activations (N, K) and the one-hot rows of the labels (N,), as the article has it."""
+    targets = np.zeros(a.shape, a.dtype)
+    targets[np.arange(len(labels)), labels] = 1
+    return quadratic_cost(a, targets)
 
 
 def one_cycle(optimizer: optim.Optimizer, total_steps: int) -> optim.Schedule:
-    """`OneCycle` with the optimizer's rate as its summit."""
+    """Return `OneCycle` with the optimizer's learning rate as the highest."""
     return optim.OneCycle(optimizer, optimizer.lr, total_steps)
 
 
@@ -42,21 +39,22 @@ class Recipe:
     """A network and the settings it is trained with; each can be overridden on the command line.
 
     Attributes:
-        draw: puts the layers on a `Builder`.
+        build: appends the layers to a `Builder`.
         source: where the network and its settings come from.
-        epochs, batch_size: how long, and how many images an update sees.
+        epochs, batch_size: passes over the training images, and images per update.
         optimizer: a key of `OPTIMIZERS`.
         lr: the learning rate; the highest one where a schedule changes it.
         options: the optimizer's other arguments.
-        schedule: makes the schedule from the optimizer and the number of steps; None keeps the rate.
-        cost: what is made small.
+        schedule: makes the learning-rate schedule of an optimizer for a number of steps; None keeps the rate.
+        cost: the cost of scores and labels that training makes small.
         augment: a random change of every batch; None for none.
         shifted: train on five times the images, shifted by a pixel each way (`expand_shifted`).
-        validation: the share of the training images held out; the epoch that does best on them counts.
-        ema: the decay of the running average of the weights that is used in the end; None for the last weights.
+        validation: the fraction of the training images held out; the epoch that does best on them counts.
+        ema: the decay per update of the running average of the weights that is used in the end; None for the last
+            weights.
     """
 
-    draw: Drawing
+    build: BuildFn
     source: str
     epochs: int
     batch_size: int
@@ -71,9 +69,15 @@ class Recipe:
     ema: float | None = None
 
     def make_optimizer(self, model: Module, name: str | None = None, lr: float | None = None) -> optim.Optimizer:
-        """The recipe's optimizer for a model, or another by name with its own defaults; ``lr`` overrides the rate.
+        """Return the recipe's optimizer for a model's parameters, or another one with its own defaults.
 
-        Raises ValueError for a name that is not a key of `OPTIMIZERS`.
+        Args:
+            model: the network.
+            name: a key of `OPTIMIZERS`; the recipe's when None.
+            lr: the learning rate; the recipe's when None.
+
+        Raises:
+            ValueError: there is no optimizer of that name.
         """
         if name is not None and name not in list(OPTIMIZERS):
             raise ValueError(f"make_optimizer: name must be one of {', '.join(OPTIMIZERS)}, got {abbreviated(name)}")

@@ -1,6 +1,7 @@
-"""The recipes themselves. "The book" is M. Nielsen, *Neural Networks and Deep Learning* (2015)."""
+"""The recipes. "The book" is M. Nielsen, *Neural Networks and Deep Learning* (2015)."""
 
 import math
+from functools import partial
 
 from ..data import affine
 from ..nn import AvgPool2d, Conv2d, Linear, MaxPool2d
@@ -69,7 +70,7 @@ def _tiny(net: Builder) -> None:
 
 
 def _gaussian(net: Builder) -> None:
-    """Biases from N(0, 1) and weights from N(0, 1 / fan_in): the book's chapter 3, which lets neurons learn at once."""
+    """Initialise biases from N(0, 1) and weights from N(0, 1 / fan_in): the book, chapter 3."""
     for layer in net.layers:
         if isinstance(layer, Conv2d | Linear):
             fill_normal(layer.weight, 1 / math.sqrt(math.prod(layer.weight.shape[1:])), net.rng)
@@ -78,11 +79,11 @@ def _gaussian(net: Builder) -> None:
 
 
 def _network3(net: Builder) -> None:
-    """First values as in the book's program `network3.py`: by the outputs of a layer, and zeros in the last."""
+    """Initialise as the book's program `network3.py`: weights from N(0, 1 / fan_out), and zeros in the last layer."""
     for layer in net.layers[:-1]:
         if isinstance(layer, Conv2d):
-            outputs = layer.out_channels * math.prod(layer.kernel_size) / 4  # a 2x2 pool follows
-            fill_normal(layer.weight, 1 / math.sqrt(outputs), net.rng)
+            fan_out = layer.out_channels * math.prod(layer.kernel_size) / 4  # a 2x2 pool follows
+            fill_normal(layer.weight, 1 / math.sqrt(fan_out), net.rng)
         if isinstance(layer, Linear):
             fill_normal(layer.weight, 1 / math.sqrt(layer.out_features), net.rng)
         if isinstance(layer, Conv2d | Linear) and layer.bias is not None:
@@ -92,20 +93,20 @@ def _network3(net: Builder) -> None:
 
 
 _BOOK = "the book, chapter 6"
+_one_cycle = partial(Recipe, optimizer="adam", schedule=one_cycle)
+_network3_recipe = partial(Recipe, batch_size=10, optimizer="sgd", validation=1 / 6)
 
 RECIPES: dict[str, Recipe] = {
-    "digits": Recipe(
-        draw=_digits,
+    "digits": _one_cycle(
+        build=_digits,
         source="for the embedded 8x8 digits",
         epochs=20,
         batch_size=32,
-        optimizer="adam",
         lr=0.005,
-        schedule=one_cycle,
         augment=affine(max_pixels=1, max_degrees=10, max_fraction=0.1),
     ),
     "primer": Recipe(
-        draw=_primer,
+        build=_primer,
         source="the book, chapter 1: 784-30-10, as the article's primer",
         epochs=30,
         batch_size=10,
@@ -114,7 +115,7 @@ RECIPES: dict[str, Recipe] = {
         cost=quadratic_cost_of_labels,
     ),
     "article": Recipe(
-        draw=_article,
+        build=_article,
         source="the article, its ingredients only: 16 maps of 4x4, pooling by one, 30 neurons",
         epochs=10,
         batch_size=10,
@@ -122,93 +123,62 @@ RECIPES: dict[str, Recipe] = {
         lr=1.0,
         cost=quadratic_cost_of_labels,
     ),
-    "lenet5": Recipe(
-        draw=_lenet5,
+    "lenet5": _one_cycle(
+        build=_lenet5,
         source="Y. LeCun et al., Gradient-based learning applied to document recognition (1998)",
         epochs=5,
         batch_size=64,
-        optimizer="adam",
         lr=0.003,
-        schedule=one_cycle,
     ),
-    "nielsen": Recipe(
-        draw=_nielsen,
+    "nielsen": _one_cycle(
+        build=_nielsen,
         source=f"{_BOOK}: two convolutional layers, with Adam and one cycle",
         epochs=3,
         batch_size=64,
-        optimizer="adam",
         lr=0.003,
-        schedule=one_cycle,
     ),
-    "nielsen-sigmoid": Recipe(
-        draw=_nielsen_sigmoid,
-        source=f"{_BOOK}: 99.06 %",
-        epochs=60,
-        batch_size=10,
-        optimizer="sgd",
-        lr=0.1,
-        validation=1 / 6,
-    ),
-    "nielsen-relu": Recipe(
-        draw=_nielsen_relu,
+    "nielsen-sigmoid": _network3_recipe(build=_nielsen_sigmoid, source=f"{_BOOK}: 99.06 %", epochs=60, lr=0.1),
+    "nielsen-relu": _network3_recipe(
+        build=_nielsen_relu,
         source=f"{_BOOK}, with lambda 0.1 over 5,000 batches: 99.23 %",
         epochs=60,
-        batch_size=10,
-        optimizer="sgd",
         lr=0.03,
         options={"weight_decay": 0.1 / 5_000},
-        validation=1 / 6,
     ),
-    "nielsen-shifted": Recipe(
-        draw=_nielsen_relu,
+    "nielsen-shifted": _network3_recipe(
+        build=_nielsen_relu,
         source=f"{_BOOK}, with lambda 0.1 over 25,000 batches: 99.37 %",
         epochs=60,
-        batch_size=10,
-        optimizer="sgd",
         lr=0.03,
         options={"weight_decay": 0.1 / 25_000},
-        validation=1 / 6,
         shifted=True,
     ),
-    "nielsen-dropout": Recipe(
-        draw=_nielsen_dropout,
-        source=f"{_BOOK}: 99.60 %",
-        epochs=40,
-        batch_size=10,
-        optimizer="sgd",
-        lr=0.03,
-        validation=1 / 6,
-        shifted=True,
+    "nielsen-dropout": _network3_recipe(
+        build=_nielsen_dropout, source=f"{_BOOK}: 99.60 %", epochs=40, lr=0.03, shifted=True
     ),
-    "fast": Recipe(
-        draw=_fast,
+    "fast": _one_cycle(
+        build=_fast,
         source="one epoch of one cycle (L. Smith and N. Topin, Super-Convergence, 2018)",
         epochs=1,
         batch_size=128,
-        optimizer="adam",
         lr=0.007,
         options={"betas": (0.7, 0.9)},
-        schedule=one_cycle,
     ),
-    "best": Recipe(
-        draw=_best,
+    "best": _one_cycle(
+        build=_best,
         source="small stacked filters (VGG, 2015), batch norm, dropout, affine changes, EMA",
         epochs=25,
         batch_size=128,
-        optimizer="adam",
         lr=0.003,
-        schedule=one_cycle,
         ema=0.998,
         augment=affine(max_pixels=2, max_degrees=10, max_fraction=0.1, max_shear=0.1),
     ),
-    "tiny": Recipe(
-        draw=_tiny,
-        source="four narrow layers with batch norm and a mean over places (Network in Network, 2014)",
+    "tiny": _one_cycle(
+        build=_tiny,
+        source="four narrow layers with batch norm and global average pooling (Network in Network, 2014)",
         epochs=40,
         batch_size=64,
-        optimizer="adam",
         lr=0.01,
-        schedule=one_cycle,
         ema=0.998,
         augment=affine(max_pixels=1, max_degrees=5, max_fraction=0.05),
     ),

@@ -1,6 +1,6 @@
 """Optimizers and schedules: what training does with gradients."""
 
-from .base import Optimizer, Setting
+from .base import Optimizer, ParamGroup
 from .optimizers import SGD, Adam, AdamW, clip_grad_norm
 from .schedules import CosineDecay, OneCycle, Schedule, StepDecay
 
@@ -11,8 +11,8 @@ __all__ = [
     "CosineDecay",
     "OneCycle",
     "Optimizer",
+    "ParamGroup",
     "Schedule",
-    "Setting",
     "StepDecay",
     "clip_grad_norm",
 ]

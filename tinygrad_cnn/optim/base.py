@@ -1,7 +1,7 @@
 """The base of all optimizers: parameter groups, steps and state."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -16,28 +16,6 @@ Array = NDArray[Any]
 Params = Iterable[Tensor] | Iterable[dict[str, Any]]
 
 
-class Setting:
-    """A number that each parameter group has for itself, as an attribute of the optimizer.
-
-    Inside `Optimizer.update` it is that of the group being updated, elsewhere that of the first group. It can be set
-    where there is one group only.
-    """
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, optimizer: "Optimizer | None", owner: type | None = None) -> Any:
-        return self if optimizer is None else optimizer.current_group[self.name]
-
-    def __set__(self, optimizer: "Optimizer", value: Any) -> None:
-        if len(optimizer.param_groups) > 1:
-            raise ValueError(
-                f"{type(optimizer).__name__}: there are {len(optimizer.param_groups)} parameter groups; "
-                f"set param_groups[k][{self.name!r}] of each"
-            )
-        optimizer.param_groups[0][self.name] = value
-
-
 class Optimizer:
     """The base of all optimizers. Subclasses define ``update``, the change of one parameter.
 
@@ -45,10 +23,11 @@ class Optimizer:
         params: the parameters, each once; or groups of them with settings of their own, dicts such as
             ``{"params": head.parameters(), "lr": 0.1}``, which take the other settings from the arguments.
         lr: the learning rate, the article's ``step_size``; it can be set between steps, as schedules do.
-        settings: the other settings by name, for subclasses: each is a `Setting`, checked by ``check_settings``.
+        settings: the other settings by name, which subclasses have; ``check_settings`` checks them.
 
     Attributes:
-        param_groups: the groups: dicts of ``params`` and the settings, which can be changed between steps.
+        param_groups: the groups, dicts of ``params`` and the settings, which can be changed between steps. Each setting
+            is an attribute too: in ``update`` that of the parameter's group, elsewhere that of the first group.
         params: the parameters of all groups.
         state: the arrays by name that the updates of each parameter keep, in the order of ``params``.
         steps: the number of steps made.
@@ -57,24 +36,25 @@ class Optimizer:
         ValueError: no parameters, one that comes twice, an op's result, or a rate that is negative or not finite.
     """
 
-    lr = Setting()
+    lr: float
 
     def __init__(self, params: Params, lr: float, **settings: Any) -> None:
         name = type(self).__name__
-        self.defaults: dict[str, Any] = {"lr": lr, **settings}
+        self.params: list[Tensor] = []
         self.steps = 0
         self.state: list[dict[str, Array]] = []
-        self.param_groups: list[dict[str, Any]] = []
-        self.current_group: dict[str, Any] = self.check_settings(name, self.defaults)
+        self._defaults = self.check_settings(name, {"lr": lr, **settings})
+        self._entries: list[dict[str, Any]] = []  # each group's params and name; the settings too, but of the first
+        self._checked: list[dict[str, Any]] = []  # each group's settings as they were last found right
         for group in _groups(name, params):
             self.add_param_group(group)
         if not self.params:
             raise ValueError(f"{name}: there are no parameters to change")
 
     @property
-    def params(self) -> list[Tensor]:
-        """The parameters of all groups."""
-        return [p for group in self.param_groups for p in group["params"]]
+    def param_groups(self) -> "list[ParamGroup]":
+        """The parameter groups, which can be read and set as dicts."""
+        return [ParamGroup(self, k) for k in range(len(self._entries))]
 
     def check_settings(self, op: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings of a group in plain form. TypeError or ValueError for one that is out of range."""
@@ -86,11 +66,11 @@ class Optimizer:
         Raises:
             ValueError: a setting that this optimizer does not have, or a parameter that it has already.
         """
-        name, known = type(self).__name__, {"params", "name", *self.defaults}
+        name, known = type(self).__name__, {"params", "name", *self._defaults}
         checks.instance(name, "a parameter group", group, dict)
         if "params" not in group or not known >= group.keys():
-            raise ValueError(f"{name}: a parameter group must have params, and may have {', '.join(sorted(known))}, "
-                             f"got {abbreviated(list(group))}")  # fmt: skip
+            got = f"got {abbreviated(list(group))}"
+            raise ValueError(f"{name}: a group must have params, and may have {', '.join(sorted(known))}; {got}")
         params = [group["params"]] if isinstance(group["params"], Tensor) else check_params(name, group["params"])
         for k, p in enumerate(params):
             if p.dtype.kind != "f":
@@ -99,37 +79,48 @@ class Optimizer:
                 raise ValueError(f"{name}: parameter {k}, shape {p.shape}, is an op's result, not a leaf")
         if len({id(p) for p in [*self.params, *params]}) < len(self.params) + len(params):
             raise ValueError(f"{name}: a parameter comes twice")
-        settings = self.check_settings(name, self.defaults | group)
-        self.param_groups.append(group | settings | {"params": tuple(params)})
+        settings = self.check_settings(name, self._defaults | group)
+        self._checked.append(settings)
+        self._entries.append({"params": tuple(params), **{k: group[k] for k in ("name",) if k in group}})
+        self.param_groups[-1].update(settings)
+        self.params += params
         self.state += [{} for _ in params]
-        self.current_group = self.param_groups[0]
 
     def settings(self) -> dict[str, Any]:
         """Return what the updates depend on beside the rates, by name; a tuple where groups differ."""
-        values = {k: [group[k] for group in self.param_groups] for k in self.defaults if k != "lr"}
+        values = {k: [group[k] for group in self.param_groups] for k in self._defaults if k != "lr"}
         settings = {k: v[0] if all(w == v[0] for w in v) else tuple(v) for k, v in values.items()}
-        if len(self.param_groups) > 1:
-            settings["groups"] = tuple(len(group["params"]) for group in self.param_groups)
+        if len(self._entries) > 1:
+            settings["groups"] = tuple(len(entries["params"]) for entries in self._entries)
         return settings
 
     def step(self) -> None:
         """Update every parameter that has a gradient. ValueError if none has: `backward` was not called."""
         name = f"{type(self).__name__}.step"
         check_gradients(name, self.params)
-        for group in self.param_groups:  # they can be set between steps
-            group.update(self.check_settings(name, group))
+        self._check_groups(name)
         self.steps += 1
-        states = iter(self.state)
+        first, states = self._checked[0], iter(self.state)
         try:
             with np.errstate(all="ignore"):  # as in every op, overflow gives inf
-                for group in self.param_groups:
-                    self.current_group = group
-                    for p in group["params"]:
+                for entries, settings in zip(self._entries, self._checked, strict=True):
+                    if settings is not first:
+                        self.__dict__.update(settings)  # where `update` reads them
+                    for p in entries["params"]:
                         state = next(states)
                         if p.grad is not None:
                             self.update(p.writable(), p.grad.data, state)
         finally:
-            self.current_group = self.param_groups[0]
+            if len(self._entries) > 1:
+                self.__dict__.update(first)
+
+    def _check_groups(self, name: str) -> None:
+        """Check what was set since the last step."""
+        for k, checked in enumerate(self._checked):
+            values = self._entries[k] if k else self.__dict__
+            if any([values[key] is not value for key, value in checked.items()]):
+                checked.update(self.check_settings(name, values))
+                values.update(checked)
 
     def update(self, p: Array, g: Array, state: dict[str, Array]) -> None:
         """Update ``p`` in place, given its gradient ``g`` and its state, arrays by name that the update keeps."""
@@ -147,7 +138,7 @@ class Optimizer:
         """
         copies = [{k: a.copy() for k, a in state.items()} for state in self.state]
         state = {"class": type(self).__name__, "lr": self.lr, "steps": self.steps, "state": copies}
-        if len(self.param_groups) > 1:
+        if len(self._entries) > 1:
             state["groups"] = [{"lr": group["lr"], "params": len(group["params"])} for group in self.param_groups]
         return state
 
@@ -183,6 +174,37 @@ class Optimizer:
         if (sizes := [group["params"] for group in groups]) != own:
             raise ValueError(f"{name}: the state is of groups of {abbreviated(sizes)} parameters, these are of {own}")
         return [checks.number(name, "lr", group["lr"], 0, math.inf) for group in groups]
+
+
+class ParamGroup(MutableMapping[str, Any]):
+    """A parameter group of an optimizer, seen as a dict: ``params``, ``lr``, and what else the optimizer has.
+
+    The settings of the first group are the optimizer's attributes.
+    """
+
+    def __init__(self, optimizer: Optimizer, k: int) -> None:
+        self._names, self._entries = tuple(optimizer._defaults), optimizer._entries[k]
+        self._settings = self._entries if k else optimizer.__dict__
+
+    def __getitem__(self, name: str) -> Any:
+        return (self._settings if name in self._names else self._entries)[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        (self._settings if name in self._names else self._entries)[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        if name in self._names or name == "params":
+            raise KeyError(f"{name} cannot be removed from a parameter group")
+        del self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._entries, **dict.fromkeys(self._names)})
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return f"ParamGroup({dict(self) | {'params': len(self['params'])}})"
 
 
 def _cast(name: str, key: str, array: Array, p: Tensor) -> Array:

@@ -1,7 +1,7 @@
 """Optimizers: the update of the parameters by their gradients, written out in each class."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from .. import checks
 from ..autograd.tensor import Tensor
 from ..checks import abbreviated, flag
 from ..kernels import current
-from .base import Array, Optimizer, Params, Setting, check_gradients, check_params
+from .base import Array, Optimizer, Params, check_gradients, check_params
 
 
 class SGD(Optimizer):
@@ -28,7 +28,9 @@ class SGD(Optimizer):
     Source: I. Sutskever et al., "On the importance of initialization and momentum" (2013), in PyTorch's form.
     """
 
-    momentum, weight_decay, nesterov = Setting(), Setting(), Setting()
+    momentum: float
+    weight_decay: float
+    nesterov: bool
 
     def __init__(
         self, params: Params, lr: float, momentum: float = 0, weight_decay: float = 0, nesterov: bool = False
@@ -46,11 +48,18 @@ class SGD(Optimizer):
         return super().check_settings(op, settings) | own
 
     def update(self, p: Array, g: Array, state: dict[str, Array]) -> None:
-        """See the class."""
+        """Update ``p`` in place: ``p -= lr g``, or with momentum ``v = μ v + g`` and ``p -= lr v``."""
         if self.weight_decay:
             g = g + self.weight_decay * p
         v = _state_of(p, "velocity", state) if self.momentum else None
-        current().sgd(p, g, v, self.lr, self.momentum, self.nesterov)
+        if fused := _fused("sgd", p, *([] if v is None else [v])):
+            fused(p, g, v, self.lr, self.momentum, self.nesterov)
+            return
+        if v is not None:
+            v *= self.momentum
+            v += g
+            g = g + self.momentum * v if self.nesterov else v
+        p -= self.lr * g
 
 
 class Adam(Optimizer):
@@ -68,7 +77,9 @@ class Adam(Optimizer):
     Source: D. Kingma and J. Ba, "Adam" (2015).
     """
 
-    betas, eps, weight_decay = Setting(), Setting(), Setting()
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
     decoupled = False
 
     def __init__(
@@ -95,7 +106,7 @@ class Adam(Optimizer):
         return super().check_settings(op, settings) | own
 
     def update(self, p: Array, g: Array, state: dict[str, Array]) -> None:
-        """See the class."""
+        """Update ``p`` in place, and the two running means m and v; see the class for the formulas."""
         (beta1, beta2), count = self.betas, state.setdefault("steps", np.zeros((), np.int64))
         count += 1  # one for each parameter, because its first gradient may come late
         t = int(count)
@@ -104,7 +115,15 @@ class Adam(Optimizer):
         elif self.weight_decay:
             g = g + self.weight_decay * p
         m, v = _state_of(p, "m", state), _state_of(p, "v", state)
-        current().adam(p, g, m, v, self.lr / (1 - beta1**t), self.betas, 1 - beta2**t, self.eps)
+        step_size, bias_correction2 = self.lr / (1 - beta1**t), 1 - beta2**t
+        if fused := _fused("adam", p, m, v):
+            fused(p, g, m, v, step_size, self.betas, bias_correction2, self.eps)
+            return
+        m *= beta1
+        m += (1 - beta1) * g
+        v *= beta2
+        v += (1 - beta2) * (g * g)
+        p -= step_size * m / (np.sqrt(v / bias_correction2) + self.eps)
 
 
 class AdamW(Adam):
@@ -148,6 +167,12 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
             array = g.writable()
             array *= limit / norm
     return norm
+
+
+def _fused(name: str, *arrays: Array) -> Callable[..., None] | None:
+    """The kernel set's form of an update in one pass over memory, if it has one: to the same bits, for C arrays."""
+    kernel: Callable[..., None] | None = getattr(current(), name, None)
+    return kernel if kernel is not None and all(a.flags.carray for a in arrays) else None
 
 
 def _state_of(p: Array, name: str, state: dict[str, Array]) -> Array:

@@ -138,8 +138,7 @@ def setup(run: "Run") -> dict[str, Any]:
 
 def _settings(thing: Optimizer | Schedule) -> dict[str, Any]:
     """Its class and what it was told; what changes as it goes on is left out."""
-    values = thing.settings() if isinstance(thing, Optimizer) else vars(thing)
-    told = {k: _plain(v) for k, v in values.items() if isinstance(v, int | float | tuple)}
+    told = {k: _plain(v) for k, v in vars(thing).items() if isinstance(v, int | float | tuple)}
     return {"class": type(thing).__name__} | {k: v for k, v in told.items() if k not in ("lr", "steps")}
 
 

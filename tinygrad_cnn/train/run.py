@@ -85,7 +85,7 @@ class Run:
             rng=rng,
             augment=augment,
             prefetch=augment is not None,
-            share=None if team.size == 1 else team.rows,
+            shard=None if team.size == 1 else team.rows,
         )
         self.generators = generators(model)
         self.total = len(train)

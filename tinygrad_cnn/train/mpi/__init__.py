@@ -17,7 +17,7 @@ ends the job: MPI sees to that when it is killed, and the hook that `world` inst
 
     team = distributed.world()
     distributed.broadcast_state(model, optimizer)               # rank 0's first weights for all
-    for images, labels in batches(train, 256, rng=rng, drop_last=True, share=team.rows):    # one seed on all ranks
+    for images, labels in batches(train, 256, rng=rng, drop_last=True, shard=team.rows):    # one seed on all ranks
         cost = cross_entropy(model(Tensor(images)), labels)
         optimizer.zero_grad()
         cost.backward()

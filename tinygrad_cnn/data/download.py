@@ -1,11 +1,10 @@
-"""Where data sets live when the user names no folder: the cache, filled from public mirrors by pooch."""
-
-from __future__ import annotations
+"""The cache of data sets, for users who name no folder: filled from public mirrors by pooch."""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..checks import require
 from .idx import DataError
 
 
@@ -50,12 +49,16 @@ def cache_folder(source: Source) -> Path:
     return Path(root) / "tinygrad-cnn" / source.name
 
 
-def download(source: Source, folder: Path) -> None:
-    """Fill `folder` with the files of `source`; pooch checks each hash and renames a complete file into place."""
+def fetch(source: Source, folder: Path) -> None:
+    """Download the files of `source` into `folder`; pooch checks each hash and renames a complete file into place.
+
+    Raises:
+        DataError: no mirror has the right bytes, the folder cannot be written, or pooch is missing.
+    """
     try:
-        import pooch  # the extra `data`
+        pooch = require("pooch", "data")
     except ImportError as error:
-        raise _unavailable(source, folder, "downloading needs: pip install 'tinygrad_cnn[data]'") from error
+        raise _unavailable(source, folder, str(error)) from error
     for name, sha256 in source.sha256.items():
         reasons = []
         for mirror in source.mirrors:
