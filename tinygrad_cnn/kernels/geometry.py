@@ -48,8 +48,8 @@ def output_size(length: int, size: int, stride: int, padding: int, dilation: int
     return room // stride + 1 if room >= 0 else 0
 
 
-def map_shape(image: Pair, window: Pair, how: ConvParams | PoolParams) -> Pair:
+def map_shape(image: Pair, window: Pair, params: ConvParams | PoolParams) -> Pair:
     """The rows and columns of the map that a window of shape ``window`` makes from an image of shape ``image``."""
     (height, width), (kh, kw) = image, window
-    (sh, sw), (ph, pw), (dh, dw) = how.stride, how.padding, how.dilation
+    (sh, sw), (ph, pw), (dh, dw) = params.stride, params.padding, params.dilation
     return output_size(height, kh, sh, ph, dh), output_size(width, kw, sw, pw, dw)

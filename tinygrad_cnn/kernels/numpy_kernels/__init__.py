@@ -10,7 +10,7 @@ import numpy as np
 from ..geometry import ConvParams, Pair, map_shape, spatial
 from ..interface import Array
 from ..memory import batch_innermost, empty, zeros
-from . import patches, rows
+from . import im2col, row_gemm
 from .activation import relu_backward
 from .normalization import batch_norm, batch_norm_backward
 from .pooling import avgpool, avgpool_backward, maxpool, maxpool_gather, maxpool_scatter
@@ -34,36 +34,36 @@ _SHORT_ROW = 128  # numbers in a row of the map, over all images, below which `p
 
 
 @np.errstate(all="ignore")
-def correlate2d(x: Array, w: Array, bias: Array | None, how: ConvParams) -> Array:
+def correlate2d(x: Array, w: Array, bias: Array | None, params: ConvParams) -> Array:
     """Feature maps: each a matrix product of filters with windows."""
-    shape = (w.shape[0], *map_shape(spatial(x.shape), spatial(w.shape), how), x.shape[0])
+    shape = (w.shape[0], *map_shape(spatial(x.shape), spatial(w.shape), params), x.shape[0])
     if not x.size or not w.size:
         y = zeros(shape, x.dtype)
     else:
         y = empty(shape, x.dtype)
-        (patches if is_short(y) else rows).correlate2d(y, x, w, how)
+        (im2col if is_short(y) else row_gemm).correlate2d(y, x, w, params)
     if bias is not None:
         y += bias.reshape(-1, 1, 1, 1)
     return y.transpose(3, 0, 1, 2)
 
 
 @np.errstate(all="ignore")
-def correlate2d_weight(x: Array, g: Array, how: ConvParams, kernel_shape: Pair) -> Array:
+def correlate2d_weight(x: Array, g: Array, params: ConvParams, kernel_shape: Pair) -> Array:
     """The filters' gradient: the maps' gradient times the windows."""
     if not x.size or not g.size:
-        return zeros((g.shape[1], x.shape[1] // how.groups, *kernel_shape), x.dtype)
+        return zeros((g.shape[1], x.shape[1] // params.groups, *kernel_shape), x.dtype)
     maps = batch_innermost(g)
     if is_short(maps):
-        return patches.correlate2d_weight(x, maps, how, kernel_shape)
-    return rows.correlate2d_weight(x, maps, how, kernel_shape)
+        return im2col.correlate2d_weight(x, maps, params, kernel_shape)
+    return row_gemm.correlate2d_weight(x, maps, params, kernel_shape)
 
 
 @np.errstate(all="ignore")
-def convolve2d_full(g: Array, w: Array, how: ConvParams, image_shape: Pair) -> Array:
+def convolve2d_full(g: Array, w: Array, params: ConvParams, image_shape: Pair) -> Array:
     """The images' gradient: the filters times the maps' gradient, added where their taps had read."""
-    dx = zeros((w.shape[1] * how.groups, *image_shape, g.shape[0]), g.dtype)
+    dx = zeros((w.shape[1] * params.groups, *image_shape, g.shape[0]), g.dtype)
     if g.size and w.size:
-        rows.convolve2d_full(dx, batch_innermost(g), w, how)
+        row_gemm.convolve2d_full(dx, batch_innermost(g), w, params)
     return dx.transpose(3, 0, 1, 2)
 
 

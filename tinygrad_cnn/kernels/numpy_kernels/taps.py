@@ -8,13 +8,13 @@ Index = tuple[slice, slice, slice, slice]
 
 
 @lru_cache(maxsize=256)
-def taps(window: PoolParams, map_: Pair, image: Pair) -> list[tuple[int, Index, Index]]:
+def taps(params: PoolParams, map_: Pair, image: Pair) -> list[tuple[int, Index, Index]]:
     """For each tap of a window: its number, and the slices of map and image over which it meets a pixel."""
-    (kh, kw), everything = window.shape, slice(None)
+    (kh, kw), everything = params.shape, slice(None)
     found = []
     for k in range(kh * kw):
         (on_rows, rows), (on_columns, columns) = (
-            overlap(map_[a], image[a], window.stride[a], tap * window.dilation[a] - window.padding[a])
+            overlap(map_[a], image[a], params.stride[a], tap * params.dilation[a] - params.padding[a])
             for a, tap in enumerate(divmod(k, kw))
         )
         found.append((k, (everything, everything, on_rows, on_columns), (everything, everything, rows, columns)))
