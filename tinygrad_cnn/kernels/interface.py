@@ -1,4 +1,4 @@
-"""What a kernel set offers: arrays in, arrays out; it knows no Tensor.
+"""The protocol of a kernel set: functions of arrays.
 
 The three sliding kernels are the three partial derivatives of one trilinear form,
 
@@ -40,13 +40,13 @@ class KernelSet(Protocol):
         """Images' gradient ``(N, C, H, W)``: the maps' gradient convolved, in full, with the filters."""
 
     def bias_gradient(self, g: Array) -> Array:
-        """``(F,)``: the sum of each map's gradient over images and places."""
+        """``(F,)``: the sum of each map's gradient over images and pixels."""
 
     def relu_backward(self, g: Array, a: Array) -> Array:
         """``g`` where ``a > 0``, an exact 0 elsewhere, whatever g is there; of one shape, any type of a."""
 
     def maxpool(self, x: Array, params: PoolParams, want_winners: bool) -> tuple[Array, NDArray[np.integer]]:
-        """Each window's maximum ``(N, C, OH, OW)`` and, if that is wanted (else any array), which tap won.
+        """Each window's maximum ``(N, C, OH, OW)`` and, with ``want_winners`` (else any array), the number of its tap.
 
         A winner is ``i * KW + j``, the first in row-major order among equals; a NaN wins, padding never does.
         """
@@ -58,7 +58,7 @@ class KernelSet(Protocol):
         """``(N, C, OH, OW)``: the pixel of ``x`` at each winner; the transpose of ``maxpool_scatter``."""
 
     def avgpool(self, x: Array, params: PoolParams) -> Array:
-        """Each window's sum over ``KH * KW``, zeros beyond the border counted."""
+        """Each window's sum over ``KH * KW``, zeros beyond the border included."""
 
     def avgpool_backward(self, g: Array, params: PoolParams, image_shape: Pair) -> Array:
         """``(N, C, H, W)``: each ``g / (KH * KW)`` added at every pixel of its window; the transpose of ``avgpool``."""

@@ -58,7 +58,7 @@ def correlate2d_weight(x: Array, g: Array, params: ConvParams, kernel_shape: Pai
 
 @np.errstate(all="ignore")
 def convolve2d_full(g: Array, w: Array, params: ConvParams, image_shape: Pair) -> Array:
-    """``dx[n, c] = sum over f of convolve2d(g[n, f], w[f, c], "full")``; pixels that no window saw stay zero."""
+    """``dx[n, c] = sum over f of convolve2d(g[n, f], w[f, c], "full")``; pixels outside all windows stay 0."""
     n = g.shape[0]
     (ph, pw), (h, width) = params.padding, image_shape
     dx = np.zeros((n, w.shape[1] * params.groups, h + 2 * ph, width + 2 * pw), g.dtype)
@@ -115,7 +115,7 @@ def avgpool(x: Array, params: PoolParams) -> Array:
 
 
 def avgpool_backward(g: Array, params: PoolParams, image_shape: Pair) -> Array:
-    """Each gradient shared equally by its window: a full convolution with equal weights."""
+    """Each gradient divided equally among its window: a full convolution with equal weights."""
     n, c = g.shape[:2]
     weights = np.full((1, 1, *params.shape), 1 / np.prod(params.shape), g.dtype)
     images = convolve2d_full(g.reshape(n * c, 1, *spatial(g.shape)), weights, sliding(params), image_shape)
@@ -123,7 +123,7 @@ def avgpool_backward(g: Array, params: PoolParams, image_shape: Pair) -> Array:
 
 
 def links(filters: tuple[int, ...], groups: int) -> list[tuple[int, int, int]]:
-    """Every (filter, its channel, the image's channel) that are joined."""
+    """Every pair of a filter's channel with an image's channel: (filter, its channel, the image's channel)."""
     f, c = filters[:2]
     return [(i, j, i // (f // groups) * c + j) for i in range(f) for j in range(c)]
 
@@ -153,5 +153,5 @@ def windows(x: Array, params: PoolParams, fill: float) -> Array:
 
 
 def sliding(params: PoolParams) -> ConvParams:
-    """A pooling window's movement as a filter's."""
+    """The parameters of a pooling window as those of a filter."""
     return ConvParams(params.stride, params.padding, params.dilation)

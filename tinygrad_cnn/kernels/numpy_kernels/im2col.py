@@ -1,4 +1,4 @@
-"""Sliding in one product: every window copied out as a column ("im2col"), the filters as they are.
+"""Convolution in one product: every window copied to a column ("im2col").
 
 Source of the method: K. Chellapilla, S. Puri, P. Simard, "High Performance Convolutional Neural Networks for Document
 Processing" (2006).
@@ -27,18 +27,18 @@ def correlate2d_weight(x: Array, g: Array, params: ConvParams, kernel: Pair) -> 
 
 def im2col(x: Array, kernel: Pair, map_: Pair, params: ConvParams) -> Array:
     """``P[c k, p q n]``: tap k of channel c at each place of each image, ``(G, C KH KW / G, OH OW N)``: one copy."""
-    images = bordered(batch_innermost(x), params.padding)
+    images = with_border(batch_innermost(x), params.padding)
     channels, _, _, n = images.shape
     channel, row, column, image = images.strides
     (sh, sw), (dh, dw) = params.stride, params.dilation
     strides = (channel, row * dh, column * dw, row * sh, column * sw, image)
     windows = as_strided(images, (channels, *kernel, *map_, n), strides)
-    copied = empty(windows.shape, x.dtype)
-    copied[...] = windows
-    return copied.reshape(params.groups, channels // params.groups * kernel[0] * kernel[1], -1)
+    columns = empty(windows.shape, x.dtype)
+    columns[...] = windows
+    return columns.reshape(params.groups, channels // params.groups * kernel[0] * kernel[1], -1)
 
 
-def bordered(images: Array, padding: Pair) -> Array:
+def with_border(images: Array, padding: Pair) -> Array:
     """Images ``(C, H, W, N)`` with rows and columns of zeros around them."""
     (ph, pw), (channels, height, width, n) = padding, images.shape
     if not ph and not pw:

@@ -18,19 +18,19 @@ def maxpool(x: Array, params: PoolParams, want_winners: bool) -> tuple[Array, ND
     seen = []
     for _, on_map, on_image in taps(params, (rows, columns), spatial(x.shape)):
         pixels = x[on_image]
-        if want_winners:  # read again, which is quicker where they lie side by side
-            together = empty_like(y[on_map])
-            together[...] = pixels
-            pixels = together
+        if want_winners:  # they are read again, which is quicker from contiguous memory
+            contiguous = empty_like(y[on_map])
+            contiguous[...] = pixels
+            pixels = contiguous
             seen.append((on_map, pixels))
         np.maximum(y[on_map], pixels, out=y[on_map])
     return y, find_winners(y, seen) if want_winners else np.empty(0, np.uint8)
 
 
 def find_winners(y: Array, seen: list[tuple[Index, Array]]) -> NDArray[np.integer]:
-    """How many taps missed before the first that equals the maximum, or is the NaN that made it one.
+    """Return the number of the first tap that equals the maximum, or is NaN where the maximum is.
 
-    From the last tap back: a hit makes the count 0, a miss one more than that of the taps behind it.
+    From the last tap back: a tap that is the maximum sets the count to 0, another adds one.
     """
     winners = empty_like(y, np.min_scalar_type(len(seen)))
     winners.fill(0)
