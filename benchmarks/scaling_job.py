@@ -15,9 +15,9 @@ import numpy as np
 
 from tinygrad_cnn import Tensor, models, set_num_threads
 from tinygrad_cnn.data import Dataset, batches
-from tinygrad_cnn.train import fit
-from tinygrad_cnn.train.mpi import World, all_reduce_gradients, whole_masks, world
-from tinygrad_cnn.train.records import StepRecord
+from tinygrad_cnn.training import fit
+from tinygrad_cnn.training.mpi import World, all_reduce_gradients, whole_masks, world
+from tinygrad_cnn.training.records import StepRecord
 
 SETTLE, LEAST, SECONDS = 3, 9, 0.4  # runs that are not counted; at least how many are, and for how long
 CALLS = 200

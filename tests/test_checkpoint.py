@@ -19,7 +19,7 @@ from tinygrad_cnn import models
 from tinygrad_cnn.models.saving import load, save
 from tinygrad_cnn.storage import archive as files
 from tinygrad_cnn.storage.archive import CheckpointError, atomic_writer, read_archive, write_archive
-from tinygrad_cnn.train import checkpoint, fit
+from tinygrad_cnn.training import checkpoint, fit
 
 
 def small_model(seed=0):

@@ -18,7 +18,7 @@ import pytest
 
 import tinygrad_cnn as tg
 from tinygrad_cnn.storage.archive import read_archive
-from tinygrad_cnn.train import Run, fit
+from tinygrad_cnn.training import Run, fit
 
 KILLS = 12  # for each of the two optimizers
 

@@ -22,9 +22,9 @@ from tinygrad_cnn.cli._interrupt import Interrupt
 from tinygrad_cnn.kernels.threads import processors
 from tinygrad_cnn.storage import archive as files
 from tinygrad_cnn.storage.archive import read_archive
-from tinygrad_cnn.train import checkpoint
-from tinygrad_cnn.train.progress import meter
-from tinygrad_cnn.train.records import StepRecord, as_json
+from tinygrad_cnn.training import checkpoint
+from tinygrad_cnn.training.progress import meter
+from tinygrad_cnn.training.records import StepRecord, as_json
 
 SHORT = ["train", "--kernels", "numpy", "--epochs", "2"]
 

@@ -21,8 +21,8 @@ import tinygrad_cnn as tg
 from tinygrad_cnn import nn
 from tinygrad_cnn.cli._ranks import together
 from tinygrad_cnn.storage.archive import read_archive
-from tinygrad_cnn.train import DivergenceError, checkpoint, fit
-from tinygrad_cnn.train.mpi import (
+from tinygrad_cnn.training import DivergenceError, checkpoint, fit
+from tinygrad_cnn.training.mpi import (
     DistributedError,
     World,
     all_reduce_gradients,

@@ -10,8 +10,8 @@ import tinygrad_cnn as tg
 from tinygrad_cnn import models
 from tinygrad_cnn.data import Dataset
 from tinygrad_cnn.models import RECIPES, Builder, build, output_shape, summarize
-from tinygrad_cnn.train import fit
-from tinygrad_cnn.train.evaluate import evaluate
+from tinygrad_cnn.training import fit
+from tinygrad_cnn.training.evaluate import evaluate
 
 MNIST = os.environ.get("TINYGRAD_CNN_DATA") or str(Path(__file__).resolve().parents[2] / "shared" / "mnist")
 

@@ -14,9 +14,9 @@ import tinygrad_cnn as tg
 from tinygrad_cnn import models
 from tinygrad_cnn.cli import main
 from tinygrad_cnn.inspection.report import html_report, sections, write_report
-from tinygrad_cnn.train import checkpoint, fit
-from tinygrad_cnn.train.evaluate import evaluate
-from tinygrad_cnn.train.records import EpochRecord
+from tinygrad_cnn.training import checkpoint, fit
+from tinygrad_cnn.training.evaluate import evaluate
+from tinygrad_cnn.training.records import EpochRecord
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 

@@ -26,7 +26,7 @@ LADDER = [
     "data",
     "storage",
     "models",
-    "train",
+    "training",
     "interop",
     "inspection",
     "demo",

@@ -26,9 +26,9 @@ from tinygrad_cnn.optim import (
     StepDecay,
 )
 from tinygrad_cnn.storage.archive import CheckpointError, read_archive, write_archive
-from tinygrad_cnn.train import DivergenceError, fit
-from tinygrad_cnn.train.evaluate import evaluate
-from tinygrad_cnn.train.records import EpochRecord, StepRecord
+from tinygrad_cnn.training import DivergenceError, fit
+from tinygrad_cnn.training.evaluate import evaluate
+from tinygrad_cnn.training.records import EpochRecord, StepRecord
 
 TRAIN, TEST = tg.data.digits()
 SOME, OTHERS = TRAIN[:50], TEST[:40]

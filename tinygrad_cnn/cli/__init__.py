@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from ..train import DivergenceError
+from ..training import DivergenceError
 
 _ORDER = ("train", "evaluate", "predict", "summary")  # the first in the help; others follow by name
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EBADF)  # of a file that has no name; `files` names those it writes

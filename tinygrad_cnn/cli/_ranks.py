@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from ..storage.archive import CheckpointError
-from ..train import DivergenceError
-from ..train.mpi import DistributedError, World, abort
+from ..training import DivergenceError
+from ..training.mpi import DistributedError, World, abort
 from ._options import say
 
 _SHARED = (DistributedError, DivergenceError, CheckpointError)  # raised by every rank at once

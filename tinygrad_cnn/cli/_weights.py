@@ -5,8 +5,8 @@ from typing import Any, cast
 
 from ..data import Dataset
 from ..models import Network
-from ..train import checkpoint
-from ..train.divergence import nonfinite_parameters
+from ..training import checkpoint
+from ..training.divergence import nonfinite_parameters
 from ._facts import text_fact
 from ._options import load_data, say
 

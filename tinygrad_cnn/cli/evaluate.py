@@ -6,8 +6,8 @@ from typing import Any
 
 from ..checks import plural
 from ..models import RECIPES
-from ..train.evaluate import Evaluation, evaluate
-from ..train.records import as_json
+from ..training.evaluate import Evaluation, evaluate
+from ..training.records import as_json
 from ._options import Subparsers, add_compute_flags, add_data_flags, apply_compute_flags
 from ._table import aligned
 from ._weights import load_network, load_test_set

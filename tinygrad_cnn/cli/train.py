@@ -23,11 +23,11 @@ from ..kernels import get_kernels
 from ..kernels.threads import get_num_threads
 from ..models import OPTIMIZERS, RECIPES, Network
 from ..storage.archive import read_archive
-from ..train import Run, checkpoint, fit
-from ..train.evaluate import Evaluation, evaluate
-from ..train.mpi import ALONE, World, world
-from ..train.progress import STYLES, meter
-from ..train.records import as_json
+from ..training import Run, checkpoint, fit
+from ..training.evaluate import Evaluation, evaluate
+from ..training.mpi import ALONE, World, world
+from ..training.progress import STYLES, meter
+from ..training.records import as_json
 from ._facts import training_facts
 from ._interrupt import Interrupt
 from ._options import (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..checks import require
 from ..models import Network
 from ..storage.archive import PathLike
-from ..train import checkpoint
+from ..training import checkpoint
 from . import anatomy, asking, strokes
 from .asking import AskedWrongly, TokenBucket
 

@@ -13,7 +13,7 @@ from ...checks import abbreviated, instance, integer
 from ...models import Cost
 from ...nn.module import Module
 from ...ops import cross_entropy
-from ...train.evaluate import evaluation_mode
+from ...training.evaluate import evaluation_mode
 from ..graph_view import walk
 from .canvas import (
     TITLE,

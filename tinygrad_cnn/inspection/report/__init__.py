@@ -15,8 +15,8 @@ import numpy as np
 from ...data import Dataset
 from ...models import RECIPES, Network
 from ...storage.archive import PathLike, atomic_writer
-from ...train.evaluate import Evaluation, evaluate
-from ...train.records import EpochRecord
+from ...training.evaluate import Evaluation, evaluate
+from ...training.records import EpochRecord
 from . import sections
 from .page import page
 

@@ -13,8 +13,8 @@ from ...data import Dataset, rotated, shifted
 from ...kernels import get_kernels
 from ...models import RECIPES, Cost, Network, summarize
 from ...nn import Conv2d, MaxPool2d
-from ...train.evaluate import Evaluation, evaluation_mode
-from ...train.records import EpochRecord
+from ...training.evaluate import Evaluation, evaluation_mode
+from ...training.records import EpochRecord
 from .. import plot
 from ..plot.layers import maps_of
 from .page import (
