@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from .interop import from_dlpack, from_onnx, to_onnx
     from .interop import sklearn as sklearn
     from .models.saving import load, save
-    from .storage.archive import CheckpointError
+    from .storage.atomic import CheckpointError
     from .training import DivergenceError, checkpoint, fit
     from .training import mpi as distributed
     from .training.evaluate import evaluate
@@ -57,7 +57,7 @@ __version__ = "0.1.0"
 
 # Public names that are imported at their first use, so that `import tinygrad_cnn` stays light: (module, attribute).
 _LAZY = {
-    "CheckpointError": ("storage.archive", "CheckpointError"),
+    "CheckpointError": ("storage.atomic", "CheckpointError"),
     "DivergenceError": ("training", "DivergenceError"),
     "checkpoint": ("training.checkpoint", ""),
     "distributed": ("training.mpi", ""),

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..checks import abbreviated
 from ..models import OPTIMIZERS, RECIPES
-from ..storage.archive import CheckpointError
+from ..storage.atomic import CheckpointError
 from ._options import DATASETS, KERNELS
 
 _Check = Callable[[Any], bool]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from ..storage.archive import CheckpointError
+from ..storage.atomic import CheckpointError
 from ..training import DivergenceError
 from ..training.mpi import DistributedError, World, abort
 from ._options import say

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..checks import require
 from ..models import Network
-from ..storage.archive import PathLike
+from ..storage.atomic import PathLike
 from ..training import checkpoint
 from . import anatomy, asking, strokes
 from .asking import AskedWrongly, TokenBucket

@@ -10,7 +10,7 @@ from .. import checks
 from ..checks import abbreviated, instance, require
 from ..models import Network
 from ..nn import Module
-from ..storage.archive import PathLike, atomic_writer
+from ..storage.atomic import PathLike, atomic_writer
 from .onnx_nodes import Nodes, translate
 from .trace import Trace, Value, trace, unused
 

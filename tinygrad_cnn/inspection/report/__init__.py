@@ -14,7 +14,7 @@ import numpy as np
 
 from ...data import Dataset
 from ...models import RECIPES, Network
-from ...storage.archive import PathLike, atomic_writer
+from ...storage.atomic import PathLike, atomic_writer
 from ...training.evaluate import Evaluation, evaluate
 from ...training.records import EpochRecord
 from . import sections
