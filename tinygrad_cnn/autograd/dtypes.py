@@ -32,7 +32,7 @@ def cast(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         least, most = array.min().item(), array.max().item()
         if not (np.iinfo(dtype).min <= least and most < np.iinfo(dtype).max + 1):
             raise ValueError(f"{name}: {dtype} cannot hold the numbers from {least} to {most}")
-    return without_warnings(array.astype, dtype)  # type: ignore[no-any-return]
+    return without_warnings.run(array.astype, dtype)  # type: ignore[no-any-return]
 
 
 def cast_finite(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -88,10 +88,10 @@ class Node:
     def gradients(self, g: Any, y: Any, needed: Sequence[bool]) -> list[Any]:
         """Apply the rules to g = dC/dy: the gradient of every needed input as its rule returns it, else None."""
         self._check_unchanged(y)
-        if callable(self.rules):
-            joint = self._watched(self.rules, 0, g, y) if state.anomaly else self.rules(g, y)
-            return [gx if need else None for gx, need in zip(joint, needed, strict=True)]
         rules = self.rules or ()
+        if callable(rules):
+            joint = self._watched(rules, 0, g, y) if state.anomaly else rules(g, y)
+            return [gx if need else None for gx, need in zip(joint, needed, strict=True)]
         if state.anomaly:
             return [self._watched(rule, k, g, y) if needed[k] else None for k, rule in enumerate(rules)]
         return [rule(g, y) if need else None for rule, need in zip(rules, needed, strict=True)]
@@ -190,11 +190,14 @@ def backward_pass(
             if node is None:
                 continue
             inputs = node.inputs
-            for k, gx in enumerate(node.gradients(g, y, [x.requires_grad and id(x) in needed for x in inputs])):
+            wanted = [x._requires_grad and id(x) in needed for x in inputs]
+            for k, gx in enumerate(node.gradients(g, y, wanted)):
                 if gx is not None:
-                    x = inputs[k]
-                    gx = unbroadcast(gx, x, node.name, k)
-                    grads[id(x)] = grads[id(x)] + gx if id(x) in grads else gx
+                    x, i = inputs[k], id(inputs[k])
+                    data = getattr(gx, "_data", None)
+                    if data is None or data.shape != x._data.shape or data.dtype != x._data.dtype:
+                        gx = unbroadcast(gx, x, node.name, k)
+                    grads[i] = grads[i] + gx if i in grads else gx
             if not retain_graph:
                 node.release()
     return results
@@ -228,16 +231,16 @@ def topological_order(output: Any, targets: set[int] | None = None) -> list[Any]
 
 def unbroadcast(g: Any, x: Any, op: str, k: int) -> Any:
     """Return a rule's result in the shape and type of input k: summed over the axes along which it was broadcast."""
-    if not hasattr(g, "node"):
+    if not hasattr(g, "_data"):
         raise TypeError(f"backward: the rule of {op} for its input {k} must return a Tensor, got {type(g).__name__}")
-    if g.shape != x.shape:
+    if g._data.shape != x._data.shape:
         lead = g.ndim - x.ndim
         axes = tuple(i for i in range(g.ndim) if i < lead or x.shape[i - lead] == 1 != g.shape[i])
         summed = g.sum(axis=axes, keepdims=True)
         if lead < 0 or summed.shape[lead:] != x.shape:
             raise GraphError(f"backward: a rule of {op} gave the shape {g.shape} for an input of shape {x.shape}")
         g = summed.reshape(x.shape)
-    return g if g.dtype == x.dtype else g.astype(x.dtype)
+    return g if g._data.dtype == x._data.dtype else g.astype(x.dtype)
 
 
 def check_anomaly(result: NDArray[Any], what: str, line: str, inputs: Sequence[NDArray[Any]]) -> None:

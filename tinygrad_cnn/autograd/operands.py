@@ -8,6 +8,8 @@ from ..kernels.warnings import without_warnings
 from .dtypes import FLOATS
 from .tensor import Operand, Tensor, as_tensor, wrap
 
+_OPERANDS = (Tensor, int, float, np.ndarray, np.generic)  # a tuple: quicker to check than a union
+
 
 def as_float(x: Tensor) -> Tensor:
     """Return ``x`` in floating point: float32 where that holds all values of its integer type, else float64."""
@@ -16,7 +18,7 @@ def as_float(x: Tensor) -> Tensor:
 
 def is_operand(x: object) -> TypeGuard[Operand]:
     """Return True for a tensor, an array or a number."""
-    return isinstance(x, Tensor | int | float | np.ndarray | np.generic)
+    return isinstance(x, _OPERANDS)
 
 
 def as_operand(op: str, x: Operand, like: Tensor) -> Tensor:
@@ -28,7 +30,7 @@ def as_operand(op: str, x: Operand, like: Tensor) -> Tensor:
     if not isinstance(x, int | float):
         x = as_tensor(op, x).item()  # raises for what is not a real number
     try:
-        array = without_warnings(np.asarray, x, dtype=like.dtype if like.dtype in FLOATS else as_float(like).dtype)
+        array = without_warnings.run(np.asarray, x, dtype=like.dtype if like.dtype in FLOATS else as_float(like).dtype)
     except OverflowError:
         raise ValueError(f"{op}: the integer is too large for a tensor") from None
     array.setflags(write=False)  # nothing else refers to it, so no graph need lock it

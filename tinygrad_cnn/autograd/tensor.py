@@ -337,7 +337,7 @@ def record(
     out = wrap(np.asarray(data))
     if state.anomaly:
         check_anomaly(out._data, name, caller(), [t._data for t in inputs])
-    if not callable(rules) and len(rules) != len(inputs):
+    if type(rules) is tuple and len(rules) != len(inputs):
         raise ValueError(f"{name}: takes one pullback for each of its {len(inputs)} inputs, got {len(rules)}")
     if state.recording and any([t._requires_grad for t in inputs]):
         out.node = Node(name, out._data, inputs, rules, kind, formula, params)

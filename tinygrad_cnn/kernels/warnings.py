@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 
 
-class _Context(threading.local):
-    """A prepared context for each thread, because only one call at a time can be inside it."""
+class _WithoutWarnings(threading.local):
+    """``without_warnings.run(f, *args)`` returns ``f(*args)``; ``f`` must be one of NumPy's own functions.
+
+    Each thread has a context of its own, because only one call at a time can be inside it.
+    """
 
     run: Callable[..., Any]
 
@@ -23,9 +26,4 @@ class _Context(threading.local):
         self.run = context.run
 
 
-_context = _Context()
-
-
-def without_warnings(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Return ``f(*args, **kwargs)`` with NumPy's warnings off; ``f`` must be one of NumPy's own functions."""
-    return _context.run(f, *args, **kwargs)
+without_warnings = _WithoutWarnings()

@@ -181,7 +181,7 @@ class Module:
             raise TypeError(f"astype: parameters are float32 or float64, got {abbreviated(dtype)}")
         for _, t in self._named_tensors():
             if t.dtype.kind == "f":
-                t._data, t.grad = without_warnings(t.data.astype, target), None
+                t._data, t.grad = without_warnings.run(t.data.astype, target), None
         return self
 
     def extra_repr(self) -> str:

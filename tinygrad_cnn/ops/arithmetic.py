@@ -1,5 +1,7 @@
 """Arithmetic: an element of the result depends on the elements in its place alone."""
 
+from __future__ import annotations  # rules are defined at every call: nothing is evaluated for their types
+
 import math
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +33,7 @@ def binary(
 ) -> Tensor:
     """Record an elementwise op of two inputs that broadcast, by one of NumPy's functions."""
     try:
-        data = without_warnings(ufunc, u._data, v._data)
+        data = without_warnings.run(ufunc, u._data, v._data)
     except ValueError:
         raise ValueError(f"{name}: shapes {u.shape} and {v.shape} do not broadcast") from None
     return record(name, data, (u, v), rules, kind="arithmetic", formula=formula)
@@ -284,7 +286,7 @@ def in_place(symbol: str, method: str, ufunc: Callable[..., Any]) -> None:
             return NotImplemented  # type: ignore[no-any-return]
         other = as_operand(symbol, v, u)
         try:
-            without_warnings(ufunc, u._data, other._data, out=u._data, casting="same_kind")
+            without_warnings.run(ufunc, u._data, other._data, out=u._data, casting="same_kind")
         except ValueError:
             raise ValueError(
                 f"{symbol}: the result must have the tensor's shape {u.shape}, got an operand of shape {other.shape}"
@@ -308,7 +310,7 @@ def _compare(method: str, ufunc: Callable[..., Any]) -> None:
         if not is_operand(v):
             return NotImplemented  # type: ignore[no-any-return]
         try:
-            return wrap(np.asarray(without_warnings(ufunc, u.data, v.data if isinstance(v, Tensor) else v)))
+            return wrap(np.asarray(without_warnings.run(ufunc, u.data, v.data if isinstance(v, Tensor) else v)))
         except OverflowError:
             raise ValueError("comparison: the integer is too large") from None
         except ValueError:

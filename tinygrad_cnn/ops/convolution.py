@@ -8,6 +8,8 @@ the feature map `correlate2d` is dT/dg, the weight gradient `correlate2d_weight`
 previous layer `convolve2d_full` is dT/dx. So the rules of each are the other two, and every order of derivative closes.
 """
 
+from __future__ import annotations  # rules are defined at every call: nothing is evaluated for their types
+
 from ..autograd.operands import same_float
 from ..autograd.tensor import Tensor, as_tensor, record
 from ..checks import Pair, abbreviated, integer, pair, plural, shapes

@@ -1,5 +1,7 @@
 """Costs: the error of the network's scores, as one number."""
 
+from __future__ import annotations  # rules are defined at every call: nothing is evaluated for their types
+
 from typing import Any
 
 import numpy as np
@@ -37,27 +39,30 @@ def cross_entropy(logits: Tensor, labels: ArrayLike | Tensor) -> Tensor:
 
     def grad_z(g: Tensor, y: Tensor) -> Tensor:
         """dC/dz = (softmax(z) - one_hot(label)) / N: what the network said, less what it should have"""
-        return cross_entropy_backward(g, z, np.exp(log_a), targets)
+        return cross_entropy_backward(g, z, log_a, targets)
 
-    data = without_warnings(np.add.reduce, log_a[np.arange(len(targets)), targets]) / -len(targets)
+    data = without_warnings.run(np.add.reduce, log_a[np.arange(len(targets)), targets]) / -len(targets)
     formula = "C = -log softmax(z)[label], mean over the batch"
     return record("cross_entropy", data, (z,), (grad_z,), kind="cost", formula=formula, labels=targets)
 
 
-def cross_entropy_backward(g: Tensor, z: Tensor, a: NDArray[Any], labels: NDArray[Any]) -> Tensor:
+def cross_entropy_backward(g: Tensor, z: Tensor, log_a: NDArray[Any], labels: NDArray[Any]) -> Tensor:
     """``(a - one_hot(labels)) g / N`` with a = softmax(z): the rule of `cross_entropy`."""
-    one_hot, n = np.zeros_like(a), len(labels)
-    one_hot[np.arange(n), labels] = 1
+    n = len(labels)
 
     def grad_g(v: Tensor, y: Tensor) -> Tensor:
         """dC/dg = the sum of dC/dy (a - one_hot(label)) / N"""
+        one_hot = np.zeros_like(log_a)
+        one_hot[np.arange(n), labels] = 1
         return (v * (softmax(z) - one_hot)).sum() / n
 
     def grad_z(v: Tensor, y: Tensor) -> Tensor:
         """dC/dz = a * (u - sum(u * a)) with u = dC/dy g / N"""
         return softmax_backward(v * (g / n), softmax(z))
 
-    data = without_warnings(np.multiply, a - one_hot, g.data / n)
+    data = np.exp(log_a)
+    data[np.arange(n), labels] -= 1
+    without_warnings.run(np.multiply, data, g.data / n, out=data)
     formula = "y = (a - one_hot(label)) g / N with a = softmax(z)"
     return record("cross_entropy_backward", data, (g, z), (grad_g, grad_z), kind="arithmetic", formula=formula)
 
@@ -89,7 +94,7 @@ def quadratic_cost(a: Tensor, y: ArrayLike | Tensor) -> Tensor:
         """dC/dy = (y - a) / N"""
         return (target - a) * (g / n)
 
-    error = without_warnings(np.subtract, a.data, y.data)
+    error = without_warnings.run(np.subtract, a.data, y.data)
     formula = "C = 1/2 |a - y|^2, mean over the batch"
     return record(name, np.vdot(error, error) * 0.5 / n, (a, y), (grad_a, grad_y), kind="cost", formula=formula)
 

@@ -1,5 +1,7 @@
 """Matrix products: `matmul`, and the fully connected layer's `linear`."""
 
+from __future__ import annotations  # rules are defined at every call: nothing is evaluated for their types
+
 import math
 from typing import Any
 
@@ -46,9 +48,9 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
 
     try:
         if a.ndim == b.ndim == 2:  # `numpy.dot` has no slow path for a single row or column
-            data = without_warnings(np.dot, a.data, b.data, empty((a.shape[0], b.shape[1]), a.dtype))
+            data = without_warnings.run(np.dot, a.data, b.data, empty((a.shape[0], b.shape[1]), a.dtype))
         else:
-            data = without_warnings(np.matmul, a.data, b.data)
+            data = without_warnings.run(np.matmul, a.data, b.data)
     except ValueError:
         raise ValueError(f"matmul: batches do not broadcast {shapes(a=a, b=b)}") from None
     return record("matmul", data, (a, b), (grad_u, grad_v), kind="linear", formula="y = u v")
@@ -93,10 +95,10 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     x, w = same_float(as_tensor("linear", x), as_tensor("linear", w))
     if w.ndim != 2 or not x.ndim or x.shape[-1] != w.shape[1]:
         raise ValueError(f"linear: the last axis of x must be as long as w's {shapes(x=x, w=w)}")
-    z = without_warnings(np.matmul, x.data, w.data.T)
+    z = without_warnings.run(np.matmul, x.data, w.data.T)
     bias = () if b is None else (arguments.bias("linear", "b", b, w, "row of w"),)
     if bias:
-        without_warnings(np.add, z, bias[0].data, out=z)
+        without_warnings.run(np.add, z, bias[0].data, out=z)
 
     def grad_a(g: Tensor, z: Tensor) -> Tensor:
         """dC/da^{L-1} = w^T dC/dz: each neuron hands its dC/dz back along its weights"""
@@ -125,7 +127,7 @@ def linear_weight(g: Tensor, x: Tensor) -> Tensor:
         """dC/da = g dC/dw'"""
         return matmul(g, v)
 
-    dw = without_warnings(np.dot, g.data.T, x.data, empty((g.shape[1], x.shape[1]), g.dtype))
+    dw = without_warnings.run(np.dot, g.data.T, x.data, empty((g.shape[1], x.shape[1]), g.dtype))
     return record("linear_weight", dw, (g, x), (grad_g, grad_a), kind="linear", formula="w' = g^T a")
 
 

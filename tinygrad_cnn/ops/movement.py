@@ -1,5 +1,7 @@
 """Ops that move numbers to other places and change none: shapes, indexing, joining."""
 
+from __future__ import annotations  # rules are defined at every call: nothing is evaluated for their types
+
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -119,7 +121,7 @@ def put(g: Tensor, index: Any, shape: tuple[int, ...]) -> Tensor:
     if _is_basic(index):
         data[index] = g.data
     else:
-        without_warnings(np.add.at, data, index, g.data)
+        without_warnings.run(np.add.at, data, index, g.data)
     formula = "the same numbers among zeros"
     return record("put", data, (g,), (grad_g,), kind="movement", formula=formula, index=index)
 

@@ -1,5 +1,7 @@
 """Pooling: one number for each place of an overlay that moves over the map."""
 
+from __future__ import annotations  # rules are defined at every call: nothing is evaluated for their types
+
 from typing import Any
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Reductions: sums, means and extremes over axes."""
 
+from __future__ import annotations  # rules are defined at every call: nothing is evaluated for their types
+
 import math
 from collections.abc import Callable
 
@@ -22,7 +24,7 @@ def sum_over(u: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """dC/du = dC/dy for every summand"""
         return g.reshape(with_axes).broadcast_to(u.shape)
 
-    data = without_warnings(np.add.reduce, u.data, axis=axes, keepdims=flag("sum", "keepdims", keepdims))
+    data = without_warnings.run(np.add.reduce, u.data, axis=axes, keepdims=flag("sum", "keepdims", keepdims))
     formula = "y = the sum of u"
     return record("sum", data, (u,), (grad_u,), kind="reduction", formula=formula, axis=axis, keepdims=keepdims)
 

@@ -1,5 +1,7 @@
 """Dropout and batch normalisation."""
 
+from __future__ import annotations  # rules are defined at every call: nothing is evaluated for their types
+
 import math
 from typing import Any
 
@@ -40,7 +42,7 @@ def _masked(x: Tensor, mask: NDArray[np.bool_], p: float) -> Tensor:
         return _masked(g, mask, p)
 
     data = np.where(mask, x.data, 0)
-    without_warnings(np.multiply, data, 1 / (1 - p) if p < 1 else 0, out=data)
+    without_warnings.run(np.multiply, data, 1 / (1 - p) if p < 1 else 0, out=data)
     formula = "a = z times a random mask"
     return record("dropout", data, (x,), (grad_z,), kind="regularization", formula=formula, p=p)
 
