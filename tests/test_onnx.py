@@ -12,7 +12,7 @@ import pytest
 import tinygrad_cnn as tg
 from tinygrad_cnn import nn
 from tinygrad_cnn.interop import from_onnx, to_onnx
-from tinygrad_cnn.interop.onnx_nodes import _TRANSLATORS, SAME
+from tinygrad_cnn.interop.onnx_nodes import _TRANSLATORS, NODE_NAMES
 from tinygrad_cnn.interop.trace import trace
 from tinygrad_cnn.models import RECIPES, build
 
@@ -168,7 +168,7 @@ def test_every_layer_is_among_the_layers_above():
 
 def test_every_op_that_can_be_exported_is_among_the_cases_above():
     networks = [*LAYERS.values(), *FUNCTIONS.values()]
-    assert {op.name for net in networks for op in trace("test", net, IMAGE).ops} == {*SAME, *_TRANSLATORS}
+    assert {op.name for net in networks for op in trace("test", net, IMAGE).ops} == {*NODE_NAMES, *_TRANSLATORS}
 
 
 def test_the_file_has_a_free_batch_known_shapes_and_the_parameters_by_name(tmp_path):

@@ -137,7 +137,7 @@ def test_wrong_settings_are_answered_in_one_line():
         fit(batch_size="32")
     with pytest.raises(ValueError, match="there is no model 'nothing'"):
         fit(model="nothing")
-    with pytest.raises(TypeError, match="model must make a Module, got NoneType"):
+    with pytest.raises(TypeError, match="model must return a Module, got None"):
         fit(model=lambda *_: None)
     with pytest.raises(ValueError, match="training diverged"):
         fit(lr=1e30, epochs=3)

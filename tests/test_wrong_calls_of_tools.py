@@ -57,7 +57,7 @@ CALLS = {
     "CNNClassifier: model must be a name or a function, got 3": lambda: CNNClassifier(3).fit(ROWS, LABELS),
     "CNNClassifier: model must be a name or a function, got Sequential(":
         lambda: CNNClassifier(NETWORK).fit(ROWS, LABELS),
-    "CNNClassifier: image_shape must be (H, W) or (C, H, W), got 8":
+    "CNNClassifier: image_shape must be a tuple such as (1, 28, 28), got 8":
         lambda: CNNClassifier(image_shape=8).fit(ROWS, LABELS),
 }  # fmt: skip
 

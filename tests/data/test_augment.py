@@ -240,7 +240,11 @@ print(hashlib.sha256(elastic(20, 2)(images, np.random.default_rng(0)).tobytes())
             ValueError,
             f"affine: max_degrees must be finite and at least 0 and below 1e+06, got 1{'0' * 75} ...",
         ),
-        (lambda: scale(-(10**400)), ValueError, "affine: max_fraction must be finite and at least 0 and below 1, got -1000"),
+        (
+            lambda: scale(-(10**400)),
+            ValueError,
+            "affine: max_fraction must be finite and at least 0 and below 1, got -1",
+        ),
         (lambda: affine(max_shear=10**400), ValueError, "affine: max_shear must be finite"),
         (lambda: elastic(1, 10**400), ValueError, "elastic: sigma must be finite"),
         (lambda: shift(np.ones(2)), TypeError, "shift: max_pixels must be an integer, got array([1., 1.])"),  # type: ignore[arg-type]

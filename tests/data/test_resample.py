@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tinygrad_cnn.data.resample import affine_coordinates, bilinear, resample
 from tinygrad_cnn.data.augment import _gaussian
+from tinygrad_cnn.data.resample import affine_coordinates, bilinear, resample
 
 
 def noise(shape: tuple[int, ...], seed: int = 0) -> NDArray[np.float32]:

@@ -4,8 +4,10 @@ Each module of this package whose name has no leading underscore is a command, a
 
 - ``add_parser(subparsers)`` adds its parser with ``subparsers.add_parser(NAME, help=..., description=...)``;
 - ``run(args) -> int`` does the work and returns the exit status. It prints results to standard output and everything
-  else to standard error, imports what is heavy or optional when it runs, and raises ValueError, OSError or ImportError
-  for what a user did wrong: `main` turns these into one line and exit status 2.
+  else to standard error, imports optional packages when it runs, and raises ValueError, OSError or ImportError for a
+  wrong argument or file: `main` turns these into one line and exit status 2.
+
+The module's docstring is the description that ``tinygrad-cnn NAME --help`` shows.
 """
 
 import argparse
@@ -21,11 +23,11 @@ from typing import Any, NoReturn
 from ..training import DivergenceError
 
 _ORDER = ("train", "evaluate", "predict", "summary")  # the first in the help; others follow by name
-_FULL = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EBADF)  # of a file that has no name; `files` names those it writes
+_WRITE_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EBADF)  # without a file's name: of standard output
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are one line, and that takes no flag for another."""
+    """An argument parser with one-line errors and without abbreviated flags."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings, allow_abbrev=False)
@@ -41,37 +43,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if sys.stderr is None:  # closed by the caller; printing to None would go to standard output
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
-    parser = _parser()
+    parser = _make_parser()
     try:
         args = parser.parse_args(arguments)
         status = int(importlib.import_module(f".{args.command}", __name__).run(args))
         if sys.stdout is not None:
             sys.stdout.flush()
         return status
-    except BrokenPipeError:  # whoever read the output has left: nothing to say, and no one to say it to
+    except BrokenPipeError:  # the reader of the output has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except KeyboardInterrupt:
         return 130
     except DivergenceError as error:
-        return _complain(parser, error, 1)
+        return _print_error(parser, error, 1)
     except (ValueError, OSError, ImportError, MemoryError) as error:
-        return _complain(parser, error, 2)
+        return _print_error(parser, error, 2)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _make_parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="tinygrad-cnn", description="Convolutional networks on NumPy and SciPy.")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    found = [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")]
-    for name in sorted(found, key=lambda n: (_ORDER.index(n) if n in _ORDER else len(_ORDER), n)):
+    names = [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")]
+    for name in sorted(names, key=lambda n: (_ORDER.index(n) if n in _ORDER else len(_ORDER), n)):
         importlib.import_module(f".{name}", __name__).add_parser(subparsers)
     return parser
 
 
-def _complain(parser: argparse.ArgumentParser, error: BaseException, status: int) -> int:
+def _print_error(parser: argparse.ArgumentParser, error: BaseException, status: int) -> int:
+    """Print an error in one line, and return the exit status."""
     message = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:  # else it begins with [Errno 2]
-        where = error.filename or ("standard output" if error.errno in _FULL else None)
+        where = error.filename or ("standard output" if error.errno in _WRITE_ERRORS else None)
         message = f"{where}: {error.strerror}" if where else error.strerror
     with suppress(OSError):
         print(f"{parser.prog}: error: {message}", file=sys.stderr)

@@ -1,11 +1,11 @@
-"""Flags that several commands share."""
+"""Options that several commands share."""
 
 import argparse
 import math
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from .. import data, kernels
 from ..kernels import threads
@@ -16,84 +16,88 @@ if TYPE_CHECKING:
 else:
     Subparsers = object
 
+_Number = TypeVar("_Number", int, float)
+
 DATASETS = ("digits", "mnist", "fashion-mnist")
 KERNELS = ("auto", "numpy", "scipy", "numba")
 
 
 def add_data_flags(parser: argparse.ArgumentParser, default: str = "digits, which come with the program") -> None:
-    """``--dataset`` and ``--data-dir``."""
+    """Add ``--dataset`` and ``--data-dir``."""
     parser.add_argument("--dataset", choices=DATASETS, help=f"default: {default}")
     parser.add_argument("--data-dir", metavar="DIR", help="folder with the four IDX files, plain or .gz")
 
 
 def add_compute_flags(parser: argparse.ArgumentParser) -> None:
-    """``--threads`` and ``--kernels``."""
-    parser.add_argument("--threads", type=_threads, metavar="N", help="default, and most: one for each processor")
+    """Add ``--threads`` and ``--kernels``."""
+    parser.add_argument("--threads", type=_thread_count, metavar="N", help="default, and most: one for each processor")
     parser.add_argument("--kernels", choices=KERNELS, help="default: numba if installed")
 
 
 def load_data(dataset: str, data_dir: str | None) -> tuple[data.Dataset, data.Dataset]:
-    """(train, test) of a data set by its name on the command line."""
+    """Return (train, test) of a data set by its name on the command line."""
     if dataset == "digits":
         if data_dir is not None:
             raise ValueError("--data-dir goes with --dataset mnist or fashion-mnist; the digits come with the program")
         return data.digits()
-    if dataset not in DATASETS:  # a file may name any
+    if dataset not in DATASETS:  # the name may come from a file
         raise ValueError(f"there is no data set {dataset!r}; choose --dataset {', '.join(DATASETS)}")
     return data.mnist(data_dir) if dataset == "mnist" else data.fashion_mnist(data_dir)
 
 
 def apply_compute_flags(kernel_set: str | None, num_threads: int | None) -> None:
-    """Choose the kernels and the number of threads for this process."""
+    """Set the kernels and the number of threads of this process."""
     kernels.set_kernels(kernel_set or "auto")
     if num_threads is not None:
         threads.set_num_threads(num_threads)
 
 
-def _threads(text: str) -> int:
-    """An argparse type: a number of threads, not above that of the processors."""
-    value, most = int(positive(int)(text)), threads.processors()
-    if value > most:
-        raise argparse.ArgumentTypeError(f"must be at most {most}, the processors there are to run on, got {text}")
-    return value
-
-
-_threads.__name__ = "int"  # argparse's "invalid int value"
-
-
 def say(message: str) -> None:
-    """A line on standard error, if it can be written to."""
+    """Print a line on standard error, if it can be written to."""
     with suppress(OSError):
         print(f"tinygrad-cnn: {message}", file=sys.stderr)
 
 
 def check_target(flag: str, path: str, *endings: str) -> None:
-    """ValueError for a file that could not be written under its name: better now than when the work is done."""
+    """ValueError, before any work is done, for a file that could not be written under its name."""
     if fault := target_fault(path):
         raise ValueError(f"{flag} {path}: {fault}")
     if endings and not path.endswith(endings):
         raise ValueError(f"{flag} {path}: the name must end in {' or '.join(endings)}")
 
 
-def share(text: str) -> float:
-    """An argparse type: a part of a whole."""
-    value = float(text)
+def number(kind: type[_Number], text: str) -> _Number:
+    """Return an argument as an int or a float. ArgumentTypeError if it is none."""
+    try:
+        return kind(text)
+    except ValueError:
+        noun = "an integer" if kind is int else "a number"
+        raise argparse.ArgumentTypeError(f"must be {noun}, got {text!r}") from None
+
+
+def positive(kind: type[_Number]) -> Callable[[str], _Number]:
+    """Return an argparse type: a finite int or float above 0."""
+
+    def parse(text: str) -> _Number:
+        value = number(kind, text)
+        if not 0 < value < math.inf:
+            raise argparse.ArgumentTypeError(f"must be above 0 and finite, got {text}")
+        return value
+
+    return parse
+
+
+def fraction(text: str) -> float:
+    """An argparse type: a number from 0, below 1."""
+    value = number(float, text)
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 0 and below 1, got {text}")
     return value
 
 
-share.__name__ = "float"  # argparse's "invalid float value"
-
-
-def positive(kind: type[int] | type[float]) -> Callable[[str], float | int]:
-    """An argparse type: a finite number above 0."""
-
-    def parse(text: str) -> float:
-        value = kind(text)
-        if not 0 < value < math.inf:
-            raise argparse.ArgumentTypeError(f"must be above 0 and finite, got {text}")
-        return value
-
-    parse.__name__ = kind.__name__  # argparse's "invalid int value"
-    return parse
+def _thread_count(text: str) -> int:
+    """An argparse type: a number of threads, at most one for each processor."""
+    value, most = positive(int)(text), threads.processors()
+    if value > most:
+        raise argparse.ArgumentTypeError(f"must be at most {most}, the processors there are to run on, got {text}")
+    return value

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 
-def aligned(rows: Sequence[Sequence[object]], left: int = 1) -> str:
-    """Rows of cells as lines, columns aligned: the first ``left`` to the left, the others to the right."""
+def format_table(rows: Sequence[Sequence[object]], left: int = 1) -> str:
+    """Return rows of cells as lines with aligned columns: the first ``left`` to the left, the others to the right."""
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(

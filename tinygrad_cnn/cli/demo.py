@@ -1,29 +1,28 @@
-"""Open a page to draw a digit on: the network's answer, its feature maps and its reasons, live, on this computer only."""
+"""Open a page to draw a digit on: it shows the network's probabilities, feature maps and gradients as you draw.
+
+The page and its server stay on this computer.
+"""
 
 import argparse
 import threading
 import webbrowser
 
-from .. import kernels
+from .. import demo, kernels
 from ..kernels import threads
-from ._options import Subparsers, say
+from ._options import Subparsers, number, say
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """See the package."""
     parser = subparsers.add_parser("demo", help="draw a digit and watch the network read it", description=__doc__)
     parser.add_argument(
-        "--weights", metavar="FILE", help="a network for MNIST that you trained (default: one that comes along)"
+        "--weights", metavar="FILE", help="a trained network for MNIST (default: one that comes with the program)"
     )
     parser.add_argument("--port", type=_port, default=8000, metavar="N", help="default: 8000; 0: any that is free")
     parser.add_argument("--no-browser", action="store_true", help="only print the page's address")
 
 
 def run(args: argparse.Namespace) -> int:
-    """See the package."""
-    from .. import demo
-
-    kernels.set_kernels("numpy")  # one image at a time: compiling, or a second thread, would cost more than it gains
+    kernels.set_kernels("numpy")  # for one image at a time, compiling and a second thread do not pay
     threads.set_num_threads(1)
     network = demo.load(args.weights or demo.shipped_weights())
     with demo.bind(args.port) as listening:
@@ -38,10 +37,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _port(text: str) -> int:
-    value = int(text)
+    """An argparse type: a port number, or 0 for any that is free."""
+    value = number(int, text)
     if not 0 <= value < 65_536:
         raise argparse.ArgumentTypeError(f"must be from 0 to 65535, got {text}")
     return value
-
-
-_port.__name__ = "int"  # argparse's "invalid int value"

@@ -1,7 +1,7 @@
-"""Tell one backward pass as a story: each op, its rule in the article's notation, the shapes and the numbers.
+"""Explain one backward pass: each op, its rule in the article's notation, the shapes and the numbers.
 
-Without WEIGHTS it is the article's own example, one feature map with a 2x2 filter over a 3x3 input; with them, what a
-trained network makes of one test image.
+Without WEIGHTS it is the article's own example, one feature map with a 2x2 filter over a 3x3 input; with them, the pass
+of a trained network for one test image.
 """
 
 import argparse
@@ -10,25 +10,22 @@ import numpy as np
 
 from ..autograd.tensor import Tensor
 from ..inspection.explain import article_example, explain
-from ..models import RECIPES
 from ._options import Subparsers, add_data_flags
 from ._weights import load_network, load_test_set, warn_if_lost
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """See the package."""
-    parser = subparsers.add_parser("explain", help="tell a backward pass step by step", description=__doc__)
+    parser = subparsers.add_parser("explain", help="explain a backward pass step by step", description=__doc__)
     parser.add_argument("weights", metavar="WEIGHTS", nargs="?", help="a weights file or checkpoint")
     parser.add_argument("--image", type=int, metavar="N", help="which test image, from 0 (with WEIGHTS; default: 0)")
     add_data_flags(parser, "what the network was trained on")
 
 
 def run(args: argparse.Namespace) -> int:
-    """See the package."""
     if args.weights is None:
         if (args.image, args.dataset, args.data_dir) != (None, None, None):
             raise ValueError("explain: --image, --dataset and --data-dir go with WEIGHTS")
-        print("One feature map: x1 is its 3x3 input, w its 2x2 filter, b its bias; x2 is the answer that was wanted.\n")
+        print("One feature map: x1 is its 3x3 input, w its 2x2 filter, b its bias; x2 is the target.\n")
         explain(*article_example())
         return 0
     network, about = load_network(args.weights)
@@ -39,5 +36,5 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--image: the test images are numbered 0 to {len(test) - 1}, got {row}")
     images, labels = test.take(np.array([row]))
     print(f"Test image {row} of {dataset}, class {labels[0]}: x is the image.\n")
-    explain(RECIPES[network.name].cost(network(Tensor(images)), labels), network)
+    explain(network.cost(network(Tensor(images)), labels), network)
     return 0

@@ -1,4 +1,4 @@
-"""Write a trained network as ONNX, which most runtimes read. The batch stays free; name and settings go along."""
+"""Write a trained network as ONNX, which most runtimes read: for any batch, with its name and settings."""
 
 import argparse
 
@@ -8,14 +8,12 @@ from ._weights import load_network, warn_if_lost
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """See the package."""
     parser = subparsers.add_parser("export", help="write a trained network as ONNX", description=__doc__)
     parser.add_argument("weights", metavar="WEIGHTS", help="a weights file or checkpoint")
     parser.add_argument("output", metavar="FILE.onnx", help="the file to write")
 
 
 def run(args: argparse.Namespace) -> int:
-    """See the package."""
     check_target("export:", args.output, ".onnx")
     network, _ = load_network(args.weights)
     warn_if_lost(args.weights, network)

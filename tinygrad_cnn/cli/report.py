@@ -1,4 +1,4 @@
-"""Write one self-contained HTML file about a trained network: how it learnt, what it sees, where it errs."""
+"""Write one self-contained HTML file about a trained network: its training, its feature maps and its errors."""
 
 import argparse
 from pathlib import Path
@@ -10,7 +10,6 @@ from ._weights import load_network, load_test_set
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """See the package."""
     parser = subparsers.add_parser("report", help="describe a trained network in one HTML file", description=__doc__)
     parser.add_argument("weights", metavar="WEIGHTS", help="a weights file or checkpoint")
     parser.add_argument("--output", metavar="FILE", default="report.html", help="default: report.html")
@@ -22,7 +21,6 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """See the package."""
     check_target("--output", args.output)
     apply_compute_flags(args.kernels, args.threads)
     network, about = load_network(args.weights)

@@ -3,25 +3,24 @@
 import argparse
 import re
 
-from .. import models
+from .. import kernels, models
 from ..checks import plural
 from ..models import RECIPES, Network
 from ._options import DATASETS, Subparsers
-from ._table import aligned
+from ._table import format_table
 from ._weights import load_network
 
-_SHAPES = {"digits": (1, 8, 8)}  # of the images; the others are 28x28
+_IMAGE_SHAPES = {"digits": (1, 8, 8)}  # the other data sets have 28x28
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """See the package."""
     parser = subparsers.add_parser("summary", help="show a network's layers and sizes", description=__doc__)
     parser.add_argument("model", metavar="MODEL|WEIGHTS", help=f"a file, or one of {', '.join(RECIPES)}")
     parser.add_argument("--dataset", choices=DATASETS, help="whose images a named network is for (default: mnist)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """See the package."""
+    kernels.set_kernels("numpy")  # for one image, compiling does not pay
     network = _network(args.model, args.dataset)
     rows = models.summarize(network, network.image_shape)
     shape = "x".join(map(str, network.image_shape))
@@ -36,12 +35,12 @@ def run(args: argparse.Namespace) -> int:
         table.append((f"{r.name}  {_short(r.layer)}", output, f"{r.parameters:,}", f"{r.multiply_adds:,}"))
     sums = sum(r.parameters for r in rows), sum(r.multiply_adds for r in rows)
     table.append(("total", "", f"{sums[0]:,}", f"{sums[1]:,}"))
-    print(aligned(table))
+    print(format_table(table))
     return 0
 
 
 def _short(layer: str) -> str:
-    """A layer as one would write it: one number for rows and columns that are equal, and no defaults."""
+    """Return a layer in short: one number for rows and columns that are equal, and no defaults."""
     text = re.sub(r"\((\d+), \1\)", r"\1", layer).replace("kernel_size=", "")
     text = re.sub(r", (padding=0|eps=1e-05|momentum=0.1)\b", "", text)
     return text.replace(", stride=1", "") if text.startswith("Conv2d") else text
@@ -49,7 +48,7 @@ def _short(layer: str) -> str:
 
 def _network(model: str, dataset: str | None) -> Network:
     if model in RECIPES:
-        shape = _SHAPES.get(dataset or ("digits" if model == "digits" else "mnist"), (1, 28, 28))
+        shape = _IMAGE_SHAPES.get(dataset or ("digits" if model == "digits" else "mnist"), (1, 28, 28))
         return models.build(model, shape)
     if dataset is not None:
         raise ValueError(f"--dataset goes with the name of a model; {model} is not one of {', '.join(RECIPES)}")

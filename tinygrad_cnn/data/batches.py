@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,9 @@ class Batches:
     prefetch: bool
     shard: Callable[[int], slice] | None
     seed: int
-
-    def __post_init__(self) -> None:
-        self._begin(0)
+    _epoch: int = field(default=0, init=False)
+    _position: int = field(default=0, init=False)  # batches of this epoch that were yielded
+    _is_running: bool = field(default=False, init=False)  # True once an iterator of this epoch exists
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.dataset), self.batch_size)
@@ -83,8 +83,7 @@ class Batches:
         }
 
     def _begin(self, epoch: int) -> None:
-        self._epoch, self._position = epoch, 0  # the position counts the batches of this epoch that were yielded
-        self._is_running = False  # True once an iterator of this epoch exists
+        self._epoch, self._position, self._is_running = epoch, 0, False
 
     def _run(self, epoch: int, start: int) -> Iterator[Batch]:
         order = self._rng(epoch).permutation(len(self.dataset)) if self.shuffle else np.arange(len(self.dataset))

@@ -170,7 +170,7 @@ def _as_labels(labels: ArrayLike) -> NDArray[np.int64]:
 
 
 def _as_rows(index: Any, length: int) -> NDArray[np.int64]:
-    """Return the row numbers that an index stands for, each in 0..length-1. TypeError or IndexError if there are none."""
+    """Return the row numbers, each in 0..length-1, of an index. TypeError or IndexError for one that has none."""
     if isinstance(index, slice):
         return np.arange(length)[index]
     try:
@@ -179,9 +179,7 @@ def _as_rows(index: Any, length: int) -> NDArray[np.int64]:
         rows = np.empty((1, 1))
     integers = rows.dtype.kind in "iub" or all(isinstance(k, int) for k in rows.flat)  # Python's, where they are huge
     if isinstance(index, tuple) or rows.ndim > 1 or not integers:
-        raise TypeError(
-            f"Dataset: index must be an integer, a slice, integers or booleans, got {abbreviated(index)}"
-        )
+        raise TypeError(f"Dataset: index must be an integer, a slice, integers or booleans, got {abbreviated(index)}")
     if rows.dtype == bool:
         if rows.shape != (length,):
             raise IndexError(f"Dataset: index must have a boolean for each of {length} images, got {rows.size}")

@@ -1,4 +1,4 @@
-"""Ways in and out: ONNX, safetensors, DLPack."""
+"""Exchange with other libraries: ONNX, safetensors, DLPack, scikit-learn."""
 
 from ..storage.safetensors import load_safetensors, save_safetensors
 from .dlpack import from_dlpack

@@ -6,13 +6,14 @@ import numpy as np
 
 from ..autograd.dtypes import check_dtype
 from ..autograd.tensor import Tensor, wrap
+from ..checks import abbreviated
 
 
 def from_dlpack(x: Any) -> Tensor:
-    """A tensor over the memory of another library's array, which is not copied: editing one edits the other.
+    """Return a tensor that shares the memory of another library's array: editing one edits the other.
 
-    The other way round is ``torch.from_dlpack(t)``, or any library's function of that name: it shares the memory too,
-    except where a graph still reads it (then another library could spoil a gradient) or where it runs backwards in
+    The other direction is ``torch.from_dlpack(t)``, or any library's function of that name. It shares the memory too,
+    except where a graph still reads it (another library could change a gradient) or where the array runs backwards in
     memory, as in ``t[::-1]``: these are copied. Graphs do not notice what other libraries write: share before a
     forward pass or after `backward`, not between.
 
@@ -20,8 +21,9 @@ def from_dlpack(x: Any) -> Tensor:
         x: an array in the CPU's memory with ``__dlpack__``, such as a PyTorch tensor (``x.detach()`` if it requires a
             gradient).
 
-    Raises TypeError for another object, or numbers of a type that a tensor cannot have; ValueError when the other
-    library does not share.
+    Raises:
+        TypeError: another object, or numbers of a type that a tensor cannot have.
+        ValueError: the other library does not share the array.
 
     >>> a = np.zeros(2, np.float32)
     >>> t = from_dlpack(a)
@@ -30,7 +32,7 @@ def from_dlpack(x: Any) -> Tensor:
     Tensor([5., 0.])
     """
     if not hasattr(x, "__dlpack__"):
-        raise TypeError(f"from_dlpack: expected an array with __dlpack__, got {type(x).__name__}")
+        raise TypeError(f"from_dlpack: x must be an array with __dlpack__, got {abbreviated(x)}")
     try:
         array = np.from_dlpack(x)
     except (BufferError, RuntimeError) as error:

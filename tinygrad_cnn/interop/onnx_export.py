@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import checks
-from ..checks import abbreviated, instance, require
+from ..checks import abbreviated, array_shape, instance, require
 from ..models import Network
 from ..nn import Module
 from ..storage.atomic import PathLike, atomic_writer
@@ -15,9 +14,9 @@ from .onnx_nodes import Nodes, translate
 from .trace import Trace, Value, trace, unused
 
 OPSET = 17
-"""The operator set that files are written in: the oldest with all that is needed, so that most runtimes read them."""
+"""The operator set of the files: the oldest with all nodes, so that most runtimes read them."""
 IR_VERSION = 8
-"""The file format that came with it."""
+"""The version of the file format that belongs to it."""
 BUFFERS = "buffers"
 """The metadata key under which a file lists, as JSON, which of its initializers no optimizer changes."""
 
@@ -31,19 +30,21 @@ def to_onnx(
 ) -> None:
     """Write the network, as it computes in evaluation mode, as an ONNX file.
 
-    The network is run (a copy of it, so that it stays as it is), and every op that it used becomes a node; parameters
-    and buffers become initializers under their `state_dict` names, as far as they were used. The input, ``input``, is
-    ``(batch, *image_shape)`` with any batch; the result is called ``output``. The file is checked by ONNX's own
-    checker, with full shape inference, before it is written.
+    A copy of the network runs, and every op that it records becomes a node; the parameters and buffers that the ops
+    read become initializers under their `state_dict` names. The input, ``input``, is ``(batch, *image_shape)`` with any
+    batch; the result is called ``output``. ONNX's own checker checks the file, with full shape inference, before it is
+    written.
 
     Args:
         model: the network; its float type is the file's (onnxruntime convolves float32 only).
         path: where to write; an existing file is replaced.
-        image_shape: the shape of one image without the batch, such as (1, 28, 28); a named network knows it.
-        metadata: texts that the file shall carry. A named network's settings are added as JSON, under ``model``.
+        image_shape: the shape of one image without the batch, such as (1, 28, 28); a named network's own when None.
+        metadata: texts to store in the file. A named network's settings are added as JSON, under ``model``.
 
-    Raises ValueError, which names it, for an op that ONNX cannot express, or when the network computes differently for
-    different batches; ImportError without the extra ``onnx``.
+    Raises:
+        ValueError: an op that ONNX cannot express, which the message names, or a network that computes differently for
+            different batches.
+        ImportError: the extra ``onnx`` is missing.
 
     Source: the ONNX operator specification, https://onnx.ai/onnx/operators.
     """
@@ -56,16 +57,13 @@ def to_onnx(
         texts["model"] = json.dumps(model.settings())
     if image_shape is None:
         raise ValueError("to_onnx: image_shape is needed, the shape of one image such as (1, 28, 28)")
-    if not isinstance(image_shape, tuple | list):
-        raise TypeError(f"to_onnx: image_shape must be a tuple such as (1, 28, 28), got {abbreviated(image_shape)}")
-    shape = tuple(checks.integer("to_onnx", "each of image_shape", n, 1) for n in image_shape)
-    proto = _proto(trace("to_onnx", model, shape), texts)
+    proto = _proto(trace("to_onnx", model, array_shape("to_onnx", "image_shape", image_shape)), texts)
     with atomic_writer(path) as file:
         file.write(proto.SerializeToString())
 
 
 def _proto(traced: Trace, metadata: dict[str, str]) -> Any:
-    """The checked ONNX model."""
+    """Return the checked ONNX model."""
     onnx = require("onnx", "onnx")
     nodes = Nodes({*traced.state, *traced.constants, traced.input.name, *(op.result.name for op in traced.ops)})
     for key, array in traced.constants.items():
@@ -92,6 +90,6 @@ def _proto(traced: Trace, metadata: dict[str, str]) -> Any:
 
 
 def _info(value: Value) -> Any:
-    """The array's type and lengths: None, unknown to ONNX too, where one changes with the batch."""
+    """Return the array's type and lengths as ONNX has them; None is an unknown length there too."""
     helper = require("onnx", "onnx").helper
     return helper.make_tensor_value_info(value.name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)

@@ -14,17 +14,19 @@ from .onnx_export import BUFFERS
 from .onnx_read import READERS
 
 OPSETS = range(13, 26)
-"""The operator sets in which every node that is read means the same; below 13 softmax and the reductions differ."""
+"""The operator sets in which the supported nodes mean the same; below 13 softmax and the reductions differ."""
 
 
 def from_onnx(path: PathLike) -> "OnnxModule":
-    """Read back what `to_onnx` wrote.
+    """Return the network of a file that `to_onnx` wrote.
 
-    Other programs' files are read as far as they use no other nodes and attributes than `to_onnx` does, in one of the
-    operator sets 13 to 25.
+    Files of other programs can be read if they use no other nodes and attributes than `to_onnx`, in one of the operator
+    sets 13 to 25.
 
-    Raises CheckpointError when the file cannot be read, is damaged, or has a node or an operator set that is not
-    understood (the message names it); ImportError without the extra ``onnx``.
+    Raises:
+        CheckpointError: the file cannot be read, is damaged, or has a node or an operator set that is not supported,
+            which the message names.
+        ImportError: the extra ``onnx`` is missing.
     """
     onnx = require("onnx", "onnx")
     with open(check_regular_file(path), "rb") as file:
@@ -34,13 +36,13 @@ def from_onnx(path: PathLike) -> "OnnxModule":
         onnx.checker.check_model(proto, full_check=True)
         _check_opsets(proto)
         return OnnxModule(proto)
-    except Exception as error:  # protobuf's and the checker's errors have no family in common
+    except Exception as error:  # protobuf's and the checker's errors have no common class
         reason = str(error).partition("\n")[0]
         raise CheckpointError(f"{path}: is not an ONNX file that can be read, or is damaged ({reason})") from None
 
 
 def _check_opsets(proto: Any) -> None:
-    """ValueError for an operator set in which the nodes may mean something else."""
+    """ValueError for an operator set in which a node may mean something else."""
     for opset in proto.opset_import:
         if opset.domain in ("", "ai.onnx") and opset.version not in OPSETS:
             raise ValueError(f"its operator set is {opset.version}; {OPSETS[0]} to {OPSETS[-1]} can be read")
@@ -49,12 +51,12 @@ def _check_opsets(proto: Any) -> None:
 class OnnxModule(Module):
     """A network read from an ONNX file: its nodes, computed one after another.
 
-    Parameters and buffers have the names that they had, so a state of the one fits the other. The nodes are those of
-    evaluation mode: dropout is gone, and batch normalisation keeps its running statistics, also in training.
+    Parameters and buffers keep their names, so that the original's `state_dict` fits. The nodes are those of evaluation
+    mode: there is no dropout, and batch normalisation uses its running statistics, also in training.
 
     Attributes:
         image_shape: the shape of one image, without the batch.
-        metadata: the texts that the file carries.
+        metadata: the texts that the file stores.
     """
 
     def __init__(self, proto: Any) -> None:
@@ -67,7 +69,7 @@ class OnnxModule(Module):
         self._constants: dict[str, Tensor | NDArray[Any]] = {}
         self._steps: list[_Step] = []
         for tensor in proto.graph.initializer:
-            self._keep(tensor.name, helper.numpy_helper.to_array(tensor), tensor.name in buffers)
+            self._add_initializer(tensor.name, helper.numpy_helper.to_array(tensor), tensor.name in buffers)
         for node in proto.graph.node:
             if node.op_type == "Constant":
                 (value,) = (helper.numpy_helper.to_array(a.t) for a in node.attribute)
@@ -76,18 +78,18 @@ class OnnxModule(Module):
                 self._steps.append(_step(node))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, *image_shape) to the network's result."""
+        """Compute the network's result for images (N, *image_shape)."""
         values: dict[str, Any] = {**dict(self._named_tensors()), **self._constants, self._input: x, "": None}
         for step in self._steps:
             values[step.result] = READERS[step.op](*(values[name] for name in step.inputs), **step.attributes)
         return values[self._output]  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
-        """How many nodes there are, and for which images."""
+        """The number of nodes, and the images' shape."""
         return f"{len(self._steps)} nodes, image_shape={self.image_shape}"
 
-    def _keep(self, name: str, array: NDArray[Any], is_buffer: bool) -> None:
-        """Make an initializer what it was: a parameter or buffer under its dotted name. Integers are settings."""
+    def _add_initializer(self, name: str, array: NDArray[Any], is_buffer: bool) -> None:
+        """Add a parameter or buffer under its dotted name. Integers are constants."""
         if array.dtype.kind != "f":
             self._constants[name] = array
             return
@@ -107,7 +109,7 @@ def _add(module: Module, name: str, value: Tensor | Module) -> None:
 
 
 class _Step(NamedTuple):
-    """One node."""
+    """One node, ready to be computed."""
 
     op: str
     inputs: list[str]
@@ -116,7 +118,7 @@ class _Step(NamedTuple):
 
 
 def _step(node: Any) -> _Step:
-    """The node, if it is understood. ValueError if not."""
+    """Return the step of a node. ValueError if it is not supported."""
     if node.op_type not in READERS or node.domain or len(node.output) != 1:
         raise ValueError(f"the node {node.op_type} is not supported")
     value = require("onnx", "onnx").helper.get_attribute_value
@@ -129,6 +131,6 @@ def _step(node: Any) -> _Step:
 
 
 def _inputs(graph: Any) -> list[Any]:
-    """The inputs that are not initializers: older files list those too."""
+    """Return the inputs that are not initializers: older files list those too."""
     initial = {t.name for t in graph.initializer}
     return [v for v in graph.input if v.name not in initial]

@@ -1,4 +1,4 @@
-"""Each op of a traced network in ONNX's words."""
+"""The ONNX nodes of each op of a traced network."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from ..kernels.geometry import ConvParams, spatial
 from ..ops.convolution import smallest_image
 from .trace import Op, unused
 
-SAME = {
+NODE_NAMES = {
     "abs": "Abs",
     "add": "Add",
     "divide": "Div",
@@ -26,13 +26,13 @@ SAME = {
     "subtract": "Sub",
     "tanh": "Tanh",
 }
-"""Ops that ONNX has under another name and without settings."""
+"""Ops that are one ONNX node without attributes."""
 
-_FIRST, _LAST = np.iinfo(np.int64).min, np.iinfo(np.int64).max  # Slice's words for "from the end" and "to the end"
+_FIRST, _LAST = np.iinfo(np.int64).min, np.iinfo(np.int64).max  # an end that Slice clips to the axis
 
 
 class Nodes:
-    """The ONNX nodes of one network, as they are added; ``taken`` are the names that its arrays have."""
+    """A growing list of ONNX nodes; ``taken`` are the names of the arrays."""
 
     def __init__(self, taken: set[str]) -> None:
         self.onnx: Any = require("onnx", "onnx")
@@ -40,61 +40,64 @@ class Nodes:
         self.list: list[Any] = []
 
     def add(self, op: str, inputs: list[str], result: str = "", **attributes: Any) -> str:
-        """Append a node; its result's name."""
+        """Append a node, and return its result's name."""
         result = result or unused(f"{op.lower()}_{len(self.list)}", self.taken)
         self.list.append(self.onnx.helper.make_node(op, inputs, [result], name=result, **attributes))
         return result
 
     def constant(self, value: Any, dtype: Any = np.int64, result: str = "") -> str:
-        """Append a node that gives fixed numbers."""
+        """Append a node whose result is constant, and return its result's name."""
         array = np.array(value, dtype, order="C")
         return self.add("Constant", [], result, value=self.onnx.numpy_helper.from_array(array))
 
 
 def translate(op: Op, nodes: Nodes) -> None:
-    """Append what computes the op. ValueError, naming the op, when ONNX has no words for it."""
-    if op.name in SAME:
-        nodes.add(SAME[op.name], [v.name for v in op.inputs], op.result.name)
+    """Append the nodes of an op. ValueError, naming the op, when ONNX cannot express it."""
+    if op.name in NODE_NAMES:
+        nodes.add(NODE_NAMES[op.name], [v.name for v in op.inputs], op.result.name)
     elif op.name in _TRANSLATORS:
         _TRANSLATORS[op.name](op, nodes)
     else:
         raise ValueError(f"to_onnx: the op {op.name} cannot be exported {_shapes(op)}")
-    if op.changed:
-        raise ValueError(f"to_onnx: {op.name}: {op.changed[0]} changes with the batch {_shapes(op)}")
+    if op.varying:
+        raise ValueError(f"to_onnx: {op.name}: {op.varying[0]} changes with the batch {_shapes(op)}")
 
 
 def _correlate2d(op: Op, nodes: Nodes) -> None:
-    nodes.add("Conv", [v.name for v in op.inputs], op.result.name, **_sliding(op))
+    nodes.add("Conv", [v.name for v in op.inputs], op.result.name, **_conv_attributes(op))
 
 
 def _convolve2d_full(op: Op, nodes: Nodes) -> None:
     x, w = op.inputs
-    how = ConvParams(*(op.params[field] for field in ConvParams._fields))
-    least = smallest_image(_plane(op, x.shape), _plane(op, w.shape), how)
-    extra = [n - m for n, m in zip(_plane(op, op.result.shape), least, strict=True)]
-    nodes.add("ConvTranspose", [x.name, w.name], op.result.name, output_padding=extra, **_sliding(op))
+    smallest = smallest_image(_spatial(op, x.shape), _spatial(op, w.shape), _conv_params(op))
+    extra = [n - m for n, m in zip(_spatial(op, op.result.shape), smallest, strict=True)]
+    nodes.add("ConvTranspose", [x.name, w.name], op.result.name, output_padding=extra, **_conv_attributes(op))
 
 
-def _sliding(op: Op) -> dict[str, Any]:
-    how = ConvParams(*(op.params[field] for field in ConvParams._fields))
+def _conv_params(op: Op) -> ConvParams:
+    return ConvParams(*(op.params[field] for field in ConvParams._fields))
+
+
+def _conv_attributes(op: Op) -> dict[str, Any]:
+    params = _conv_params(op)
     return {
-        "kernel_shape": _plane(op, op.inputs[1].shape),
-        "strides": how.stride,
-        "pads": how.padding * 2,
-        "dilations": how.dilation,
-        "group": how.groups,
+        "kernel_shape": _spatial(op, op.inputs[1].shape),
+        "strides": params.stride,
+        "pads": params.padding * 2,
+        "dilations": params.dilation,
+        "group": params.groups,
     }
 
 
 def _maxpool(op: Op, nodes: Nodes) -> None:
-    nodes.add("MaxPool", [op.inputs[0].name], op.result.name, dilations=op.params["dilation"], **_window(op))
+    nodes.add("MaxPool", [op.inputs[0].name], op.result.name, dilations=op.params["dilation"], **_pool_attributes(op))
 
 
 def _avgpool(op: Op, nodes: Nodes) -> None:
-    nodes.add("AveragePool", [op.inputs[0].name], op.result.name, count_include_pad=1, **_window(op))
+    nodes.add("AveragePool", [op.inputs[0].name], op.result.name, count_include_pad=1, **_pool_attributes(op))
 
 
-def _window(op: Op) -> dict[str, Any]:
+def _pool_attributes(op: Op) -> dict[str, Any]:
     return {"kernel_shape": op.params["shape"], "strides": op.params["stride"], "pads": op.params["padding"] * 2}
 
 
@@ -111,16 +114,17 @@ def _linear(op: Op, nodes: Nodes) -> None:
 
 
 def _softmax(op: Op, nodes: Nodes) -> None:
-    word = {"softmax": "Softmax", "log_softmax": "LogSoftmax"}[op.name]
-    nodes.add(word, [op.inputs[0].name], op.result.name, axis=op.params["axis"])
+    node = {"softmax": "Softmax", "log_softmax": "LogSoftmax"}[op.name]
+    nodes.add(node, [op.inputs[0].name], op.result.name, axis=op.params["axis"])
 
 
 def _sum(op: Op, nodes: Nodes) -> None:
     x = op.inputs[0]
     axes = normal_axes("sum", op.params["axis"], len(x.shape))
     if axes:
-        over = nodes.constant(list(axes))
-        nodes.add("ReduceSum", [x.name, over], op.result.name, keepdims=int(op.params["keepdims"]))
+        nodes.add(
+            "ReduceSum", [x.name, nodes.constant(list(axes))], op.result.name, keepdims=int(op.params["keepdims"])
+        )
     else:
         nodes.add("Identity", [x.name], op.result.name)
 
@@ -128,9 +132,9 @@ def _sum(op: Op, nodes: Nodes) -> None:
 def _reshape(op: Op, nodes: Nodes) -> None:
     """A length that depends on the batch is copied from the same axis of the input (0), or computed (-1)."""
     x = op.inputs[0]
-    before = (*x.shape, *[None] * len(op.result.shape))
+    source = (*x.shape, *[None] * len(op.result.shape))
     target = [
-        n if isinstance(n, int) else 0 if n == "batch" == before[i] else -1 for i, n in enumerate(op.result.shape)
+        n if isinstance(n, int) else 0 if n == "batch" == source[i] else -1 for i, n in enumerate(op.result.shape)
     ]
     if target.count(-1) > 1:
         raise ValueError(f"to_onnx: reshape spreads the batch over several axes {_shapes(op)}")
@@ -140,9 +144,9 @@ def _reshape(op: Op, nodes: Nodes) -> None:
 def _broadcast_to(op: Op, nodes: Nodes) -> None:
     """Expand leaves an axis alone where its target is 1: so a batch stays one."""
     x = op.inputs[0]
-    before = (None,) * (len(op.result.shape) - len(x.shape)) + x.shape
+    source = (None,) * (len(op.result.shape) - len(x.shape)) + x.shape
     target = [n if isinstance(n, int) else 1 for n in op.result.shape]
-    if any(not isinstance(n, int) and n != m for n, m in zip(op.result.shape, before, strict=True)):
+    if any(not isinstance(n, int) and n != m for n, m in zip(op.result.shape, source, strict=True)):
         raise ValueError(f"to_onnx: broadcast_to makes an axis as long as the batch {_shapes(op)}")
     nodes.add("Expand", [x.name, nodes.constant(target)], op.result.name)
 
@@ -153,8 +157,8 @@ def _transpose(op: Op, nodes: Nodes) -> None:
 
 
 def _astype(op: Op, nodes: Nodes) -> None:
-    kind = nodes.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(op.params["dtype"]))
-    nodes.add("Cast", [op.inputs[0].name], op.result.name, to=kind)
+    dtype = nodes.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(op.params["dtype"]))
+    nodes.add("Cast", [op.inputs[0].name], op.result.name, to=dtype)
 
 
 def _pad(op: Op, nodes: Nodes) -> None:
@@ -168,8 +172,7 @@ def _concatenate(op: Op, nodes: Nodes) -> None:
 
 
 def _clip(op: Op, nodes: Nodes) -> None:
-    ends = (op.params["low"], op.params["high"])
-    bounds = ("" if end is None else nodes.constant(end, op.result.dtype) for end in ends)
+    bounds = ("" if n is None else nodes.constant(n, op.result.dtype) for n in (op.params["low"], op.params["high"]))
     nodes.add("Clip", [op.inputs[0].name, *bounds], op.result.name)
 
 
@@ -189,12 +192,13 @@ def _getitem(op: Op, nodes: Nodes) -> None:
     if new:
         steps.append(("Unsqueeze", [nodes.constant(new)], {}))
     name = op.inputs[0].name
-    for k, (word, settings, attributes) in enumerate(steps or [("Identity", [], {})], 1):
-        name = nodes.add(word, [name, *settings], op.result.name if k == len(steps) or not steps else "", **attributes)
+    steps = steps or [("Identity", [], {})]
+    for k, (node, settings, attributes) in enumerate(steps, 1):
+        name = nodes.add(node, [name, *settings], op.result.name if k == len(steps) else "", **attributes)
 
 
 def _index_parts(op: Op) -> list[Any]:
-    """The index with one part for every axis, None for a new one. ValueError for anything but basic indexing."""
+    """Return the index with one part for every axis, None for a new one. ValueError unless it is basic indexing."""
     index = op.params["index"]
     parts = list(index) if isinstance(index, tuple) else [index]
     if any(
@@ -206,29 +210,30 @@ def _index_parts(op: Op) -> list[Any]:
             f"{_shapes(op)}"
         )
     rest = [slice(None)] * (len(op.inputs[0].shape) - sum(p is not None and p is not Ellipsis for p in parts))
-    hole = next((i for i, p in enumerate(parts) if p is Ellipsis), None)
-    return [*parts, *rest] if hole is None else [*parts[:hole], *rest, *parts[hole + 1 :]]
+    dots = next((i for i, p in enumerate(parts) if p is Ellipsis), None)
+    return [*parts, *rest] if dots is None else [*parts[:dots], *rest, *parts[dots + 1 :]]
 
 
 def _ends(s: slice) -> tuple[int, int, int]:
-    """Start, stop and step as Slice wants them: its negative numbers and its clipping are Python's."""
+    """Return start, stop and step for Slice, whose negative numbers and clipping are Python's."""
     step = 1 if s.step is None else int(s.step)
     first, last = (0, _LAST) if step > 0 else (_LAST, _FIRST)
     return first if s.start is None else int(s.start), last if s.stop is None else int(s.stop), step
 
 
-def _plane(op: Op, shape: tuple[Any, ...]) -> tuple[int, int]:
-    """Rows and columns, which must not depend on the batch."""
+def _spatial(op: Op, shape: tuple[Any, ...]) -> tuple[int, int]:
+    """Return rows and columns. ValueError if they depend on the batch."""
     if not all(isinstance(n, int) for n in shape[-2:]):
         raise ValueError(f"to_onnx: {op.name}: rows and columns change with the batch {_shapes(op)}")
     return spatial(shape)
 
 
 def _shapes(op: Op) -> str:
-    def written(shape: tuple[Any, ...]) -> str:
-        return "(" + ", ".join("?" if n is None else str(n) for n in shape) + ("," if len(shape) == 1 else "") + ")"
-
-    return f"(inputs of shape {', '.join(written(v.shape) for v in op.inputs)})"
+    """Return the inputs' shapes for a message, with ? for a length that depends on the batch in another way."""
+    texts = [
+        ", ".join("?" if n is None else str(n) for n in v.shape) + ("," if len(v.shape) == 1 else "") for v in op.inputs
+    ]
+    return f"(inputs of shape {', '.join(f'({text})' for text in texts)})"
 
 
 _TRANSLATORS: dict[str, Callable[[Op, Nodes], None]] = {

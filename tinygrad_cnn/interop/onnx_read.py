@@ -1,7 +1,7 @@
-"""Each ONNX node that `to_onnx` writes, computed with this library's ops.
+"""The ONNX nodes that `to_onnx` writes, each computed with this library's ops.
 
 A function here takes a node's inputs (tensors, or arrays of integers for settings such as a shape) and its attributes
-by keyword: its signature says which attributes, and how many inputs, are understood.
+by keyword; another number of inputs or another attribute is not supported.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,8 +31,7 @@ def _conv(
     dilations: Numbers,
     group: int,
 ) -> Tensor:
-    how = _sliding(strides, pads, dilations, group)
-    return ops.correlate2d(x, w, bias=b, **how._asdict())
+    return ops.correlate2d(x, w, bias=b, **_conv_params(strides, pads, dilations, group)._asdict())
 
 
 def _conv_transpose(
@@ -46,18 +45,18 @@ def _conv_transpose(
     group: int,
     output_padding: Numbers,
 ) -> Tensor:
-    how = _sliding(strides, pads, dilations, group)
-    rows, columns = smallest_image((x.shape[2], x.shape[3]), (w.shape[2], w.shape[3]), how)
+    params = _conv_params(strides, pads, dilations, group)
+    rows, columns = smallest_image((x.shape[2], x.shape[3]), (w.shape[2], w.shape[3]), params)
     shape = rows + output_padding[0], columns + output_padding[1]
-    return ops.convolve2d_full(x, w, shape=shape, **how._asdict())
+    return ops.convolve2d_full(x, w, shape=shape, **params._asdict())
 
 
-def _sliding(strides: Numbers, pads: Numbers, dilations: Numbers, group: int) -> ConvParams:
-    return ConvParams(_pair(strides), _border(pads), _pair(dilations), group)
+def _conv_params(strides: Numbers, pads: Numbers, dilations: Numbers, group: int) -> ConvParams:
+    return ConvParams(_pair(strides), _padding(pads), _pair(dilations), group)
 
 
 def _max_pool(x: Tensor, *, kernel_shape: Numbers, strides: Numbers, pads: Numbers, dilations: Numbers) -> Tensor:
-    return ops.maxpool(x, _pair(kernel_shape), stride=_pair(strides), padding=_border(pads), dilation=_pair(dilations))
+    return ops.maxpool(x, _pair(kernel_shape), stride=_pair(strides), padding=_padding(pads), dilation=_pair(dilations))
 
 
 def _average_pool(
@@ -65,7 +64,7 @@ def _average_pool(
 ) -> Tensor:
     if not count_include_pad:
         raise ValueError("from_onnx: AveragePool: count_include_pad=0 is not supported")
-    return ops.avgpool(x, _pair(kernel_shape), stride=_pair(strides), padding=_border(pads))
+    return ops.avgpool(x, _pair(kernel_shape), stride=_pair(strides), padding=_padding(pads))
 
 
 def _gemm(x: Tensor, w: Tensor, b: Tensor | None = None, *, transB: int) -> Tensor:
@@ -98,20 +97,19 @@ def _clip(x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> T
 
 
 def _slice(x: Tensor, starts: Integers, stops: Integers, axes: Integers, steps: Integers) -> Tensor:
-    index = [slice(None)] * x.ndim
+    index, ends = [slice(None)] * x.ndim, (np.iinfo(np.int64).min, np.iinfo(np.int64).max)
     for start, stop, axis, step in zip(*(a.tolist() for a in (starts, stops, axes, steps)), strict=True):
-        ends = np.iinfo(np.int64).min, np.iinfo(np.int64).max
         index[axis] = slice(None if start in ends else start, None if stop in ends else stop, step)
     return x[tuple(index)]
 
 
-def _gather(x: Tensor, place: Integers, *, axis: int) -> Tensor:
-    return x[(slice(None),) * axis + (int(place),)]
+def _gather(x: Tensor, index: Integers, *, axis: int) -> Tensor:
+    return x[(slice(None),) * axis + (int(index),)]
 
 
 def _unsqueeze(x: Tensor, axes: Integers) -> Tensor:
-    lengths = x.ndim + len(axes)
-    return x[tuple(None if i in axes else slice(None) for i in range(lengths))]
+    ndim = x.ndim + len(axes)
+    return x[tuple(None if i in axes else slice(None) for i in range(ndim))]
 
 
 def _pair(numbers: Numbers) -> tuple[int, int]:
@@ -119,7 +117,7 @@ def _pair(numbers: Numbers) -> tuple[int, int]:
     return rows, columns
 
 
-def _border(pads: Numbers) -> tuple[int, int]:
+def _padding(pads: Numbers) -> tuple[int, int]:
     if list(pads[:2]) != list(pads[2:]):
         raise ValueError(f"from_onnx: pads must be the same on both sides, got {list(pads)}")
     return _pair(pads[:2])
@@ -160,4 +158,4 @@ READERS: dict[str, Callable[..., Tensor]] = {
     "Transpose": lambda x, *, perm: x.transpose(*perm),
     "Unsqueeze": _unsqueeze,
 }
-"""What computes each node."""
+"""The function that computes each node, by its ONNX name."""

@@ -1,7 +1,7 @@
-"""What a network computes, op by op: a forward pass read back from the graph that it leaves.
+"""The ops of a network, read from the graph that a forward pass records.
 
-The network is run twice, on batches of two sizes with different numbers. What differs between the runs depends on the
-batch; what may not differ, such as a constant, is caught when it does.
+The network runs twice, on batches of two sizes with different numbers. What differs between the runs depends on the
+batch; a difference that the batch's size does not explain, such as in a constant, is an error.
 """
 
 import copy
@@ -10,35 +10,34 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..autograd.engine import topological_order
 from ..autograd.modes import enable_grad
 from ..autograd.tensor import Tensor
 from ..nn import Buffer, Module
 
-Dim = int | Literal["batch"] | None  # None: changes with the batch, but is not its size
+Length = int | Literal["batch"] | None
+"""The length of an axis; None if it changes with the batch, but is not its size."""
 
-_BATCHES = 4, 11  # n // k differs for every k up to 11, so that a slice such as x[: n // 2] is seen to depend on n
-
-
-_SHAPED = "broadcast_to", "convolve2d_full", "reshape"  # their parameter ``shape`` is their result's
+_BATCH_SIZES = 4, 11  # n // k differs for every k up to 11, and so shows that a slice such as x[: n // 2] depends on n
 
 
 class Value(NamedTuple):
-    """One array of the traced network, its lengths and its type."""
+    """One array of the traced network."""
 
     name: str
-    shape: tuple[Dim, ...]
+    shape: tuple[Length, ...]
     dtype: np.dtype[Any]
 
 
 class Op(NamedTuple):
     """One op of the traced network: `Node.name`, `Node.params`, and the arrays that it reads and makes.
 
-    ``changed`` names the parameters, other than the result's shape, that depend on the batch.
+    ``varying`` names the parameters that depend on the batch, but for the result's shape.
     """
 
     name: str
     params: dict[str, Any]
-    changed: list[str]
+    varying: list[str]
     inputs: tuple[Value, ...]
     result: Value
 
@@ -59,10 +58,12 @@ class Trace(NamedTuple):
 
 
 def trace(caller: str, model: Module, image_shape: tuple[int, ...]) -> Trace:
-    """Run a copy of the network, in evaluation mode, on ``(N, *image_shape)``, and list its ops.
+    """Run a copy of the network, in evaluation mode, on ``(N, *image_shape)``, and return its ops.
 
-    Raises ValueError, under the caller's name, when what the network computes differs between two batches in more than
-    the batch's length, or does not depend on its input; TypeError when its result is not a tensor.
+    Raises:
+        ValueError: the network computes something else for another batch than the batch's length explains, or its
+            result does not depend on its input; the message begins with ``caller``.
+        TypeError: its result is not a tensor.
     """
     twin = copy.deepcopy(model).eval()
     named = dict(twin._named_tensors())
@@ -70,66 +71,71 @@ def trace(caller: str, model: Module, image_shape: tuple[int, ...]) -> Trace:
     for t in floats:
         t.requires_grad = True  # so that ops on buffers, and on frozen parameters, are recorded too
     dtype = floats[0].dtype if floats else np.dtype(np.float32)
-    first, second = (_Pass(caller, twin, (n, *image_shape), dtype) for n in _BATCHES)
+    first, second = (_run(caller, twin, (n, *image_shape), dtype) for n in _BATCH_SIZES)
     return _Comparison(caller, first, second, named).trace()
 
 
-class _Pass:
-    """One run of the network: its input, its output, and what ops made in between, in order."""
+class _Run(NamedTuple):
+    """One run of the network, with the ops' results in the order of their making."""
 
-    def __init__(self, caller: str, model: Module, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        numbers = np.random.default_rng(shape[0]).random(shape)
-        self.input = Tensor(numbers, dtype=dtype, requires_grad=True)
-        with enable_grad():
-            self.output = model(self.input)
-        if not isinstance(self.output, Tensor):
-            raise TypeError(f"{caller}: the network must return one Tensor, got {type(self.output).__name__}")
-        self.results = _results(self.output)
-        if self.output is not self.input and not any(t is self.input for r in self.results for t in _inputs(r)):
-            raise ValueError(f"{caller}: the network's result does not depend on its input")
+    input: Tensor
+    output: Tensor
+    results: list[Tensor]
+
+
+def _run(caller: str, model: Module, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _Run:
+    x = Tensor(np.random.default_rng(shape[0]).random(shape), dtype=dtype, requires_grad=True)
+    with enable_grad():
+        y = model(x)
+    if not isinstance(y, Tensor):
+        raise TypeError(f"{caller}: the network must return one Tensor, got {type(y).__name__}")
+    order = topological_order(y)
+    if not any(t is x for t in order):
+        raise ValueError(f"{caller}: the network's result does not depend on its input")
+    return _Run(x, y, [t for t in order if t.node is not None])
 
 
 class _Comparison:
-    """The two runs side by side."""
+    """Two runs side by side: a `Value` for each tensor of the first, compared with its counterpart in the second."""
 
-    def __init__(self, caller: str, first: _Pass, second: _Pass, named: dict[str, Tensor]) -> None:
+    def __init__(self, caller: str, first: _Run, second: _Run, named: dict[str, Tensor]) -> None:
         self.caller, self.first, self.second, self.named = caller, first, second, named
         self.names = {id(t): name for name, t in named.items()}
         self.taken = set(named)
         self.state: set[str] = set()
         self.constants: dict[str, NDArray[Any]] = {}
         self.values: dict[int, Value] = {}
-        self.value("input", first.input, second.input)
+        self.add_value("input", first.input, second.input)
 
     def trace(self) -> Trace:
-        """The ops that both runs agree on."""
-        one, two = self.first, self.second
-        if [_name(t) for t in one.results] != [_name(t) for t in two.results]:
+        """Return the trace. ValueError where the runs differ."""
+        nodes = [[t.node.name for t in run.results if t.node] for run in (self.first, self.second)]
+        if nodes[0] != nodes[1]:
             raise ValueError(f"{self.caller}: the network takes other steps for another batch")
-        ops = [self.op(k, a, b) for k, (a, b) in enumerate(zip(one.results, two.results, strict=True))]
-        used = {name: t for name, t in self.named.items() if name in self.state}
+        ops = [self.op(k, a, b) for k, (a, b) in enumerate(zip(self.first.results, self.second.results, strict=True))]
+        state = {name: t for name, t in self.named.items() if name in self.state}
         return Trace(
-            self.values[id(one.input)],
-            self.values[id(one.output)],
+            self.values[id(self.first.input)],
+            self.values[id(self.first.output)],
             ops,
-            {name: t.data for name, t in used.items()},
-            [name for name, t in used.items() if isinstance(t, Buffer)],
+            {name: t.data for name, t in state.items()},
+            [name for name, t in state.items() if isinstance(t, Buffer)],
             self.constants,
         )
 
     def op(self, k: int, a: Tensor, b: Tensor) -> Op:
-        """The k-th op, made ``a`` in one run and ``b`` in the other."""
+        """Return op number k, whose result is ``a`` in one run and ``b`` in the other."""
         assert a.node is not None and b.node is not None  # results have one
-        inputs = tuple(self.read(_name(a), x, y) for x, y in zip(_inputs(a), _inputs(b), strict=True))
-        own, other = a.node.params, b.node.params
-        changed = [key for key in own if repr(own[key]) != repr(other[key])]
-        if _name(a) in _SHAPED and "shape" in changed:
-            changed.remove("shape")
-        result = self.value("output" if a is self.first.output else f"{_name(a)}_{k}", a, b)
-        return Op(_name(a), own, changed, inputs, result)
+        name, params, other = a.node.name, a.node.params, b.node.params
+        inputs = tuple(self.input(name, x, y) for x, y in zip(a.node.inputs, b.node.inputs, strict=True))
+        varying = [key for key in params if repr(params[key]) != repr(other[key])]
+        if "shape" in varying and _is_shape(params["shape"], a) and _is_shape(other["shape"], b):
+            varying.remove("shape")
+        result = self.add_value("output" if a is self.first.output else f"{name}_{k}", a, b)
+        return Op(name, params, varying, inputs, result)
 
-    def read(self, op: str, a: Tensor, b: Tensor) -> Value:
-        """An input of an op: made by an earlier one, or of the network's state, or a constant."""
+    def input(self, op: str, a: Tensor, b: Tensor) -> Value:
+        """Return the value of an op's input: the result of an earlier op, a part of the state, or a constant."""
         if id(a) not in self.values:
             if a.shape != b.shape or not np.array_equal(a.data, b.data, equal_nan=True):
                 raise ValueError(f"{self.caller}: {op}: a constant, shape {a.shape}, changes with the input")
@@ -137,46 +143,26 @@ class _Comparison:
                 self.values[id(a)] = Value(self.names[id(a)], a.shape, a.dtype)
                 self.state.add(self.names[id(a)])
             else:
-                self.constants[self.value(f"constant_{len(self.constants)}", a, b).name] = a.data
+                self.constants[self.add_value(f"constant_{len(self.constants)}", a, b).name] = a.data
         return self.values[id(a)]
 
-    def value(self, name: str, a: Tensor, b: Tensor) -> Value:
-        """What is ``a`` in one run and ``b`` in the other, under a name that nothing else has."""
-        name = unused(name, self.taken)
-        self.values[id(a)] = Value(name, _merged(a, b), a.dtype)
-        return self.values[id(a)]
+    def add_value(self, name: str, a: Tensor, b: Tensor) -> Value:
+        """Add the value that is ``a`` in one run and ``b`` in the other, under a name that no other value has."""
+        shape: tuple[Length, ...] = tuple(
+            m if m == n else "batch" if (m, n) == _BATCH_SIZES else None for m, n in zip(a.shape, b.shape, strict=True)
+        )
+        value = self.values[id(a)] = Value(unused(name, self.taken), shape, a.dtype)
+        return value
 
 
 def unused(name: str, taken: set[str]) -> str:
-    """The name, which is then taken, with underscores where another has it already."""
+    """Return the name, with underscores as long as it is among the ``taken`` ones, and add it to them."""
     while name in taken:
         name += "_"
     taken.add(name)
     return name
 
 
-def _results(output: Tensor) -> list[Tensor]:
-    """Every op's result that led to the output, in the order of making."""
-    found: dict[int, Tensor] = {}
-    stack = [output]
-    while stack:
-        t = stack.pop()
-        if t.node is not None and t.node.serial not in found:
-            found[t.node.serial] = t
-            stack.extend(t.node.inputs)
-    return [found[serial] for serial in sorted(found)]
-
-
-def _inputs(result: Tensor) -> tuple[Tensor, ...]:
-    return result.node.inputs if result.node is not None else ()
-
-
-def _name(result: Tensor) -> str:
-    return result.node.name if result.node is not None else ""
-
-
-def _merged(a: Tensor, b: Tensor) -> tuple[Dim, ...]:
-    """The lengths that both runs have, and where they differ, whether they are the batch's."""
-    return tuple(
-        m if m == n else "batch" if (m, n) == _BATCHES else None for m, n in zip(a.shape, b.shape, strict=True)
-    )
+def _is_shape(value: Any, result: Tensor) -> bool:
+    """Return True if an op's parameter is its result's shape, or the rows and columns of it."""
+    return isinstance(value, tuple | list) and tuple(value) in (result.shape, result.shape[-2:])

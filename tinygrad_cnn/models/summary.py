@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..autograd.engine import enable_grad, no_grad
+from ..autograd.modes import enable_grad, no_grad
 from ..autograd.tensor import Tensor
 from ..kernels.geometry import ConvParams, map_shape, spatial
 from ..nn import Module
@@ -106,7 +106,7 @@ class _Recorder:
         return result
 
     def _count_ops(self, value: Any) -> None:
-        """Add the multiply-adds of all ops that led to these tensors and are not counted yet to the innermost module."""
+        """Add to the innermost module the multiply-adds of the ops behind these tensors that are not counted yet."""
         stack = _tensors(value)
         while stack:
             t = stack.pop()
@@ -121,7 +121,8 @@ def _multiply_adds(result: Tensor) -> int:
     node = result.node
     if node is None or node.kind not in ("linear", "sliding"):
         return 0
-    x, w = node.inputs[:2]
+    x: Tensor = node.inputs[0]
+    w: Tensor = node.inputs[1]
     if node.kind == "linear":
         return result.size * x.shape[-1]
     params = ConvParams(*(node.params[field] for field in ConvParams._fields))
