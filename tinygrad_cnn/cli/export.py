@@ -3,7 +3,8 @@
 import argparse
 
 from ..interop import to_onnx
-from ._options import Subparsers, check_target
+from ..storage.atomic import check_target
+from ._options import Subparsers
 from ._weights import load_network, warn_if_lost
 
 

@@ -1,151 +1,110 @@
-"""A run's state as arrays and JSON, and back: what stands in a checkpoint beside the weights."""
+"""Checkpoints: the state of a training run as an archive of arrays and JSON, and back."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ..data import Dataset
-from ..models.saving import AVERAGE, BEST, WEIGHTS, about, described, load, load_weights, prefixed, read, save, section
-from ..nn import Module
-from ..nn.module import _spread
-from ..optim import Optimizer, Schedule
-from ..storage.archive import Arrays, CheckpointError, PathLike
-from .mpi import DistributedError, fingerprint, layout
-from .records import EpochRecord
+from ..models.saving import AVERAGE, BEST, WEIGHTS, SavedFile, about, load, prefixed, save, subset
+from ..models.saving import read as read_saved
+from ..storage.archive import write_archive
+from ..storage.atomic import CheckpointError, PathLike
+from .records import EpochRecord, History
+from .spec import Spec
 
-if TYPE_CHECKING:
-    from . import Run
+__all__ = ["Checkpoint", "CheckpointError", "about", "history", "load", "read", "save"]
 
-__all__ = ["CheckpointError", "about", "history", "load", "save"]
+State = dict[str, Any]
 
+_SECTIONS = {"model": WEIGHTS, "average": AVERAGE, "best": BEST}  # by the key of a run's state
 _OPTIMIZER = "optimizer"
 
-Generators = dict[str, np.random.Generator]
-States = dict[str, dict[str, Any]]
+
+@dataclass(frozen=True)
+class Checkpoint(SavedFile):
+    """The content of a checkpoint, verified, or of a weights file, which holds no run."""
+
+    @property
+    def run(self) -> dict[str, Any] | None:
+        """The run's state but for its arrays; None for a weights file."""
+        run = self.metadata.get("run")
+        return run if isinstance(run, dict) else None
+
+    @property
+    def history(self) -> History:
+        """The records of the epochs that the weights went through; empty if the file does not hold them."""
+        try:
+            records = self.metadata["run"]["history"] if "run" in self.metadata else self.about.get("history", [])
+            return History(EpochRecord(**record) for record in records)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise CheckpointError(f"{self.path}: its training history is damaged ({error})") from error
+
+    def state(self, parameters: int) -> State:
+        """Return the `state_dict` of a run whose optimizer has so many parameters. CheckpointError without a run."""
+        if "run" not in self.metadata:
+            raise CheckpointError("holds weights only; a run cannot go on from it")
+        run = self.metadata["run"]
+        spec = run["spec"] if "spec" in run else _spec_of_version_0_1(run)
+        slots = [subset(f"{_OPTIMIZER}/{k}", self.arrays) for k in range(parameters)]
+        return {
+            **run,
+            **{key: subset(section, self.arrays) or None for key, section in _SECTIONS.items()},
+            "spec": spec | {"model": self.metadata["model"]},
+            "optimizer": run["optimizer"] | {"state": slots},
+        }
 
 
-def history(path: PathLike) -> list[EpochRecord]:
-    """The records of the epochs that the weights in a file went through; none where the file does not tell.
+def read(path: PathLike, op: str = "read") -> Checkpoint:
+    """Read and verify a checkpoint or weights file. CheckpointError if it is neither."""
+    return Checkpoint(**vars(read_saved(op, path)))
 
-    Raises `CheckpointError` as `load` does.
+
+def history(path: PathLike) -> History:
+    """Return the records of the epochs that the weights in a file went through; empty if it does not hold them.
+
+    Raises:
+        CheckpointError: as `load`, and for a history that is damaged.
     """
-    metadata = read("history", path)[1]
-    try:
-        records = metadata["run"]["history"] if "run" in metadata else metadata.get("about", {}).get("history", [])
-        return [EpochRecord(**record) for record in records]
-    except (TypeError, KeyError, AttributeError) as error:
-        raise CheckpointError(f"{path}: its training history is damaged ({error})") from error
+    return read(path, "history").history
 
 
-def generators(model: Module) -> Generators:
-    """Every random generator that the model's layers hold, also inside lists, tuples and dicts, by dotted name."""
-    return {
-        f"{prefix}.{name}" if prefix else name: value
-        for prefix, module in model.named_modules()
-        for name, value in _spread(vars(module))
-        if isinstance(value, np.random.Generator)
-    }
+def write(path: PathLike, state: State, about: Mapping[str, Any]) -> None:
+    """Write a run's `state_dict` and JSON-able facts; an existing file is kept as ``.previous``. OSError if it cannot."""
+    optimizer = dict(state["optimizer"])
+    slots = optimizer.pop("state")
+    arrays = {}
+    for key, section in _SECTIONS.items():
+        arrays |= prefixed(section, state[key] or {})
+    for k, slot in enumerate(slots):
+        arrays |= prefixed(f"{_OPTIMIZER}/{k}", slot)
+    run = {key: _jsonable(value) for key, value in state.items() if key not in _SECTIONS}
+    metadata = {"model": state["spec"]["model"], "run": run | {"optimizer": _jsonable(optimizer)}, "about": dict(about)}
+    write_archive(path, arrays, metadata, keep_previous=True)
 
 
-def states_of(found: Generators) -> States:
-    """Where the generators are."""
-    return {name: dict(rng.bit_generator.state) for name, rng in found.items()}
+def _spec_of_version_0_1(run: Mapping[str, Any]) -> Spec:
+    """Return the entries of a specification that a file of version 0.1 holds."""
+    setup = dict(run["setup"])
+    spec = {name: setup[name] for name in ("epochs", "batch_size", "clip", "ema", "patience")}
+    spec |= {"train images": setup["images"], "validation images": setup["validation"]}
+    if run.get("data"):
+        spec["train sha256"] = run["data"].rpartition(" ")[2]
+    if setup["cost"] != "partial":  # which was all that it said of a function with bound arguments
+        spec["cost"] = setup["cost"]
+    for name in ("optimizer", "schedule"):
+        settings = dict(setup[name] or {"class": None})
+        spec[name] = settings.pop("class")
+        spec |= {f"{name} {k}": v for k, v in settings.items()}
+    if "schedule first" in spec:
+        spec["lr"] = spec.pop("schedule first")
+    return spec
 
 
-def put_back(found: Generators, states: States) -> None:
-    """Put the generators where they were."""
-    for name, rng in found.items():
-        rng.bit_generator.state = states[name]
-
-
-def pack(run: "Run") -> tuple[Arrays, dict[str, Any]]:
-    """The run's arrays, and the rest of its state, ready for JSON."""
-    arrays = prefixed(WEIGHTS, run.model.state_dict())
-    arrays |= prefixed(AVERAGE, run.average or {}) | prefixed(BEST, run.best or {})
-    optimizer = run.optimizer.state_dict()
-    for k, kept in enumerate(optimizer.pop("state")):
-        arrays |= prefixed(f"{_OPTIMIZER}/{k}", kept)
-    return arrays, {
-        "setup": setup(run),
-        "data": run.data,
-        "optimizer": optimizer,
-        "schedule": run.schedule and run.schedule.state_dict(),
-        "generators": _plain(states_of(generators(run.model))),
-        "batches": run.stream.state_dict(),
-        "step": run.step,
-        "images": run.images,
-        "seconds": run.seconds,
-        "sums": run.sums,
-        "history": [asdict(record) for record in run.history],
-        "finished": run.finished,
-    }
-
-
-def unpack(run: "Run", arrays: Arrays, metadata: Mapping[str, Any]) -> None:
-    """Put a run where the checkpoint was saved. CheckpointError, naming every difference, if it is of another run."""
-    if "run" not in metadata:
-        raise CheckpointError("holds weights only; a run cannot go on from it")
-    state, own = metadata["run"], setup(run)
-    if metadata["model"] != described(run.model):
-        raise CheckpointError(f"is of the model {metadata['model']}, this one is {described(run.model)}")
-    wrong = [f"{k} was {state['setup'].get(k)!r}, now {v!r}" for k, v in own.items() if state["setup"].get(k) != v]
-    then, same_size = state.get("data"), state["setup"].get("images") == own["images"]  # old files do not tell
-    if same_size and then is not None and run.data is not None and then != run.data:
-        wrong.append(f"the training images or labels are others, though as many: they were {then}, now {run.data}")
-    if wrong:
-        raise CheckpointError("is of another run: " + "; ".join(wrong))
-    kept = [section(f"{_OPTIMIZER}/{k}", arrays) for k in range(len(run.optimizer.params))]
-    run.optimizer.load_state_dict(state["optimizer"] | {"state": kept})
-    if run.schedule is not None:
-        run.schedule.load_state_dict(state["schedule"])
-    run.stream.load_state_dict(state["batches"])
-    put_back(generators(run.model), state["generators"])
-    if run.average is not None:
-        run.average = section(AVERAGE, arrays)
-    run.best = section(BEST, arrays) or None
-    load_weights(run.model, section(WEIGHTS, arrays))
-    run.step, run.images, run.seconds = int(state["step"]), int(state["images"]), float(state["seconds"])
-    run.sums = list(state["sums"])
-    run.history[:] = [EpochRecord(**record) for record in state["history"]]
-
-
-def join(run: "Run", train: Dataset) -> None:
-    """Make the runs of all ranks one, with rank 0's state. DistributedError on every rank if they cannot be one."""
-    facts = fingerprint(train)
-    run.data = facts["data"]
-    run.team.agree(facts | {"model": described(run.model)} | layout(run.model) | setup(run))
-    images = min(run.settings.batch_size, len(train))
-    if images < run.team.size:
-        raise DistributedError(
-            f"fit: {run.team.size} ranks cannot share batches of {images} images: start fewer, or raise batch_size"
-        )
-    arrays, state = run.team.from_first(lambda: pack(run))
-    unpack(run, arrays, {"model": described(run.model), "run": state})
-
-
-def setup(run: "Run") -> dict[str, Any]:
-    """What must be the same for a run to be the same, ready for JSON."""
-    return asdict(run.settings) | {
-        "images": run.stream.state_dict()["images"],
-        "cost": getattr(run.cost, "__name__", type(run.cost).__name__),
-        "validation": None if run.validation is None else len(run.validation),
-        "optimizer": _settings(run.optimizer),
-        "schedule": None if run.schedule is None else _settings(run.schedule),
-    }
-
-
-def _settings(thing: Optimizer | Schedule) -> dict[str, Any]:
-    """Its class and what it was told; what changes as it goes on is left out."""
-    told = {k: _plain(v) for k, v in vars(thing).items() if isinstance(v, int | float | tuple)}
-    return {"class": type(thing).__name__} | {k: v for k, v in told.items() if k not in ("lr", "steps")}
-
-
-def _plain(value: Any) -> Any:
-    """A value made of what JSON knows: lists for tuples and arrays."""
+def _jsonable(value: Any) -> Any:
+    """Return a value with lists in place of tuples and arrays, and Python's numbers in place of NumPy's."""
     if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
+        return {k: _jsonable(v) for k, v in value.items()}
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
-    return [_plain(v) for v in value] if isinstance(value, tuple | list) else value
+    return [_jsonable(v) for v in value] if isinstance(value, tuple | list) else value

@@ -1,4 +1,4 @@
-"""What `fit` reports: one record for each update and one for each pass over the data."""
+"""What a run reports: a record for each update and for each epoch, and the history of its epochs."""
 
 import json
 import math
@@ -13,12 +13,12 @@ class StepRecord:
 
     Attributes:
         step: updates made so far.
-        epoch: which pass over the data this is, from 1.
-        batch, batches: which batch of this epoch it was, from 1, and how many there are.
+        epoch: the pass over the data, from 1.
+        batch, batches: the batch of this epoch, from 1, and how many there are.
         images: how many images the batch had.
-        loss, accuracy: the cost and the share of recognised images in this batch, before the update.
+        loss, accuracy: cost and fraction of recognised images of this batch, before the update.
         lr: the learning rate of the update.
-        seconds: time from the first batch to the end of this update, over all interruptions.
+        seconds: time from the first batch to the end of this update, without interruptions.
     """
 
     step: int
@@ -37,11 +37,11 @@ class EpochRecord:
     """One pass over the data.
 
     Attributes:
-        epoch, step: how many of each are done.
-        loss, accuracy: means over the epoch's images, as they were while learning.
-        validation_loss, validation_accuracy: on the images held out; None without them.
-        best: whether no epoch before did as well on them; always True without them, never with a loss of NaN.
-        seconds: time from the first batch to the epoch's last update, over all interruptions.
+        epoch, step: epochs and updates made so far.
+        loss, accuracy: means over the epoch's images, each before its update.
+        validation_loss, validation_accuracy: on the validation images; None without them.
+        best: True if no epoch before did as well on the validation images, or without them; False if their loss is NaN.
+        seconds: time from the first batch to the epoch's last update, without interruptions.
     """
 
     epoch: int
@@ -57,8 +57,71 @@ class EpochRecord:
 Record = StepRecord | EpochRecord
 
 
+class History(list[EpochRecord]):
+    """The records of a run's epochs: a list, with each figure as a list too, shown as a table.
+
+    >>> history = History([EpochRecord(1, 45, 1.25, 0.5, None, None, True, 0.5)])
+    >>> history.loss
+    [1.25]
+    >>> history
+    epoch    loss  accuracy  seconds
+        1  1.2500    50.00%      0.5
+    """
+
+    @property
+    def loss(self) -> list[float]:
+        """The mean cost of each epoch."""
+        return [record.loss for record in self]
+
+    @property
+    def accuracy(self) -> list[float]:
+        """The fraction of recognised training images of each epoch, 0 to 1."""
+        return [record.accuracy for record in self]
+
+    @property
+    def validation_loss(self) -> list[float | None]:
+        """The mean cost of the validation images after each epoch; None without them."""
+        return [record.validation_loss for record in self]
+
+    @property
+    def validation_accuracy(self) -> list[float | None]:
+        """The fraction of recognised validation images after each epoch, 0 to 1; None without them."""
+        return [record.validation_accuracy for record in self]
+
+    @property
+    def best(self) -> EpochRecord | None:
+        """The epoch that did best on the validation images, the last one without them; None if there is none."""
+        return next((record for record in reversed(self) if record.best), None)
+
+    def __repr__(self) -> str:
+        rows = self._rows()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join("  ".join(map(str.rjust, row, widths)).rstrip() for row in rows)
+
+    def _repr_html_(self) -> str:
+        """Return the table that a notebook shows."""
+        head, *rows = self._rows()
+        lines = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in rows)
+        return f"<table><tr><th>{'</th><th>'.join(head)}</th></tr>{lines}</table>"
+
+    def _rows(self) -> list[list[str]]:
+        """Return the cells of the table, the titles first."""
+        validated = any(record.validation_loss is not None for record in self)
+        titles = ["epoch", "loss", "accuracy"]
+        titles += ["validation loss", "validation accuracy", "best"] if validated else []
+        rows = [[*titles, "seconds"]]
+        for r in self:
+            row = [str(r.epoch), f"{r.loss:.4f}", f"{r.accuracy:.2%}"]
+            if validated:
+                loss, accuracy = r.validation_loss, r.validation_accuracy
+                row += ["" if loss is None else f"{loss:.4f}", "" if accuracy is None else f"{accuracy:.2%}"]
+                row += ["best" if r.best else ""]
+            rows.append([*row, f"{r.seconds:.1f}"])
+        return rows
+
+
 def as_json(value: Any) -> str:
-    """JSON in the strict sense, which has no NaN and no infinity: null stands for both."""
+    """Return strict JSON, which has no NaN and no infinity: null stands for both."""
     return json.dumps(_finite(value), allow_nan=False)
 
 

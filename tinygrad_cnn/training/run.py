@@ -1,10 +1,10 @@
-"""A training under way: one step after another, records, and everything a checkpoint holds."""
+"""A training run: one update after another, the records of each, and everything that a checkpoint holds."""
 
 import math
 import time
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Collection, Generator, Mapping, Set
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +15,25 @@ from .. import checks
 from ..autograd.tensor import wrap
 from ..data import Augmentation, Dataset, batches
 from ..models import Cost
-from ..models.saving import described, load_weights
+from ..models.saving import load_weights
 from ..nn import Module
 from ..optim import Optimizer, Schedule, clip_grad_norm
-from ..storage.archive import Arrays, CheckpointError, PathLike, read_archive, write_archive
-from .checkpoint import (
-    States,
-    generators,
-    pack,
-    put_back,
-    states_of,
-    unpack,
-)
-from .divergence import DivergenceError, first_anomaly, nonfinite_parameters, not_finite
-from .evaluate import Evaluation, cost_value, evaluate
-from .mpi import Share, World, all_reduce_gradients, broadcast_state, whole_masks
-from .records import EpochRecord, Record, StepRecord
+from ..storage.archive import Arrays
+from ..storage.atomic import CheckpointError, PathLike, check_target
+from . import checkpoint
+from .checkpoint import Checkpoint
+from .divergence import DivergenceError, first_anomaly, nonfinite_parameters, nonfinite_value
+from .evaluate import Evaluation, cost_value, evaluate, training_mode
+from .records import EpochRecord, History, Record, StepRecord
+from .rng import RngStates, rng_states, rngs, set_rng_states
+from .spec import Spec, dataset_spec, differences, run_spec
+
+Images, Labels = NDArray[np.float32], NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The numbers that a run is told; see `fit`."""
+    """The numbers that a run is made with; see `fit`."""
 
     epochs: int
     batch_size: int
@@ -44,24 +42,26 @@ class Settings:
     patience: int | None = None
 
     def __post_init__(self) -> None:
-        keep = partial(object.__setattr__, self)  # as plain numbers: NumPy's small integers overflow
-        keep("epochs", checks.integer("fit", "epochs", self.epochs, 1))
-        keep("batch_size", checks.integer("fit", "batch_size", self.batch_size, 1))
+        assign = partial(object.__setattr__, self)  # plain numbers in place of NumPy's, whose small integers overflow
+        assign("epochs", checks.integer("fit", "epochs", self.epochs, 1))
+        assign("batch_size", checks.integer("fit", "batch_size", self.batch_size, 1))
         if self.clip is not None:
-            keep("clip", checks.number("fit", "clip", self.clip, 0, math.inf))
+            assign("clip", checks.number("fit", "clip", self.clip, 0, math.inf))
         if self.ema is not None:
-            keep("ema", checks.number("fit", "ema", self.ema, 0, 1))
+            assign("ema", checks.number("fit", "ema", self.ema, 0, 1))
         if self.patience is not None:
-            keep("patience", checks.integer("fit", "patience", self.patience, 1))
+            assign("patience", checks.integer("fit", "patience", self.patience, 1))
 
 
 class Run:
-    """One training, as `fit` returns it: iterate over it, once, for its records.
+    """One training, as `train` returns it: iterate over it, once, to train and to get its records.
 
     Attributes:
         history: the records of all epochs so far, those before an interruption included.
         step, images: updates made and images seen so far.
         seconds: time from the first batch to the last update.
+        path: the checkpoint; None without one.
+        overrides: a line for each setting of a resumed run that is not the checkpoint's, and for its consequences.
     """
 
     def __init__(
@@ -69,116 +69,97 @@ class Run:
         model: Module,
         train: Dataset,
         settings: Settings,
+        *,
         optimizer: Optimizer,
         schedule: Schedule | None,
         cost: Cost,
         validation: Dataset | None,
         augment: Augmentation | None,
         rng: np.random.Generator | None,
-        team: World,
     ) -> None:
         self.model, self.settings, self.cost, self.validation = model, settings, cost, validation
-        self.optimizer, self.schedule, self.team = optimizer, schedule, team
-        self.stream = batches(
-            train,
-            settings.batch_size,
-            rng=rng,
-            augment=augment,
-            prefetch=augment is not None,
-            shard=None if team.size == 1 else team.rows,
-        )
-        self.generators = generators(model)
-        self.total = len(train)
-        self.history: list[EpochRecord] = []
+        self.optimizer, self.schedule = optimizer, schedule
+        self.batches = batches(train, settings.batch_size, rng=rng, augment=augment, prefetch=augment is not None)
+        self.history = History()
         self.step = self.images = 0
         self.seconds = 0.0
         self.average: Arrays | None = None if settings.ema is None else model.state_dict()
         self.best: Arrays | None = None
-        self.started: float | None = None  # when the clock would have shown 0
-        self.sums = [0.0, 0, 0]  # of this epoch: cost times images, recognised images, images
         self.path: Path | None = None
-        self.data: str | None = None  # the training images' fingerprint, where it is needed
+        self.overrides: list[str] = []
+        self._spec = asdict(settings) | run_spec(model, optimizer, schedule, cost, augment)
+        if rng is not None:  # else any order will do
+            self._spec["order seed"] = self.batches.seed
+        self._generators = rngs(model)
+        self._sums = [0.0, 0, 0]  # of this epoch: cost times images, recognised images, images
+        self._started: float | None = None  # when `seconds` were 0, by time.perf_counter
 
-    # Going on ---------------------------------------------------------------------------------------------------------
+    # Training ---------------------------------------------------------------------------------------------------------
 
     def __iter__(self) -> Generator[Record, None, None]:
-        """Train, and yield each record as it comes."""
-        if self.started is not None:
+        """Train, and yield each record. Leaving the loop early saves the run, if it has a checkpoint."""
+        if self._started is not None:
             raise ValueError("fit: this run was started before; to go on, fit again with its checkpoint and resume")
-        self.started = time.perf_counter() - self.seconds
+        self._started = time.perf_counter() - self.seconds
         self._saved = time.perf_counter()
-        self.model.train()
-        try:
-            while not self.finished:
-                for images, labels in self.stream:
-                    record = self._step(images, labels)
-                    self._save_if_due()
-                    yield record
-                yield self._end_epoch()
-        except GeneratorExit:  # the loop was left between two steps
+        with training_mode(self.model):
+            try:
+                while not self.finished:
+                    for images, labels in self.batches:
+                        record = self._step(images, labels)
+                        self._save_if_due()
+                        yield record
+                    yield self._end_epoch()
+            except GeneratorExit:  # the loop was left between two updates
+                self.save()
+                raise
             self.save()
-            raise
-        self.save()
-        load_weights(self.model, self.chosen())
-        if self.team.size > 1:
-            broadcast_state(self.model)
+            self._load_best_weights()
 
     @property
     def epoch(self) -> int:
-        """Epochs done."""
+        """The number of epochs made."""
         return len(self.history)
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done, or the patience is at an end."""
-        if self.epoch == self.settings.epochs:
+        """True when all epochs are made, or as many in a row as `patience` allows were not the best."""
+        if self.epoch >= self.settings.epochs:
             return True
         patience = self.settings.patience or self.settings.epochs
         return self.epoch >= patience and not any(r.best for r in self.history[-patience:])
 
-    def chosen(self) -> Arrays:
-        """The weights to use if training ended here: see `fit`."""
+    def best_weights(self) -> Arrays:
+        """Return the weights to use if training ended here: see `fit`."""
         return self.best or self.average or self.model.state_dict()
 
-    def _step(self, images: NDArray[np.float32], labels: NDArray[np.int64]) -> StepRecord:
-        chance = states_of(self.generators)
+    def _load_best_weights(self) -> None:
+        load_weights(self.model, self.best_weights())
+
+    def _step(self, images: Images, labels: Labels) -> StepRecord:
+        states = rng_states(self._generators)
         lr = self.optimizer.lr
-        whole = min(self.settings.batch_size, self.total - self.images % self.total)
-        share = self.team.share(whole)
         with np.errstate(all="ignore"):  # what is not finite is found below, and named
-            loss, right = self._gradients(images, labels, share)
-            if fault := not_finite(self.model, self.optimizer.params, loss):
-                raise self._divergence(fault, images, labels, share, chance)
+            loss, right, count = self._gradients(images, labels)
+            if fault := nonfinite_value(self.model, self.optimizer.params, loss):
+                raise self._divergence(fault, images, labels, states)
             self._update()
         self.step += 1
-        self.images += whole
-        self.sums = [a + b for a, b in zip(self.sums, (loss * whole, right, whole), strict=True)]
-        self.seconds = time.perf_counter() - (self.started or 0.0)
+        self.images += count
+        self._sums = [a + b for a, b in zip(self._sums, (loss * count, right, count), strict=True)]
+        self.seconds = time.perf_counter() - (self._started or 0.0)
+        batch = self.batches.state_dict()["position"]
         return StepRecord(
-            self.step,
-            self.epoch + 1,
-            self.stream.state_dict()["position"],
-            len(self.stream),
-            whole,
-            loss,
-            right / whole,
-            lr,
-            self.seconds,
+            self.step, self.epoch + 1, batch, len(self.batches), count, loss, right / count, lr, self.seconds
         )
 
-    def _gradients(self, images: NDArray[np.float32], labels: NDArray[np.int64], share: Share) -> tuple[float, int]:
-        """Give every parameter the whole batch's gradient. Returns its cost and how many images were recognised."""
-        with whole_masks(self.model, share):
-            scores = self.model(wrap(images))
+    def _gradients(self, images: Images, labels: Labels) -> tuple[float, int, int]:
+        """Set the gradients of a batch. Returns its cost, how many images were recognised, and how many there are."""
+        scores = self.model(wrap(images))
         cost = cost_value("fit", self.cost, scores, labels)
         self.optimizer.zero_grad()
         cost.backward()
-        right = float((scores.data.argmax(axis=1) == labels).sum())
-        if self.team.size == 1:
-            return float(cost.item()), int(right)
-        all_reduce_gradients(self.optimizer.params, share.weight)
-        loss, right = self.team.total(share.weight * float(cost.item()), right if share.weight else 0)
-        return loss, int(right)
+        return float(cost.item()), int((scores.data.argmax(axis=1) == labels).sum()), len(labels)
 
     def _update(self) -> None:
         if self.settings.clip is not None:
@@ -193,89 +174,197 @@ class Run:
                 a[...] = a + (1 - decay) * (now - a) if a.dtype.kind == "f" else now
 
     def _end_epoch(self) -> EpochRecord:
-        loss, right, images = self.sums
-        if self.team.size > 1:  # ranks on unlike processors must not drift apart; rank 0's running statistics count
-            broadcast_state(self.model, self.optimizer)
-        scored = None if self.validation is None else self.team.from_first(partial(self._validate, self.validation))
+        loss, right, images = self._sums
+        evaluation = self._evaluate()
         record = EpochRecord(
             self.epoch + 1,
             self.step,
             loss / images,
             right / images,
-            scored.loss if scored else None,
-            scored.accuracy if scored else None,
-            self._is_best(scored),
+            evaluation.loss if evaluation else None,
+            evaluation.accuracy if evaluation else None,
+            self._is_best(evaluation),
             self.seconds,
         )
-        if scored is not None and record.best:
+        if evaluation is not None and record.best:
             self.best = {k: a.copy() for k, a in (self.average or self.model.state_dict()).items()}
         self.history.append(record)
-        self.sums = [0.0, 0, 0]
+        self._sums = [0.0, 0, 0]
         return record
 
-    def _validate(self, validation: Dataset) -> Evaluation:
+    def _evaluate(self) -> Evaluation | None:
+        """Evaluate the running average, or else the last weights, on the validation images, if there are any."""
+        if self.validation is None:
+            return None
         last = self.model.state_dict()
         load_weights(self.model, self.average or last)
         try:
-            return evaluate(self.model, validation, cost=self.cost)
+            return evaluate(self.model, self.validation, cost=self.cost)
         finally:  # also when it is interrupted
             load_weights(self.model, last)
 
-    def _is_best(self, scored: Evaluation | None) -> bool:
-        """More recognised than in any epoch before, or as many with a lower loss. Never with a loss of NaN."""
-        if scored is None:
+    def _is_best(self, evaluation: Evaluation | None) -> bool:
+        """Return True for more recognised images than in any epoch before, or as many at a lower loss that is no NaN."""
+        if evaluation is None:
             return True
         before = [(r.validation_accuracy or 0.0, -(r.validation_loss or 0.0)) for r in self.history if r.best]
-        return not math.isnan(scored.loss) and all((scored.accuracy, -scored.loss) > rank for rank in before)
+        rank = evaluation.accuracy, -evaluation.loss
+        return not math.isnan(evaluation.loss) and all(rank > other for other in before)
 
     # When numbers are no longer finite --------------------------------------------------------------------------------
 
-    def _divergence(
-        self, fault: str, images: NDArray[np.float32], labels: NDArray[np.int64], share: Share, chance: States
-    ) -> DivergenceError:
-        """The error to raise: the step is run again, watched, to find the op that made the first NaN or infinity."""
+    def _divergence(self, fault: str, images: Images, labels: Labels, states: RngStates) -> DivergenceError:
+        """Return the error to raise: the update is computed again to find the op that made the first NaN or infinity."""
         lost = nonfinite_parameters(self.model)
-        put_back(self.generators, chance)
-        self.optimizer.zero_grad()  # they are not finite on any rank, and backward would add to them
-        with whole_masks(self.model, share):
-            found = first_anomaly(lambda: self.cost(self.model(wrap(images)), labels))
-        origin = next(filter(None, self.team.gathered(found)), "no single op made it")
+        set_rng_states(self._generators, states)
+        self.optimizer.zero_grad()  # backward would add to gradients that are not finite
+        origin = self._first_anomaly(images, labels) or "no single op made it"
         if lost:
             origin = f"the update of step {self.step} left {', '.join(lost)} not finite; {origin}"
         return DivergenceError(f"fit: step {self.step + 1}: {fault}: {origin}")
 
-    # Checkpoints ------------------------------------------------------------------------------------------------------
+    def _first_anomaly(self, images: Images, labels: Labels) -> str | None:
+        return first_anomaly(lambda: self.cost(self.model(wrap(images)), labels))
 
-    def keep(self, path: PathLike, save_every: float, about: Mapping[str, Any]) -> None:
-        """From now on save to a file; see `fit`."""
+    # State and checkpoints --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def spec(self) -> Spec:
+        """Everything that the run's bits depend on, by name: see `training.spec`."""
+        data = dataset_spec("train", self.batches.dataset) | dataset_spec("validation", self.validation)
+        return self._spec | data
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that a run needs to go on to the same bits: copies of arrays, and plain values."""
+        return {
+            "spec": self.spec,
+            "model": self.model.state_dict(),
+            "average": self.average and {k: a.copy() for k, a in self.average.items()},
+            "best": self.best,
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule and self.schedule.state_dict(),
+            "generators": rng_states(self._generators),
+            "batches": self.batches.state_dict(),
+            "step": self.step,
+            "images": self.images,
+            "seconds": self.seconds,
+            "sums": self._sums,
+            "history": [asdict(record) for record in self.history],
+            "finished": self.finished,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], *, override: bool = False) -> None:
+        """Go on from the `state_dict` of a run that was made with the same settings.
+
+        Args:
+            state: arrays and plain values.
+            override: where settings differ, go on with this run's, and name them in `overrides`. The epoch under way
+                starts again if the training images, their order or the batch size differ, another optimizer starts
+                without a state, and other validation images make the search for the best epoch start again.
+
+        Raises:
+            CheckpointError: the model differs, or a setting without ``override``; the message names all that do.
+            ValueError, TypeError, KeyError: the state is not one of a run.
+        """
+        then = {"order seed": state["batches"]["seed"]} | state["spec"]
+        if then["model"] != self.spec["model"]:
+            raise CheckpointError(f"is of the model {then['model']}, this one is {self.spec['model']}")
+        changes = differences(then, self.spec)
+        if changes and not override:
+            raise CheckpointError(f"is of another run: {'; '.join(changes.values())} (override takes the new ones)")
+        self._load(state, changes)
+        self.overrides = [*changes.values(), *(self._schedule_consequences(then) if changes else [])]
+
+    def _load(self, state: Mapping[str, Any], changes: Collection[str] = ()) -> None:
+        """Load a state, but for the parts that depend on settings with these names."""
+        groups = {name.split()[0] for name in changes}
+        load_weights(self.model, state["model"])
+        self._load_optimizer(state, changes, groups)
+        self._load_batches(state, groups)
+        if self.settings.ema is not None:
+            self.average = {k: a.copy() for k, a in (state["average"] or state["model"]).items()}
+        found = state["generators"]
+        set_rng_states({k: rng for k, rng in self._generators.items() if k in found or "layer" not in groups}, found)
+        history = [EpochRecord(**record) for record in state["history"]]
+        self.best = state["best"]
+        if "validation" in groups:
+            self.best, history = None, [replace(record, best=False) for record in history]
+        self.history[:] = history
+        self.step, self.images, self.seconds = int(state["step"]), int(state["images"]), float(state["seconds"])
+
+    def _load_optimizer(self, state: Mapping[str, Any], changes: Collection[str], groups: Set[str]) -> None:
+        lr = self.optimizer.lr
+        if "optimizer" not in changes:
+            self.optimizer.load_state_dict(state["optimizer"])
+        keeps_rate = not groups & {"lr", "schedule"}
+        if self.schedule is not None:
+            own = {"steps": state["step"], "first": self.schedule.first}
+            self.schedule.load_state_dict(state["schedule"] if keeps_rate else own)
+        elif not keeps_rate:
+            self.optimizer.lr = lr
+
+    def _load_batches(self, state: Mapping[str, Any], groups: Set[str]) -> None:
+        batches, own = state["batches"], self.batches.state_dict()
+        self._sums = list(state["sums"])
+        if groups & {"train", "batch_size", "order"}:
+            seed = own["seed"] if "order" in groups else batches["seed"]
+            batches, self._sums = own | {"epoch": batches["epoch"], "seed": seed}, [0.0, 0, 0]
+        self.batches.load_state_dict(batches)
+
+    def _schedule_consequences(self, then: Spec) -> list[str]:
+        """Return a line if the schedule goes on over another number of steps, or the run beyond its last."""
+        name, planned, steps = (
+            self.spec["schedule"],
+            self.spec.get("schedule total_steps"),
+            then.get("schedule total_steps"),
+        )
+        total = self.settings.epochs * len(self.batches)
+        if planned is None:
+            return []
+        if steps not in (None, planned):
+            lr = self.optimizer.lr
+            return [f"schedule {name} was planned for {steps} steps; it goes on over {planned}, now at lr {lr:.3g}"]
+        return (
+            [f"schedule {name} is planned for {planned} of {total} steps; its last rate stays"]
+            if total > planned
+            else []
+        )
+
+    def save_to(self, path: PathLike, save_every: float, about: Mapping[str, Any]) -> None:
+        """Save to a file from now on; see `fit`."""
         self.path, self._save_every, self._about = Path(path), save_every, dict(about)
 
-    def save(self) -> None:
-        """Save the run as it stands between two steps, if it has a checkpoint.
+    def begin(self, resume: bool | Checkpoint = False, *, override: bool = False) -> None:
+        """Check that the checkpoint can be written, and go on from it if asked to; see `train`."""
+        if self.path is None:
+            return
+        check_target("fit: checkpoint", self.path, ".npz")
+        if resume is True and self.path.exists():
+            resume = checkpoint.read(self.path)
+        if isinstance(resume, Checkpoint):
+            try:
+                self.load_state_dict(resume.state(len(self.optimizer.params)), override=override)
+            except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+                raise CheckpointError(f"{self.path}: {error}") from error
 
-        Raises DivergenceError, and keeps the file as it is, when a weight is not finite; OSError when it cannot write.
+    def save(self) -> None:
+        """Save the run as it is between two updates, if it has a checkpoint.
+
+        Raises:
+            DivergenceError: a weight is not finite; the file is left as it is.
+            OSError: the file cannot be written.
         """
         if self.path is None:
             return
-        if lost := nonfinite_parameters(self.model):
-            raise DivergenceError(f"fit: step {self.step}: the update left {', '.join(lost)} not finite")
-        if self.team.rank == 0:
-            arrays, state = pack(self)
-            about = {"model": described(self.model), "run": state, "about": self._about}
-            write_archive(self.path, arrays, about, keep_previous=True)
+        if names := nonfinite_parameters(self.model):
+            raise DivergenceError(f"fit: step {self.step}: the update left {', '.join(names)} not finite")
+        self._write(self.path)
         self._saved = time.perf_counter()
 
-    def restore(self) -> None:
-        """Go where the checkpoint was saved. Raises CheckpointError when it is damaged or of another run."""
-        arrays, metadata = self.team.from_first(partial(read_archive, self.path or ""))
-        try:
-            unpack(self, arrays, metadata)
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-            raise CheckpointError(f"{self.path}: {error}") from error
+    def _write(self, path: Path) -> None:
+        checkpoint.write(path, self.state_dict(), self._about)
 
     def _save_if_due(self) -> None:
-        due = self.path is not None and time.perf_counter() - self._saved >= self._save_every
-        if due and not nonfinite_parameters(
-            self.model
-        ):  # else the next step says so, on all ranks, whose clocks differ
+        is_due = self.path is not None and time.perf_counter() - self._saved >= self._save_every
+        if is_due and not nonfinite_parameters(self.model):  # the next step raises for them, on every process alike
             self.save()
