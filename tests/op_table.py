@@ -106,12 +106,15 @@ def cases(build):
 
 
 def unary(name, oracle, make="normal", linear=()):
-    """A function of the package, or a method; PyTorch has it as a method of the same name."""
+    """A function of the package, or a method; PyTorch has it as a method, or else a function, of the same name."""
     call = getattr(tg, name, None) or (lambda x: getattr(x, name)())
+
+    def torch(t, x):
+        return getattr(x, name)() if hasattr(x, name) else getattr(t.nn.functional, name)(x)
 
     def build(n):
         x = getattr(n, make)(*n.shape())
-        return Case(call, (x,), oracle(x), linear, lambda t, x: getattr(x, name)())
+        return Case(call, (x,), oracle(x), linear, torch)
 
     return cases(build)
 

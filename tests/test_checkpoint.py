@@ -109,6 +109,7 @@ def test_facts_are_kept_beside_the_weights(tmp_path):
     assert checkpoint.about(tmp_path / "w.npz") == {"dataset": "digits"}
 
 
+@pytest.mark.slow
 def test_the_history_of_a_run_is_told_by_its_checkpoint_and_by_weights_that_keep_it(tmp_path):
     run, model = run_of(tmp_path)
     assert len(run.history) == 2 and checkpoint.history(tmp_path / "run.npz") == run.history
@@ -172,6 +173,7 @@ def test_after_a_bit_flip_it_is_an_error_or_the_same_model(weights, tmp_path):
     assert refusals > 100
 
 
+@pytest.mark.slow
 def test_after_a_bit_flip_a_run_is_not_resumed_or_resumed_to_the_same_bits(tmp_path):
     _, whole = run_of(tmp_path)
     run_of(tmp_path, steps=4)

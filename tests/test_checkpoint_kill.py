@@ -20,6 +20,7 @@ import tinygrad_cnn as tg
 from tinygrad_cnn.storage.archive import read_archive
 from tinygrad_cnn.training import Run, fit
 
+pytestmark = pytest.mark.slow
 KILLS = 12  # for each of the two optimizers
 
 

@@ -66,6 +66,7 @@ def trained(tmp_path_factory):
 # train ----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_default_run_recognises_97_of_100_digits(capsys):
     status, out, err = called(capsys, "train", "--json")
     result = json.loads(out)
@@ -126,6 +127,7 @@ def test_one_is_not_many(capsys):
     assert " 1 epoch in " in out and " 1 thread, " in out
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_result(capsys):
     first, second, other = (
         {k: v for k, v in json.loads(called(capsys, *SHORT, "--json", "--seed", s)[1]).items() if "second" not in k}
@@ -144,6 +146,7 @@ def test_a_run_that_diverges_ends_with_status_1_and_one_line(capsys):
 # Interrupted and resumed ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_interrupted_it_finishes_the_step_saves_and_says_how_to_go_on(number, status, tmp_path, capsys):
     options = ["--seed", 4, "--checkpoint", tmp_path / "run.npz", "--kernels", "numpy"]
@@ -238,6 +241,7 @@ JUNK = (True, -1, 0, 2.5, 10**400, float("nan"), float("inf"), "", "junk\udcff\n
 FITTING = [("data_dir", None), ("patience", None), ("validation", 0), ("seed", 0), ("seed", 10**400), ("lr", 2.5)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fact", ["dataset", "data_dir", "model", "epochs", "batch_size", "lr", "optimizer",
                                   "validation", "patience", "seed", "kernels"])  # fmt: skip
 def test_facts_that_are_junk_are_refused_in_one_line(fact, finished, tmp_path, capsys):
@@ -412,6 +416,7 @@ def test_of_lost_numbers_explain_and_export_warn_in_one_line(tmp_path, capsys):
         assert (status, err) == (0, f"tinygrad-cnn: {tmp_path / 'lost.npz'}: holds NaN or infinity in 0.weight\n")
 
 
+@pytest.mark.slow
 def test_predict_survives_bit_flips_and_cuts(trained, tmp_path, capsys):
     """Pixels have no checksum: another picture may come of it, but never another kind of failure."""
     rng = np.random.default_rng(0)
@@ -561,6 +566,7 @@ def test_a_full_device_is_named():
     assert (done.returncode, done.stderr) == (2, expected)
 
 
+@pytest.mark.slow
 def test_training_goes_on_when_nobody_reads_its_progress(tmp_path):
     process = started(*SHORT, "--progress", "json", "--save", tmp_path / "w.npz")
     process.stderr.readline()
@@ -571,6 +577,7 @@ def test_training_goes_on_when_nobody_reads_its_progress(tmp_path):
     assert checkpoint.about(tmp_path / "w.npz")["epochs"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.parametrize("progress", ["plain", "json"])
 def test_training_goes_on_when_standard_error_cannot_be_written_to(progress, tmp_path):
@@ -595,6 +602,7 @@ def test_a_terminal_that_hangs_up_twice_is_noted_once_and_nohup_is_obeyed():
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.slow
 def test_without_a_standard_output_or_error_it_works():
     for command, wanted in ((["summary", "tiny"], "stdout"), ([*SHORT, "--json"], "stderr")):
         closed = {"stdout": ">&-", "stderr": "2>&-"}[wanted]
@@ -604,6 +612,7 @@ def test_without_a_standard_output_or_error_it_works():
     assert json.loads(done.stdout)["epochs"] == 2, "standard output holds the object and nothing else"
 
 
+@pytest.mark.slow
 def test_in_an_ascii_locale_and_optimised():
     environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
     command = [sys.executable, "-O", "-W", "error", "-m", "tinygrad_cnn", *SHORT, "--json"]
@@ -612,6 +621,7 @@ def test_in_an_ascii_locale_and_optimised():
     assert json.loads(done.stdout)["epochs"] == 2
 
 
+@pytest.mark.slow
 def test_on_a_terminal_there_is_a_bar():
     pytest.importorskip("rich")
     pty = pytest.importorskip("pty")

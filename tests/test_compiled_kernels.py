@@ -124,6 +124,7 @@ def known(a: np.ndarray) -> np.ndarray:
     return ~np.isnan(a) if a.dtype.kind == "f" else a != 77
 
 
+@pytest.mark.slow
 def test_every_place_of_a_result_is_written_by_one_task(monkeypatch):
     """So threads never add to the same number, and what memory held before is nowhere left."""
     versions, shared = {}, set()
@@ -300,6 +301,7 @@ def test_a_helper_without_memory_leaves_its_tasks_to_the_others(new_team):
 # -- the cache on disk -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_edit_of_any_of_the_sources_makes_all_cached_kernels_stale(tmp_path):
     """numba itself looks at the file of the function alone."""
     package, cache = tmp_path / "tinygrad_cnn", tmp_path / "cache"

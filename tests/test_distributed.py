@@ -32,6 +32,7 @@ from tinygrad_cnn.training.mpi import (
     world,
 )
 
+pytestmark = pytest.mark.slow
 HERE = Path(__file__).resolve()
 OVERSUBSCRIBE = {  # what Open MPI wants to hear before it starts more ranks than processors, or starts as root
     "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",

@@ -184,6 +184,7 @@ def test_images_that_lie_batch_innermost_are_shared_too():
     assert again.shape == (2, 3) and again.data.strides == (4, 8)
 
 
+@pytest.mark.slow
 def test_shared_memory_outlives_the_tensor_and_is_then_freed():
     x = tg.Tensor(numbers(4, 4))
     owner = weakref.ref(x.data)

@@ -253,6 +253,7 @@ def test_the_last_of_many_taps_can_win(name, kernel, batch):
 # -- shapes that fill tiles, and those that just do not --------------------------------------------------------------
 
 
+@pytest.mark.slow
 @each_set
 @pytest.mark.parametrize(
     ("image", "filters", "how"),
@@ -355,6 +356,7 @@ def test_bits_of_large_layers_do_not_depend_on_threads(name, batch):
         assert_same_bits_on_any_number_of_threads(name, x, w, numbers.array(40), ConvParams())
 
 
+@pytest.mark.slow
 @each_set
 def test_bits_of_gradients_beyond_the_third_cache_do_not_depend_on_threads(name):
     numbers = Numbers(1, np.float32, 1)

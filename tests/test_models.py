@@ -187,6 +187,7 @@ def test_pooling_before_a_monotonic_activation_is_the_same_as_after(activation):
     assert (before.data == after.data).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_takes_a_few_steps_that_lower_its_cost(name):
     recipe, images = RECIPES[name], tg.data.digits()[0][:40]
@@ -250,6 +251,7 @@ def mnist():
     return tg.data.mnist(MNIST)
 
 
+@pytest.mark.slow
 def test_nielsens_network_learns_mnist_in_one_epoch(mnist):
     train, test = mnist
     recipe = RECIPES["nielsen"]

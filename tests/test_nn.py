@@ -443,6 +443,7 @@ def test_a_layer_is_pytorchs_layer(name, args, kwargs, shape, training):
         np.testing.assert_allclose(ours.state_dict()[key], value.numpy(), 1e-9, err_msg=key)
 
 
+@pytest.mark.slow
 @examples(10)
 @given(st.data())
 def test_a_whole_net_trains_as_in_pytorch(data):

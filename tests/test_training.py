@@ -388,6 +388,7 @@ def test_the_same_seed_gives_the_same_bits_twice_and_at_one_and_two_threads(name
         threads.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_memory_is_flat_over_thousands_of_steps_without_the_garbage_collector():
     model = dense(dropout=0.5)
     records = iter(run_of(model, lambda p: Adam(p, 1e-4), epochs=900, validation=OTHERS[:5], ema=0.9))

@@ -1,10 +1,11 @@
 """An autograd micro-framework for convolutional networks on NumPy and SciPy.
 
-A tour, from below: `kernels` compute on arrays; a `tensor` remembers how it was made, and the `graph` brings gradients
-back; `ops` hold each formula beside its rules, and `gradcheck` proves them; `nn`, `optim` and `data` are what networks
-are trained with; `article` has the article's own three classes. Above them `models` names networks with their recipes,
-`training` fits them, `checkpoint` keeps them; `interop` leads on to other frameworks; `plot`, `drawing`, `explanation`
-and `report` show what happened.
+The package from below: `tinygrad_cnn.kernels` compute on arrays. `tinygrad_cnn.autograd` has the tensor, which
+records how it was made, and the backward pass. `tinygrad_cnn.ops` have each formula beside its backward rules. With
+`tinygrad_cnn.nn`, `tinygrad_cnn.optim` and `tinygrad_cnn.data` networks are built and trained; `tinygrad_cnn.article`
+has the article's three classes. `tinygrad_cnn.models` are named networks with their recipes, `tinygrad_cnn.storage`
+writes and reads files, `tinygrad_cnn.training` has the training loop and checkpoints. `tinygrad_cnn.interop` exchanges
+networks with other frameworks, and `tinygrad_cnn.inspection` explains and draws them.
 """
 
 import importlib

@@ -1,7 +1,7 @@
-"""The article's three classes over the framework: what is left of its listing when autograd does the rest.
+"""The article's three classes over the framework, a few lines each, because autograd does the rest.
 
 The article writes `feed_forward` and `propagate_backward` by hand for each; here `forward` is the whole class, and
-``loss.backward()`` finds every gradient. The overlay moves by one, and the sigmoid is inside.
+``loss.backward()`` computes every gradient. The overlay moves by one pixel, and the sigmoid is part of the layer.
 """
 
 import numpy as np

@@ -12,21 +12,21 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def new_array(source: ArrayLike, dtype: DTypeLike | None) -> NDArray[Any]:
-    """A fresh, owned array of an allowed type."""
+    """Return a copy of the data as an array of an allowed type. TypeError or ValueError for other data."""
     try:
         array = np.array(source, order="K")
     except ValueError:
         raise ValueError("Tensor: the sequence is ragged: its parts differ in length") from None
-    wanted = None if dtype is None else as_dtype("Tensor", dtype)
-    if wanted is None and array.dtype == np.float64 and not isinstance(source, np.ndarray | np.generic):
-        wanted = FLOATS[0]
-    if wanted is None or array.dtype != np.float16:
+    target = None if dtype is None else as_dtype("Tensor", dtype)
+    if target is None and array.dtype == np.float64 and not isinstance(source, np.ndarray | np.generic):
+        target = FLOATS[0]
+    if target is None or array.dtype != np.float16:
         check_dtype(array.dtype)
-    return array if wanted is None or array.dtype == wanted else cast("Tensor", array, wanted)
+    return array if target is None or array.dtype == target else cast("Tensor", array, target)
 
 
 def cast(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """A copy in another type. ValueError where that is an integer type too small for the numbers."""
+    """Return a copy in another type. ValueError if an integer type is too small for the values."""
     check_dtype(dtype)
     if dtype.kind in "iu" and array.size:
         least, most = array.min().item(), array.max().item()
@@ -36,7 +36,7 @@ def cast(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def cast_finite(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """As `cast`; ValueError also where a finite number would become an infinity."""
+    """Return a copy in another type. ValueError also where a finite value would become inf."""
     new = cast(name, array, dtype)
     lost = np.isfinite(array) & ~np.isfinite(new)
     if lost.any():
@@ -45,7 +45,7 @@ def cast_finite(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray
 
 
 def as_dtype(name: str, dtype: DTypeLike) -> np.dtype[Any]:
-    """The type that is meant. TypeError if none is."""
+    """Return the NumPy data type. TypeError for anything else."""
     try:
         return np.dtype(dtype)
     except (AttributeError, OverflowError, SyntaxError, TypeError, ValueError):
@@ -53,15 +53,6 @@ def as_dtype(name: str, dtype: DTypeLike) -> np.dtype[Any]:
 
 
 def check_dtype(dtype: np.dtype[Any]) -> None:
-    """TypeError unless tensors can be of this type."""
+    """TypeError for a type that tensors do not support."""
     if dtype not in FLOATS and dtype.kind not in "iub":
         raise TypeError(f"Tensor: dtype {dtype} is not supported; use float32, float64, an integer type or bool")
-
-
-def is_basic(index: Any) -> bool:
-    """Whether the index names each element at most once: integers, slices, None and ``...`` only."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return all(
-        i is None or i is Ellipsis or (isinstance(i, slice | int | np.integer) and not isinstance(i, bool))
-        for i in parts
-    )

@@ -1,4 +1,4 @@
-"""Numerical proof of a backward rule: central differences along random directions, in float64."""
+"""Numerical check of backward rules: central differences along random directions, in float64."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from .tensor import Tensor, as_tensor, grad
 
 
 class GradcheckError(ValueError):
-    """A rule and the numbers disagree, or the function has a kink where it was checked."""
+    """A rule and the numerical derivative disagree, or the function has a kink at the point."""
 
 
 def gradcheck(
@@ -28,20 +28,24 @@ def gradcheck(
 ) -> bool:
     """Check the gradients of ``fn`` at ``inputs`` against central differences.
 
-    For random directions d and a random cotangent v it holds ``Σ v·(fn(x + εd) - fn(x - εd)) / 2ε`` against
+    For random directions d and a random cotangent v it compares ``Σ v·(fn(x + εd) - fn(x - εd)) / 2ε`` with
     ``Σ d·∂(v·fn)/∂x``. A cotangent of ones would not do: the gradient of ``softmax(x).sum()`` is 0, right or wrong.
 
     Args:
-        fn: takes as many tensors as there are inputs and returns one tensor; no chance in it.
-        inputs: where to check; those that require a gradient are checked (all, if none does), in float64.
+        fn: a function of as many tensors as there are inputs, which returns one tensor and is not random.
+        inputs: the point; those that require a gradient are checked (all, if none does), in float64.
         order: 1, or 2 to check the rules of the rules as well.
         eps: the step; smaller than the distance to any kink.
-        rtol, atol: the difference allowed, relative to the larger and absolute.
-        directions: how many random directions for each input.
-        seed: of the random directions and cotangents.
+        rtol, atol: the allowed difference, relative to the larger and absolute.
+        directions: the number of random directions for each input.
+        seed: seed of the random directions and cotangents.
 
-    Returns True. Raises GradcheckError if a gradient is wrong, is missing, is not finite, or if ``fn`` bends or jumps
-    within two steps of the point: then there is no gradient to check.
+    Returns:
+        True.
+
+    Raises:
+        GradcheckError: a gradient is wrong, missing or not finite, or ``fn`` bends or jumps within two steps of the
+            point, so that there is no gradient to check.
 
     >>> import tinygrad_cnn as tg
     >>> tg.gradcheck(tg.sigmoid, tg.Tensor([0.5, -1.0]), order=2)
@@ -57,8 +61,8 @@ def gradcheck(
     rng = np.random.default_rng(checks.integer("gradcheck", "seed", seed, 0))
     points = [as_tensor("gradcheck", t) for t in inputs]
     _check_call(fn, len(points))
-    chosen = [t.requires_grad for t in points]
-    checked = [c or (not any(chosen) and t.dtype.kind == "f") for c, t in zip(chosen, points, strict=True)]
+    required = [t.requires_grad for t in points]
+    checked = [r or (not any(required) and t.dtype.kind == "f") for r, t in zip(required, points, strict=True)]
     if not any(checked):
         raise ValueError("gradcheck: there is no floating point input to check")
     fixed = [t.astype(np.float64).detach() if t.dtype.kind == "f" else t for t in points]
@@ -71,10 +75,10 @@ def gradcheck(
         cotangent = _check(fn, at, arrays, checked, rng, settings, "")
 
         def first_gradients(*tensors: Tensor) -> Tensor:
-            """A number made of all first gradients: its gradient is a second derivative in every pair of inputs."""
-            wanted = [t for t, c in zip(tensors, checked, strict=True) if c]
-            unused = [(t * 0).sum() for t in wanted]  # gives an input that fn ignores a gradient: 0
-            slopes = grad(_sum([(fn(*tensors) * cotangent).sum(), *unused]), wanted, create_graph=True)
+            """One number from all first gradients: its gradient has the second derivatives in every pair of inputs."""
+            targets = [t for t, c in zip(tensors, checked, strict=True) if c]
+            unused = [(t * 0).sum() for t in targets]  # gives an input that fn ignores a gradient: 0
+            slopes = grad(_sum([(fn(*tensors) * cotangent).sum(), *unused]), targets, create_graph=True)
             inner = np.random.default_rng(seed + 1)
             return _sum([(s * inner.standard_normal(s.shape)).sum() for s in slopes])
 
@@ -106,7 +110,7 @@ def _check(
     settings: tuple[float, float, float, int],
     what: str,
 ) -> NDArray[np.float64]:
-    """Check every chosen input of ``fn`` at ``arrays``; returns the cotangent that was used."""
+    """Check every input that is marked in ``checked``, at ``arrays``; returns the cotangent."""
     eps, rtol, atol, directions = settings
     tensors = at(arrays)
     y = fn(*tensors)
@@ -129,9 +133,9 @@ def _check(
 def _compare(
     values: list[float], size: float, expected: float, settings: tuple[float, float, float], where: str
 ) -> None:
-    """Hold the rule's slope against the slopes between five points on a line, ``eps`` apart.
+    """Compare the rule's slope with the slopes between five points on a line, ``eps`` apart.
 
-    A value is a sum of numbers whose ``size`` together may be far above its own; so is its rounding then.
+    ``size`` is the sum of the magnitudes of a value's summands: its rounding error is in proportion to that.
     """
     eps, rtol, atol = settings
     if not np.isfinite([*values, expected]).all():
@@ -168,7 +172,7 @@ def _value(
 def _gradients(
     y: Tensor, cotangent: NDArray[np.float64], tensors: list[Tensor], checked: list[bool]
 ) -> list[NDArray[np.float64]]:
-    """The rules' gradients; zeros for an input that the result does not depend on."""
+    """The gradients by the rules; zeros for an input that the result does not depend on."""
     if y.requires_grad:
         y.backward(cotangent)
     return [

@@ -39,8 +39,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(as_json({"predictions": predictions}))
     else:
-        if p := next((p for p in predictions if p["class"] is None), None):
-            raise ValueError(f"{p['file']}[{p['index']}]: the network's scores for it are not numbers")
+        for p in predictions:
+            if p["class"] is None:
+                raise ValueError(f"{p['file']}[{p['index']}]: the network's scores for it are not numbers")
         for p in predictions:
             print(f"{p['file']}[{p['index']}]: {p['class']} ({p['confidence']:.1%})")
     return 0

@@ -43,7 +43,7 @@ def _short(layer: str) -> str:
     """Return a layer in short: one number for rows and columns that are equal, and no defaults."""
     text = re.sub(r"\((\d+), \1\)", r"\1", layer).replace("kernel_size=", "")
     text = re.sub(r", (padding=0|eps=1e-05|momentum=0.1)\b", "", text)
-    return text.replace(", stride=1", "") if text.startswith("Conv2d") else text
+    return re.sub(r"(\(\d+, \d+, (\d+|\(.*?\))), stride=1\b", r"\1", text)  # the default of layers with channels
 
 
 def _network(model: str, dataset: str | None) -> Network:

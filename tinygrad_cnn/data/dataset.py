@@ -18,9 +18,9 @@ class Dataset:
     share the bytes of the whole: they hold row numbers, not copies.
 
     Args:
-        pixels: uint8, (N, H, W) or (N, C, H, W); kept, not copied.
+        pixels: uint8, (N, H, W) or (N, C, H, W); not copied.
         labels: N integers from 0; copied.
-        num_classes: how many classes there are; `max(labels) + 1` when None.
+        num_classes: the number of classes; `max(labels) + 1` when None.
         full_scale: the pixel value that means 1.0, from 1 to 255.
 
     Raises:
@@ -177,7 +177,7 @@ def _as_rows(index: Any, length: int) -> NDArray[np.int64]:
         rows = np.atleast_1d(np.asarray(index))
     except ValueError:  # a ragged list
         rows = np.empty((1, 1))
-    integers = rows.dtype.kind in "iub" or all(isinstance(k, int) for k in rows.flat)  # Python's, where they are huge
+    integers = rows.dtype.kind in "iub" or all(isinstance(k, int) for k in rows.flat)  # huge ones have dtype object
     if isinstance(index, tuple) or rows.ndim > 1 or not integers:
         raise TypeError(f"Dataset: index must be an integer, a slice, integers or booleans, got {abbreviated(index)}")
     if rows.dtype == bool:

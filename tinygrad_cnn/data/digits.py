@@ -16,7 +16,7 @@ def digits() -> tuple[Dataset, Dataset]:
     fixed, and stratified: every class is split in the same proportion.
 
     Source: E. Alpaydin & C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998
-    (CC BY 4.0; what was done to it is written in `digits.md` beside the file).
+    (CC BY 4.0; `digits.md` beside the file lists the changes).
 
     >>> train, test = digits()
     >>> train, test

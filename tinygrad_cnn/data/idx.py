@@ -53,7 +53,7 @@ class _Header:
 
 
 def read_idx(path: str | os.PathLike[str], *, memmap: bool = False) -> NDArray[Any]:
-    """Read one IDX file, plain or gzipped (told apart by the first bytes, not by the name).
+    """Read one IDX file, plain or gzipped (recognised by its first bytes, not by its name).
 
     Args:
         path: the file.

@@ -32,8 +32,8 @@ def mnist(data_dir: str | os.PathLike[str] | None = None, *, memmap: bool = Fals
         memmap: map the image files instead of reading them (they must then be unpacked).
 
     Raises:
-        DataError: as `load_folder`; a label above 9; or nothing was found and nothing could be downloaded (the message
-            says what to do).
+        DataError: as `load_folder`; a label above 9; or there are no files and none could be downloaded (the message
+            lists the remedies).
 
     Source: LeCun, Bottou, Bengio & Haffner, "Gradient-based learning applied to document recognition", 1998.
     """

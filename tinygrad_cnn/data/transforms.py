@@ -1,4 +1,4 @@
-"""Fixed changes, the same for every image: to enlarge a data set, or to measure how much accuracy they cost."""
+"""Fixed changes, the same for every image: to enlarge a data set, or to measure the robustness of a network."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -122,9 +122,8 @@ def _sum(op: Op, nodes: Nodes) -> None:
     x = op.inputs[0]
     axes = normal_axes("sum", op.params["axis"], len(x.shape))
     if axes:
-        nodes.add(
-            "ReduceSum", [x.name, nodes.constant(list(axes))], op.result.name, keepdims=int(op.params["keepdims"])
-        )
+        inputs = [x.name, nodes.constant(list(axes))]
+        nodes.add("ReduceSum", inputs, op.result.name, keepdims=int(op.params["keepdims"]))
     else:
         nodes.add("Identity", [x.name], op.result.name)
 

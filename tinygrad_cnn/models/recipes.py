@@ -1,6 +1,7 @@
 """The recipes. "The book" is M. Nielsen, *Neural Networks and Deep Learning* (2015)."""
 
 import math
+from functools import partial
 
 from ..data import affine
 from ..nn import AvgPool2d, Conv2d, Linear, MaxPool2d
@@ -92,16 +93,16 @@ def _network3(net: Builder) -> None:
 
 
 _BOOK = "the book, chapter 6"
+_one_cycle = partial(Recipe, optimizer="adam", schedule=one_cycle)
+_network3_recipe = partial(Recipe, batch_size=10, optimizer="sgd", validation=1 / 6)
 
 RECIPES: dict[str, Recipe] = {
-    "digits": Recipe(
+    "digits": _one_cycle(
         build=_digits,
         source="for the embedded 8x8 digits",
         epochs=20,
         batch_size=32,
-        optimizer="adam",
         lr=0.005,
-        schedule=one_cycle,
         augment=affine(max_pixels=1, max_degrees=10, max_fraction=0.1),
     ),
     "primer": Recipe(
@@ -122,93 +123,62 @@ RECIPES: dict[str, Recipe] = {
         lr=1.0,
         cost=quadratic_cost_of_labels,
     ),
-    "lenet5": Recipe(
+    "lenet5": _one_cycle(
         build=_lenet5,
         source="Y. LeCun et al., Gradient-based learning applied to document recognition (1998)",
         epochs=5,
         batch_size=64,
-        optimizer="adam",
         lr=0.003,
-        schedule=one_cycle,
     ),
-    "nielsen": Recipe(
+    "nielsen": _one_cycle(
         build=_nielsen,
         source=f"{_BOOK}: two convolutional layers, with Adam and one cycle",
         epochs=3,
         batch_size=64,
-        optimizer="adam",
         lr=0.003,
-        schedule=one_cycle,
     ),
-    "nielsen-sigmoid": Recipe(
-        build=_nielsen_sigmoid,
-        source=f"{_BOOK}: 99.06 %",
-        epochs=60,
-        batch_size=10,
-        optimizer="sgd",
-        lr=0.1,
-        validation=1 / 6,
-    ),
-    "nielsen-relu": Recipe(
+    "nielsen-sigmoid": _network3_recipe(build=_nielsen_sigmoid, source=f"{_BOOK}: 99.06 %", epochs=60, lr=0.1),
+    "nielsen-relu": _network3_recipe(
         build=_nielsen_relu,
         source=f"{_BOOK}, with lambda 0.1 over 5,000 batches: 99.23 %",
         epochs=60,
-        batch_size=10,
-        optimizer="sgd",
         lr=0.03,
         options={"weight_decay": 0.1 / 5_000},
-        validation=1 / 6,
     ),
-    "nielsen-shifted": Recipe(
+    "nielsen-shifted": _network3_recipe(
         build=_nielsen_relu,
         source=f"{_BOOK}, with lambda 0.1 over 25,000 batches: 99.37 %",
         epochs=60,
-        batch_size=10,
-        optimizer="sgd",
         lr=0.03,
         options={"weight_decay": 0.1 / 25_000},
-        validation=1 / 6,
         shifted=True,
     ),
-    "nielsen-dropout": Recipe(
-        build=_nielsen_dropout,
-        source=f"{_BOOK}: 99.60 %",
-        epochs=40,
-        batch_size=10,
-        optimizer="sgd",
-        lr=0.03,
-        validation=1 / 6,
-        shifted=True,
+    "nielsen-dropout": _network3_recipe(
+        build=_nielsen_dropout, source=f"{_BOOK}: 99.60 %", epochs=40, lr=0.03, shifted=True
     ),
-    "fast": Recipe(
+    "fast": _one_cycle(
         build=_fast,
         source="one epoch of one cycle (L. Smith and N. Topin, Super-Convergence, 2018)",
         epochs=1,
         batch_size=128,
-        optimizer="adam",
         lr=0.007,
         options={"betas": (0.7, 0.9)},
-        schedule=one_cycle,
     ),
-    "best": Recipe(
+    "best": _one_cycle(
         build=_best,
         source="small stacked filters (VGG, 2015), batch norm, dropout, affine changes, EMA",
         epochs=25,
         batch_size=128,
-        optimizer="adam",
         lr=0.003,
-        schedule=one_cycle,
         ema=0.998,
         augment=affine(max_pixels=2, max_degrees=10, max_fraction=0.1, max_shear=0.1),
     ),
-    "tiny": Recipe(
+    "tiny": _one_cycle(
         build=_tiny,
-        source="four narrow layers with batch norm and a mean over places (Network in Network, 2014)",
+        source="four narrow layers with batch norm and global average pooling (Network in Network, 2014)",
         epochs=40,
         batch_size=64,
-        optimizer="adam",
         lr=0.01,
-        schedule=one_cycle,
         ema=0.998,
         augment=affine(max_pixels=1, max_degrees=5, max_fraction=0.05),
     ),

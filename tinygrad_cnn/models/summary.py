@@ -26,7 +26,7 @@ class LayerSummary:
         name: the layer's dotted name in the model.
         layer: its class and settings.
         output_shape: the shape of its result, without the batch axis.
-        parameters: how many numbers it learns, but for those that an earlier row counts.
+        parameters: how many numbers it learns, without those of earlier rows.
         multiply_adds: those of filters and matrices; biases, pooling and activations are left out, as is usual.
     """
 
@@ -41,7 +41,7 @@ def summarize(model: Module, image_shape: Shape) -> list[LayerSummary]:
     """Return a row for each call of a layer, in order, for one image of shape (C, H, W).
 
     A copy of the model runs once, in evaluation mode. The layers are the modules without submodules. A module with
-    submodules has a row too, after theirs, where it has parameters or matrix products that no row of theirs counts.
+    submodules has a row too, after theirs, for the parameters and matrix products that their rows do not count.
 
     Raises:
         ValueError: a layer does not fit its input; the message names both.
@@ -72,8 +72,8 @@ class _Recorder:
     def __init__(self, model: Module) -> None:
         self.rows: list[LayerSummary] = []
         self._model = copy.deepcopy(model).eval()
-        self._multiply_adds = [0]  # of each module under way, the innermost last, without its submodules
-        self._counted_ops: dict[int, Tensor] = {}  # their results, by id; held, so that no other tensor gets the id
+        self._multiply_adds = [0]  # of each running module without its submodules, the innermost last
+        self._counted_ops: dict[int, Tensor] = {}  # results by id, referenced so that ids stay unique
         self._counted_parameters: set[int] = set()  # by id
         for name, module in list(self._model.named_modules()):
             if hasattr(module, "forward"):  # others only hold parameters
@@ -87,7 +87,7 @@ class _Recorder:
     def _forward(self, name: str, module: Module, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run a module's own ``forward``, and add its row."""
         is_layer = not any(module.children())
-        self._count_ops([args, kwargs])  # what its caller computed since the last call
+        self._count_ops([args, kwargs])  # ops of the caller, since the last call of a module
         self._multiply_adds.append(0)
         try:
             result = forward(*args, **kwargs)
@@ -106,7 +106,7 @@ class _Recorder:
         return result
 
     def _count_ops(self, value: Any) -> None:
-        """Add to the innermost module the multiply-adds of the ops behind these tensors that are not counted yet."""
+        """Add the multiply-adds of the ops behind these tensors, each op once, to the innermost module."""
         stack = _tensors(value)
         while stack:
             t = stack.pop()
@@ -117,7 +117,7 @@ class _Recorder:
 
 
 def _multiply_adds(result: Tensor) -> int:
-    """Return how many products the op behind a tensor summed; those of a filter with its padding count."""
+    """Return the number of multiply-adds of the op behind a tensor, those with a border of zeros included."""
     node = result.node
     if node is None or node.kind not in ("linear", "sliding"):
         return 0

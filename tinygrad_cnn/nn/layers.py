@@ -1,4 +1,4 @@
-"""Layers: parameters around one op each, with PyTorch's names, shapes, defaults and first values."""
+"""Layers: parameters around one op each, with PyTorch's names, shapes, defaults and initialisation."""
 
 import math
 
@@ -15,20 +15,23 @@ from .module import Buffer, Module, Parameter
 
 Size = int | Pair
 Rng = np.random.Generator | None
-_MOST_AXES = 64  # of any array of NumPy's
+_MAX_AXES = 64  # of a NumPy array
 
 
 class Conv2d(Module):
     """A convolutional layer: `correlate2d` with ``out_channels`` filters, plus a bias for each.
 
-    Args:
-        in_channels, out_channels: how many maps come in and go out.
-        kernel_size, stride, padding, dilation: an integer or (rows, columns); ``padding="same"`` keeps the shape.
-        groups: in how many independent parts the channels are split.
-        bias: whether there is one.
-        rng: where the first values come from.
-
     ``weight`` is ``(out_channels, in_channels // groups, KH, KW)``, ``bias`` ``(out_channels,)``.
+
+    Args:
+        in_channels, out_channels: the numbers of input and output maps.
+        kernel_size, stride, padding, dilation: an integer or (rows, columns); ``padding="same"`` keeps the shape.
+        groups: the number of independent parts that the channels are split into.
+        bias: False for a layer without bias.
+        rng: random generator for initialisation.
+
+    Raises:
+        ValueError: a size is out of range, or the groups do not divide the channels.
     """
 
     def __init__(
@@ -76,16 +79,17 @@ class Conv2d(Module):
         )
 
     def extra_repr(self) -> str:
-        """The settings."""
+        """Return the settings."""
         padding = "'same'" if self.same else self.padding
         return _settings(self, padding)
 
 
 class ConvTranspose2d(Module):
-    """The transposed convolution: `convolve2d_full` as a layer, which makes images from maps.
+    """The transposed convolution: `convolve2d_full` as a layer, from maps to images.
 
-    ``weight`` is ``(in_channels, out_channels // groups, KH, KW)``; an image is
-    ``(h - 1) stride - 2 padding + dilation (KH - 1) + 1 + output_padding`` rows high.
+    ``weight`` is ``(in_channels, out_channels // groups, KH, KW)``; the image has
+    ``(h - 1) stride - 2 padding + dilation (KH - 1) + 1 + output_padding`` rows. The arguments are those of `Conv2d`,
+    and ``output_padding``, the rows and columns to add below and to the right.
     """
 
     def __init__(
@@ -123,16 +127,16 @@ class ConvTranspose2d(Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, h, w) to (N, out_channels, H, W)."""
         x = arguments.images("ConvTranspose2d", x)
-        how = ConvParams(self.stride, self.padding, self.dilation, self.groups)
-        rows, columns = smallest_image(spatial(x.shape), self.kernel_size, how)
+        params = ConvParams(self.stride, self.padding, self.dilation, self.groups)
+        rows, columns = smallest_image(spatial(x.shape), self.kernel_size, params)
         image = rows + self.output_padding[0], columns + self.output_padding[1]
         if min(image) < 1:
             raise ValueError(f"ConvTranspose2d: the padding {self.padding} leaves nothing {checks.shapes(x=x)}")
-        y = ops.convolve2d_full(x, self.weight, shape=image, **how._asdict())
+        y = ops.convolve2d_full(x, self.weight, shape=image, **params._asdict())
         return y if self.bias is None else y + self.bias.reshape(-1, 1, 1)
 
     def extra_repr(self) -> str:
-        """The settings."""
+        """Return the settings."""
         extra = f", output_padding={self.output_padding}" if self.output_padding != (0, 0) else ""
         return _settings(self, self.padding) + extra
 
@@ -151,7 +155,7 @@ class MaxPool2d(Module):
         return ops.maxpool(x, self.kernel_size, stride=self.stride, padding=self.padding, dilation=self.dilation)
 
     def extra_repr(self) -> str:
-        """The settings."""
+        """Return the settings."""
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
@@ -168,7 +172,7 @@ class AvgPool2d(Module):
         return ops.avgpool(x, self.kernel_size, stride=self.stride, padding=self.padding)
 
     def extra_repr(self) -> str:
-        """The settings."""
+        """Return the settings."""
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
@@ -199,7 +203,7 @@ class Linear(Module):
         return ops.linear(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        """The settings."""
+        """Return the settings."""
         return f"{self.in_features}, {self.out_features}" + ("" if self.bias is not None else ", bias=False")
 
 
@@ -207,8 +211,8 @@ class Flatten(Module):
     """All axes from ``start_dim`` to ``end_dim`` as one: (N, C, H, W) to (N, C H W)."""
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
-        self.start_dim = checks.integer("Flatten", "start_dim", start_dim, -_MOST_AXES)
-        self.end_dim = checks.integer("Flatten", "end_dim", end_dim, -_MOST_AXES)
+        self.start_dim = checks.integer("Flatten", "start_dim", start_dim, -_MAX_AXES)
+        self.end_dim = checks.integer("Flatten", "end_dim", end_dim, -_MAX_AXES)
 
     def forward(self, x: Tensor) -> Tensor:
         """The same numbers in row-major order."""
@@ -245,7 +249,7 @@ class ReLU(Module):
 
 
 class Softmax(Module):
-    """`softmax` along ``dim``; a network trained with `cross_entropy` does not need it."""
+    """`softmax` along ``dim``; `cross_entropy` includes it."""
 
     def __init__(self, dim: int = -1) -> None:
         self.dim = dim
@@ -256,7 +260,7 @@ class Softmax(Module):
 
 
 class Dropout(Module):
-    """`dropout` while training, nothing in evaluation."""
+    """`dropout` in training mode, the identity in evaluation mode."""
 
     def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
         self.p = checks.number("Dropout", "p", p, 0, 1)
@@ -267,12 +271,12 @@ class Dropout(Module):
         return ops.dropout(x, self.p, training=self.training, rng=self.rng)
 
     def extra_repr(self) -> str:
-        """The settings."""
+        """Return the settings."""
         return f"p={self.p}"
 
 
 class BatchNorm2d(Module):
-    """`batch_norm` with its running statistics: the batch's while training, the running ones in evaluation."""
+    """`batch_norm`: with the batch's statistics in training mode, with the running ones in evaluation mode."""
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         self.num_features = checks.integer("BatchNorm2d", "num_features", num_features, 1)
@@ -301,7 +305,7 @@ class BatchNorm2d(Module):
         return y
 
     def extra_repr(self) -> str:
-        """The settings."""
+        """Return the settings."""
         return f"{self.num_features}, eps={self.eps:g}, momentum={self.momentum:g}"
 
 

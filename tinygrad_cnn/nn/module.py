@@ -1,4 +1,4 @@
-"""Module: a part of a network that knows its parameters."""
+"""Module: a part of a network, with its parameters, buffers and submodules."""
 
 import reprlib
 from collections import Counter
@@ -16,7 +16,7 @@ from ..kernels.warnings import without_warnings
 
 
 class Parameter(Tensor):
-    """A tensor that a `Module` finds as its own: it requires a gradient, and optimizers change it."""
+    """A trainable tensor of a `Module`: it requires a gradient, and optimizers update it."""
 
     __slots__ = ()
 
@@ -25,20 +25,19 @@ class Parameter(Tensor):
 
 
 class Buffer(Tensor):
-    """A tensor that a `Module` keeps and saves, and no optimizer changes: running statistics."""
+    """A tensor that is saved with a `Module` and not trained, such as running statistics."""
 
     __slots__ = ()
 
 
 class StateError(ValueError):
-    """A state does not fit the module; the message names every key that is wrong."""
+    """A state does not fit the module; the message names every wrong key."""
 
 
 class Module:
     """The base of all layers and networks: assign parameters and modules as attributes, and define ``forward``.
 
-    ``super().__init__()`` may be left out: parameters are found by looking at the attributes, in the order of their
-    assignment.
+    ``super().__init__()`` may be left out. Parameters are found among the attributes, in the order of assignment.
 
     >>> import tinygrad_cnn as tg
     >>> class Net(tg.nn.Module):
@@ -70,7 +69,7 @@ class Module:
         object.__setattr__(self, name, value)
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
-        """This module and every one below it, each once, with its dotted name."""
+        """Iterate over this module and every one below it, each once, with its dotted name."""
         seen: set[int] = set()
         stack: list[tuple[str, Module]] = [(prefix, self)]
         while stack:
@@ -82,15 +81,15 @@ class Module:
             stack.extend(reversed([(f"{name}.{k}" if name else k, m) for k, m in module.children()]))
 
     def children(self) -> Iterator[tuple[str, "Module"]]:
-        """The modules assigned to this one, also inside lists, tuples and dicts, with their names."""
-        return ((name, value) for name, value in _spread(vars(self)) if isinstance(value, Module))
+        """Iterate over the direct submodules with their names, also those inside lists, tuples and dicts."""
+        return ((name, value) for name, value in named_values(vars(self)) if isinstance(value, Module))
 
     def modules(self) -> Iterator["Module"]:
-        """This module and every one below it, each once."""
+        """Iterate over this module and every one below it, each once."""
         return (m for _, m in self.named_modules())
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Every parameter once, with its dotted name, in the order of definition."""
+        """Iterate over the parameters, each once, with its dotted name, in the order of definition."""
         seen: set[int] = set()
         for name, t in self._named_tensors():
             if isinstance(t, Parameter) and id(t) not in seen:
@@ -98,36 +97,37 @@ class Module:
                 yield name, t
 
     def parameters(self) -> Iterator[Parameter]:
-        """Every parameter once, in the order of definition."""
+        """Iterate over the parameters, each once, in the order of definition."""
         return (t for _, t in self.named_parameters())
 
     def parameters_without_grad(self) -> list[str]:
-        """The names of the parameters that no backward has reached since `zero_grad`."""
+        """Return the names of the parameters that have had no gradient since `zero_grad`."""
         return [name for name, p in self.named_parameters() if p.requires_grad and p.grad is None]
 
     def _named_tensors(self, prefix: str = "", above: frozenset[int] = frozenset()) -> Iterator[tuple[str, Tensor]]:
-        """Every parameter and buffer under every name it has: one that two layers share comes twice."""
+        """Iterate over parameters and buffers under all their names: one that two layers share comes twice."""
         if id(self) in above:
             return
-        for name, value in _spread(vars(self)):
+        for name, value in named_values(vars(self)):
             if isinstance(value, Parameter | Buffer):
                 yield prefix + name, value
         for name, module in self.children():
             yield from module._named_tensors(f"{prefix}{name}.", above | {id(self)})
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
-        """A copy of every parameter and buffer as a C-contiguous array, under its dotted name: PyTorch's keys."""
+        """Return a C-contiguous copy of every parameter and buffer by its dotted name: PyTorch's keys."""
         return {name: np.array(t.data, order="C") for name, t in self._named_tensors()}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
-        """Copy numbers into the parameters and buffers of the same names.
+        """Copy values into the parameters and buffers of the same names.
 
         Args:
             state: arrays or tensors by dotted name.
-            strict: refuse missing and unexpected names; False loads what is in both.
+            strict: True raises for missing and unexpected names; False loads the names that are in both.
 
-        Raises StateError, and changes nothing, if a name is missing or unexpected, or a shape, a type or a number does
-        not fit; the message names all of them.
+        Raises:
+            StateError: a name is missing or unexpected, or a shape, a type or a value does not fit; the message names
+                all of them, and nothing has changed.
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"load_state_dict: expected arrays by name, got {type(state).__name__}")
@@ -139,7 +139,7 @@ class Module:
         for k, v in state.items():
             try:
                 if k in own:
-                    arrays[k] = _fitting(k, v, own[k])
+                    arrays[k] = _fit(k, v, own[k])
             except ValueError as error:
                 wrong.append(str(error))
         first: dict[int, str] = {}
@@ -153,29 +153,29 @@ class Module:
             own[k].writable()[...] = a
 
     def zero_grad(self) -> None:
-        """Forget every parameter's gradient."""
+        """Set every parameter's gradient to None."""
         for p in self.parameters():
             p.grad = None
 
     def train(self, mode: bool = True) -> Self:
-        """Switch dropout and batch statistics on (or off), here and below."""
+        """Set training mode (or evaluation mode), here and below: it switches dropout and batch statistics."""
         mode = flag("train", "mode", mode)
         for m in self.modules():
             m.training = mode
         return self
 
     def eval(self) -> Self:
-        """``train(False)``."""
+        """Set evaluation mode, here and below."""
         return self.train(False)
 
     def requires_grad_(self, value: bool = True) -> Self:
-        """Freeze (False) or free all parameters."""
+        """Set `requires_grad` of all parameters; False freezes them."""
         for p in self.parameters():
             p.requires_grad = value
         return self
 
     def astype(self, dtype: Any) -> Self:
-        """Turn all floating point parameters and buffers into float32 or float64, in place."""
+        """Convert all floating point parameters and buffers to float32 or float64, in place."""
         target = as_dtype("astype", dtype)
         if target not in FLOATS:
             raise TypeError(f"astype: parameters are float32 or float64, got {abbreviated(dtype)}")
@@ -185,22 +185,22 @@ class Module:
         return self
 
     def extra_repr(self) -> str:
-        """What `repr` shows between the brackets: layers name their settings here, others show their parameters."""
-        own = ((name, value) for name, value in _spread(vars(self)) if isinstance(value, Parameter))
+        """Return the text between the brackets of `repr`: a layer's settings; by default its parameters' shapes."""
+        own = ((name, value) for name, value in named_values(vars(self)) if isinstance(value, Parameter))
         return ", ".join(f"{name}={value.shape}" for name, value in own)
 
     def parts(self) -> Iterator[tuple[str, Any]]:
-        """What `repr` shows a line each, by name."""
+        """Iterate over the parts that `repr` prints on a line each, by name."""
         return self.children()
 
     @reprlib.recursive_repr()
     def __repr__(self) -> str:
-        lines = [f"({name}): {_shown(part)}".replace("\n", "\n  ") for name, part in self.parts()]
+        lines = [f"({name}): {_label(part)}".replace("\n", "\n  ") for name, part in self.parts()]
         inside = "\n  ".join(["", self.extra_repr(), *lines] if self.extra_repr() else ["", *lines])
         return f"{type(self).__name__}({inside}\n)" if lines else f"{type(self).__name__}({self.extra_repr()})"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the layers with their parameters."""
+        """The display of a notebook: the layers with their parameters."""
         own: Counter[str] = Counter()
         for name, p in self.named_parameters():
             own[name.rpartition(".")[0]] += p.size
@@ -227,13 +227,13 @@ class Sequential(Module):
             setattr(self, str(k), layer)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The last layer's result."""
+        """Apply the layers in order."""
         for layer in self:
             x = layer(x)
         return x
 
     def parts(self) -> Iterator[tuple[str, Any]]:
-        """The layers, plain functions among them."""
+        """Iterate over the layers, plain functions among them."""
         return ((name, layer) for name, layer in vars(self).items() if name.isdigit())
 
     def __iter__(self) -> Iterator[Callable[[Tensor], Tensor]]:
@@ -247,22 +247,22 @@ class Sequential(Module):
         return Sequential(*layers[index]) if isinstance(index, slice) else layers[index]
 
 
-def _spread(
+def named_values(
     values: Mapping[Any, Any], prefix: str = "", above: frozenset[int] = frozenset()
 ) -> Iterator[tuple[str, Any]]:
-    """Attributes by name, those inside lists, tuples and dicts by dotted names; one that holds itself is seen once."""
+    """Attributes by name, those inside lists, tuples and dicts by dotted names; one that holds itself comes once."""
     for name, value in values.items():
         if id(value) in above:
             continue
         inner = dict(enumerate(value)) if isinstance(value, list | tuple) else value
         if isinstance(inner, dict):
-            yield from _spread(inner, f"{prefix}{name}.", above | {id(value)})
+            yield from named_values(inner, f"{prefix}{name}.", above | {id(value)})
         else:
             yield f"{prefix}{name}", value
 
 
-def _fitting(name: str, value: Any, own: Tensor) -> NDArray[Any]:
-    """A copy of the value in the shape and type of its tensor. ValueError if it does not fit."""
+def _fit(name: str, value: Any, own: Tensor) -> NDArray[Any]:
+    """A copy of the value in the type of its tensor. ValueError if it does not fit."""
     try:
         array = np.asarray(value)
     except (RuntimeError, TypeError, ValueError) as error:  # PyTorch's own word is a RuntimeError
@@ -274,5 +274,5 @@ def _fitting(name: str, value: Any, own: Tensor) -> NDArray[Any]:
     return cast_finite(name, array, own.dtype)
 
 
-def _shown(part: Any) -> str:
+def _label(part: Any) -> str:
     return getattr(part, "__name__", None) or repr(part)

@@ -78,13 +78,11 @@ def relu_backward(g: Tensor, a: NDArray[Any]) -> Tensor:
     """``g`` where ``a > 0``, an exact 0 elsewhere, even if g is NaN there."""
 
     def grad_g(v: Tensor, y: Tensor) -> Tensor:
-        """dC/dz = dC/da where it is open, else 0"""
+        """dC/dg = dC/dy where a > 0, else 0"""
         return relu_backward(v, a)
 
     data = current().relu_backward(g.data, a)
-    return record(
-        "relu_backward", data, (g,), (grad_g,), kind="arithmetic", formula="a = z where the gate is open, else 0"
-    )
+    return record("relu_backward", data, (g,), (grad_g,), kind="arithmetic", formula="y = g where a > 0, else 0")
 
 
 def softmax(z: Tensor, axis: int = -1) -> Tensor:
@@ -123,5 +121,5 @@ def log_softmax(z: Tensor, axis: int = -1) -> Tensor:
 
 def _softmax_axis(op: str, axis: int, z: Tensor) -> int:
     if not z.ndim:
-        raise ValueError(f"{op}: a lone number has no axis to go along {shapes(z=z)}")
+        raise ValueError(f"{op}: a single number has no axis to go along {shapes(z=z)}")
     return one_axis(op, axis, z.ndim)

@@ -39,20 +39,20 @@ def cross_entropy(logits: Tensor, labels: ArrayLike | Tensor) -> Tensor:
 
     def grad_z(g: Tensor, y: Tensor) -> Tensor:
         """dC/dz = (softmax(z) - one_hot(label)) / N: what the network said, less what it should have"""
-        return cross_entropy_backward(g, z, log_a, targets)
+        return cross_entropy_backward(g, z, np.exp(log_a), targets)
 
     data = without_warnings.run(np.add.reduce, log_a[np.arange(len(targets)), targets]) / -len(targets)
     formula = "C = -log softmax(z)[label], mean over the batch"
     return record("cross_entropy", data, (z,), (grad_z,), kind="cost", formula=formula, labels=targets)
 
 
-def cross_entropy_backward(g: Tensor, z: Tensor, log_a: NDArray[Any], labels: NDArray[Any]) -> Tensor:
+def cross_entropy_backward(g: Tensor, z: Tensor, a: NDArray[Any], labels: NDArray[Any]) -> Tensor:
     """``(a - one_hot(labels)) g / N`` with a = softmax(z): the rule of `cross_entropy`."""
     n = len(labels)
 
     def grad_g(v: Tensor, y: Tensor) -> Tensor:
         """dC/dg = the sum of dC/dy (a - one_hot(label)) / N"""
-        one_hot = np.zeros_like(log_a)
+        one_hot = np.zeros_like(a)
         one_hot[np.arange(n), labels] = 1
         return (v * (softmax(z) - one_hot)).sum() / n
 
@@ -60,7 +60,7 @@ def cross_entropy_backward(g: Tensor, z: Tensor, log_a: NDArray[Any], labels: ND
         """dC/dz = a * (u - sum(u * a)) with u = dC/dy g / N"""
         return softmax_backward(v * (g / n), softmax(z))
 
-    data = np.exp(log_a)
+    data = a.copy()
     data[np.arange(n), labels] -= 1
     without_warnings.run(np.multiply, data, g.data / n, out=data)
     formula = "y = (a - one_hot(label)) g / N with a = softmax(z)"
@@ -72,7 +72,7 @@ def quadratic_cost(a: Tensor, y: ArrayLike | Tensor) -> Tensor:
 
     Args:
         a: activations ``(N, ...)``, or one vector ``(K,)``.
-        y: the activations that are wanted, of the same shape: nothing is broadcast.
+        y: the target activations, of the same shape: nothing is broadcast.
 
     Raises:
         ValueError: the shapes differ or the batch is empty.

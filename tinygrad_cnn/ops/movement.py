@@ -88,7 +88,7 @@ def broadcast_to(u: Tensor, shape: tuple[int, ...]) -> Tensor:
         return g  # the engine sums over broadcast axes
 
     formula = "the same numbers, repeated"
-    return record("broadcast_to", data, (u,), (grad_u,), kind="movement", formula=formula, shape=shape)
+    return record("broadcast_to", data, (u,), (grad_u,), kind="movement", formula=formula, shape=data.shape)
 
 
 @tensor_method("__getitem__")

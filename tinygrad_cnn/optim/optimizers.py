@@ -1,4 +1,4 @@
-"""Optimizers, each written out: how a step changes the parameters once gradients are known."""
+"""Optimizers: the update of the parameters by their gradients, written out in each class."""
 
 import math
 from collections.abc import Iterable
@@ -17,18 +17,19 @@ Array = NDArray[Any]
 
 
 class Optimizer:
-    """Changes parameters along their gradients. Subclasses say how in ``update``.
+    """The base of all optimizers. Subclasses define ``update``, the change of one parameter.
 
     Args:
         params: the parameters, each once.
-        lr: the learning rate, the article's ``step_size``; may be changed between steps, as schedules do.
+        lr: the learning rate, the article's ``step_size``; it can be set between steps, as schedules do.
 
-    Raises ValueError for no parameters, one that comes twice, an op's result, or a rate that is negative or not finite.
+    Raises:
+        ValueError: no parameters, one that comes twice, an op's result, or a rate that is negative or not finite.
     """
 
     def __init__(self, params: Iterable[Tensor], lr: float) -> None:
         name = type(self).__name__
-        self.params = _listed(name, params)
+        self.params = _check_params(name, params)
         self.lr = checks.number(name, "lr", lr, 0, math.inf)
         self.steps = 0
         self.state: list[dict[str, Array]] = [{} for _ in self.params]
@@ -43,32 +44,32 @@ class Optimizer:
             raise ValueError(f"{name}: a parameter comes twice")
 
     def step(self) -> None:
-        """Change every parameter that has a gradient. ValueError if none has: `backward` was not called."""
+        """Update every parameter that has a gradient. ValueError if none has: `backward` was not called."""
         name = f"{type(self).__name__}.step"
         _check_gradients(name, self.params)
-        self.lr = checks.number(name, "lr", self.lr, 0, math.inf)  # anyone may have set it
+        self.lr = checks.number(name, "lr", self.lr, 0, math.inf)  # it can be set between steps
         self.steps += 1
-        with np.errstate(all="ignore"):  # as in every op: what is too large is an infinity
+        with np.errstate(all="ignore"):  # as in every op, overflow gives inf
             for p, state in zip(self.params, self.state, strict=True):
                 if p.grad is not None:
                     self.update(p.writable(), p.grad.data, state)
 
     def update(self, p: Array, g: Array, state: dict[str, Array]) -> None:
-        """Change ``p`` in place, given its gradient and what was kept from the steps before."""
+        """Update ``p`` in place, given its gradient ``g`` and its state, arrays by name that the update keeps."""
         raise NotImplementedError
 
     def zero_grad(self) -> None:
-        """Forget every gradient."""
+        """Set every gradient to None."""
         for p in self.params:
             p.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The class, the rate, the number of steps, and a copy of what is kept for each parameter."""
-        kept = [{k: a.copy() for k, a in state.items()} for state in self.state]
-        return {"class": type(self).__name__, "lr": self.lr, "steps": self.steps, "state": kept}
+        """Return the class, the rate, the number of steps, and a copy of each parameter's state."""
+        copies = [{k: a.copy() for k, a in state.items()} for state in self.state]
+        return {"class": type(self).__name__, "lr": self.lr, "steps": self.steps, "state": copies}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a `state_dict`. ValueError when it does not fit the parameters."""
+        """Restore a `state_dict`. ValueError when it does not fit the parameters."""
         name = f"{type(self).__name__}.load_state_dict"
         if not isinstance(state, dict) or not state.keys() >= {"lr", "steps", "state"}:
             raise ValueError(f"{name}: expected lr, steps and state, got {abbreviated(state)}")
@@ -78,13 +79,13 @@ class Optimizer:
         lr = checks.number(name, "lr", state["lr"], 0, math.inf)
         steps = checks.integer(name, "steps", state["steps"], 0)
         try:
-            kept = [{k: np.array(a) for k, a in s.items()} for s in state["state"]]
+            arrays = [{k: np.array(a) for k, a in s.items()} for s in state["state"]]
         except (AttributeError, TypeError, ValueError):
-            kept = []
-        if len(kept) != len(self.params):
+            arrays = []
+        if len(arrays) != len(self.params):
             raise ValueError(f"{name}: the state is of other parameters")
-        fitting = [{k: _fitting(name, k, a, p) for k, a in s.items()} for p, s in zip(self.params, kept, strict=True)]
-        self.lr, self.steps, self.state = lr, steps, fitting
+        cast = [{k: _cast(name, k, a, p) for k, a in s.items()} for p, s in zip(self.params, arrays, strict=True)]
+        self.lr, self.steps, self.state = lr, steps, cast
 
 
 class SGD(Optimizer):
@@ -92,6 +93,12 @@ class SGD(Optimizer):
 
     With momentum μ: ``v = μ v + g`` (v = g at the first step), ``p -= lr v``, or ``p -= lr (g + μ v)`` with
     ``nesterov``. ``weight_decay`` λ adds ``λ p`` to g first (an L2 cost of λ/2 ‖p‖²).
+
+    Args:
+        params, lr: see `Optimizer`.
+        momentum: μ, between 0 and 1.
+        weight_decay: λ, at least 0.
+        nesterov: True for Nesterov's momentum; it needs a momentum above 0.
 
     Source: I. Sutskever et al., "On the importance of initialization and momentum" (2013), in PyTorch's form.
     """
@@ -110,15 +117,21 @@ class SGD(Optimizer):
         """See the class."""
         if self.weight_decay:
             g = g + self.weight_decay * p
-        v = _kept(state, "velocity", p) if self.momentum else None
+        v = _state_of(p, "velocity", state) if self.momentum else None
         current().sgd(p, g, v, self.lr, self.momentum, self.nesterov)
 
 
 class Adam(Optimizer):
-    """Steps scaled by the running size of each gradient.
+    """Adaptive moments: each step is scaled by the running size of its gradient.
 
     ``m = β1 m + (1 - β1) g``, ``v = β2 v + (1 - β2) g²``, and at step t
-    ``p -= lr (m / (1 - β1^t)) / (sqrt(v / (1 - β2^t)) + eps)``. ``weight_decay`` adds ``λ p`` to g first.
+    ``p -= lr (m / (1 - β1^t)) / (sqrt(v / (1 - β2^t)) + eps)``. ``weight_decay`` λ adds ``λ p`` to g first.
+
+    Args:
+        params, lr: see `Optimizer`.
+        betas: (β1, β2), from 0 and below 1.
+        eps: at least 0; keeps the division finite.
+        weight_decay: λ, at least 0.
 
     Source: D. Kingma and J. Ba, "Adam" (2015).
     """
@@ -147,18 +160,18 @@ class Adam(Optimizer):
     def update(self, p: Array, g: Array, state: dict[str, Array]) -> None:
         """See the class."""
         (beta1, beta2), count = self.betas, state.setdefault("steps", np.zeros((), np.int64))
-        count += 1  # of this parameter: its first gradient may have come late
+        count += 1  # one for each parameter, because its first gradient may come late
         t = int(count)
         if self.weight_decay and self.decoupled:
             p *= 1 - self.lr * self.weight_decay
         elif self.weight_decay:
             g = g + self.weight_decay * p
-        m, v = _kept(state, "m", p), _kept(state, "v", p)
+        m, v = _state_of(p, "m", state), _state_of(p, "v", state)
         current().adam(p, g, m, v, self.lr / (1 - beta1**t), self.betas, 1 - beta2**t, self.eps)
 
 
 class AdamW(Adam):
-    """Adam whose weight decay shrinks the parameters directly, ``p *= 1 - lr λ``, apart from the gradient.
+    """Adam with decoupled weight decay: ``p *= 1 - lr λ``, apart from the gradient.
 
     Source: I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization" (2019).
     """
@@ -179,12 +192,16 @@ class AdamW(Adam):
 def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
     """Scale all gradients down so that their common Euclidean norm is at most ``max_norm``.
 
-    Returns the norm before. Raises ValueError if no parameter has a gradient, or the norm is infinite or NaN.
+    Returns:
+        The norm before scaling.
+
+    Raises:
+        ValueError: no parameter has a gradient, or the norm is infinite or NaN.
 
     Source: R. Pascanu et al., "On the difficulty of training recurrent neural networks" (2013).
     """
     limit = checks.number("clip_grad_norm", "max_norm", max_norm, 0, math.inf)
-    gradients = _check_gradients("clip_grad_norm", _listed("clip_grad_norm", params))
+    gradients = _check_gradients("clip_grad_norm", _check_params("clip_grad_norm", params))
     with np.errstate(over="ignore"):
         norm = math.sqrt(sum(float(np.sum(np.square(g.data, dtype=np.float64))) for g in gradients))
     if not math.isfinite(norm):
@@ -196,33 +213,33 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
     return norm
 
 
-def _kept(state: dict[str, Array], name: str, p: Array) -> Array:
-    """What is kept for a parameter under this name: zeros at first."""
+def _state_of(p: Array, name: str, state: dict[str, Array]) -> Array:
+    """The state array of a parameter under this name: zeros at first."""
     if name not in state:
         state[name] = np.zeros_like(p)
     return state[name]
 
 
-def _fitting(name: str, key: str, kept: Array, p: Tensor) -> Array:
-    """What a state keeps for a parameter, in its type. ValueError or TypeError where it does not fit."""
+def _cast(name: str, key: str, array: Array, p: Tensor) -> Array:
+    """A loaded state array in the parameter's type. ValueError or TypeError where it does not fit."""
     if key == "steps":
-        return np.array(checks.integer(name, "steps", kept.tolist(), 0), np.int64)
-    if kept.dtype.kind not in "fiu" or kept.shape != p.shape:
+        return np.array(checks.integer(name, "steps", array.tolist(), 0), np.int64)
+    if array.dtype.kind not in "fiu" or array.shape != p.shape:
         raise ValueError(f"{name}: the state is of other parameters")
-    return cast_finite(f"{name}: {key}", kept, p.dtype)
+    return cast_finite(f"{name}: {key}", array, p.dtype)
 
 
 def _check_gradients(name: str, params: list[Tensor]) -> list[Tensor]:
-    """The gradients that there are. ValueError for none, or one of another kind or shape than its parameter."""
+    """Return the gradients. ValueError for none, or one of another kind or shape than its parameter."""
     gradients = []
     for k, p in enumerate(params):
         if p.grad is None:
             continue
         if not isinstance(p.grad, Tensor) or p.grad.shape != p.shape or p.grad.dtype.kind != "f":
-            found = f"shape {p.grad.shape} of {p.grad.dtype}" if isinstance(p.grad, Tensor) else type(p.grad).__name__
+            got = f"shape {p.grad.shape} of {p.grad.dtype}" if isinstance(p.grad, Tensor) else type(p.grad).__name__
+            hint = "; float32 or float64 is needed" if isinstance(p.grad, Tensor) and p.grad.shape == p.shape else ""
             raise ValueError(
-                f"{name}: the gradient of parameter {k} must be a tensor of its shape {p.shape}, got {found}"
-                + "; float32 or float64 is needed" * (isinstance(p.grad, Tensor) and p.grad.shape == p.shape)
+                f"{name}: the gradient of parameter {k} must be a tensor of its shape {p.shape}, got {got}{hint}"
             )
         gradients.append(p.grad)
     if not gradients:
@@ -230,12 +247,12 @@ def _check_gradients(name: str, params: list[Tensor]) -> list[Tensor]:
     return gradients
 
 
-def _listed(name: str, params: Iterable[Tensor]) -> list[Tensor]:
-    """The parameters as a list. TypeError for a lone tensor or anything that is not a tensor among them."""
+def _check_params(name: str, params: Iterable[Tensor]) -> list[Tensor]:
+    """Return the parameters as a list. TypeError for a single tensor or a member that is not a tensor."""
     if isinstance(params, Tensor) or not isinstance(params, Iterable):
         raise TypeError(f"{name}: params must be a collection of tensors, such as model.parameters()")
-    listed = list(params)
-    for k, p in enumerate(listed):
+    params = list(params)
+    for k, p in enumerate(params):
         if not isinstance(p, Tensor):
             raise TypeError(f"{name}: parameter {k} must be a Tensor, got {type(p).__name__}")
-    return listed
+    return params

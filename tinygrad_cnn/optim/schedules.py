@@ -1,4 +1,4 @@
-"""Schedules, each written out: the learning rate of every step."""
+"""Learning-rate schedules: the rate of every step, written out in each class."""
 
 import math
 from typing import Any
@@ -9,9 +9,9 @@ from .optimizers import Optimizer
 
 
 class Schedule:
-    """Sets an optimizer's rate before each of its steps; call ``step()`` after each ``optimizer.step()``.
+    """The base of all schedules. It sets the optimizer's rate; call ``step()`` after each ``optimizer.step()``.
 
-    Subclasses give ``rate(k)`` for step k = 0, 1, ...
+    Subclasses define ``rate(k)``, the rate of step k = 0, 1, ...
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
@@ -22,23 +22,23 @@ class Schedule:
         self.steps = 0
 
     def rate(self, k: int) -> float:
-        """The learning rate of step ``k``, counted from 0."""
+        """Return the learning rate of step ``k``, counted from 0."""
         raise NotImplementedError
 
     def _apply(self) -> None:
         self.optimizer.lr = self.rate(self.steps)
 
     def step(self) -> None:
-        """Go on to the next step's rate."""
+        """Set the rate of the next step."""
         self.steps += 1
         self._apply()
 
     def state_dict(self) -> dict[str, Any]:
-        """How many steps were made, and the optimizer's rate before the first."""
+        """Return the number of steps made, and the optimizer's rate before the first."""
         return {"steps": self.steps, "first": self.first}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a `state_dict`."""
+        """Restore a `state_dict`."""
         name = f"{type(self).__name__}.load_state_dict"
         if not isinstance(state, dict) or not state.keys() >= {"steps", "first"}:
             raise ValueError(f"{name}: expected steps and first, got {abbreviated(state)}")
@@ -51,7 +51,14 @@ class Schedule:
 class OneCycle(Schedule):
     """Up to ``max_lr`` over the first ``warmup`` of the steps, then down to almost 0, both along a half cosine.
 
-    Starts at ``max_lr / start_factor`` and ends at ``max_lr / (start_factor * end_factor)``.
+    The rate starts at ``max_lr / start_factor`` and ends at ``max_lr / (start_factor * end_factor)``.
+
+    Args:
+        optimizer: its ``lr`` is set.
+        max_lr: the highest rate.
+        total_steps: the number of steps of the whole training.
+        warmup: the fraction of the steps that the rate rises, between 0 and 1.
+        start_factor, end_factor: at least 1.
 
     Source: L. Smith and N. Topin, "Super-Convergence" (2018), in PyTorch's form (OneCycleLR).
     """
@@ -75,7 +82,7 @@ class OneCycle(Schedule):
         self._apply()
 
     def rate(self, k: int) -> float:
-        """See the class."""
+        """Return the learning rate of step ``k``, counted from 0."""
         last = self.total_steps - 1
         peak = self.warmup * self.total_steps - 1
         if k < peak:
@@ -95,7 +102,7 @@ class CosineDecay(Schedule):
         self.final = checks.number("CosineDecay", "final", final, 0, math.inf)
 
     def rate(self, k: int) -> float:
-        """See the class."""
+        """Return the learning rate of step ``k``, counted from 0."""
         return _half_cosine(self.first, self.final, min(1.0, k / self.total_steps))
 
 
@@ -108,9 +115,9 @@ class StepDecay(Schedule):
         self.factor = checks.number("StepDecay", "factor", factor, 0, math.inf)
 
     def rate(self, k: int) -> float:
-        """See the class."""
+        """Return the learning rate of step ``k``, counted from 0."""
         return float(self.first * self.factor ** (k // self.every))
 
 
-def _half_cosine(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+def _half_cosine(start: float, end: float, progress: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2

@@ -13,7 +13,7 @@ from ..autograd.tensor import Tensor, wrap
 from ..data import Dataset
 from ..models import Cost
 from ..nn import Buffer, Module, Parameter
-from ..nn.module import _spread
+from ..nn.module import named_values
 from ..ops import cross_entropy
 
 
@@ -113,7 +113,7 @@ def training_mode(model: Module) -> Iterator[None]:
 
 
 def _has_frozen_statistics(module: Module) -> bool:
-    own = [value for _, value in _spread(vars(module))]
+    own = [value for _, value in named_values(vars(module))]
     parameters = [value for value in own if isinstance(value, Parameter)]
     has_buffers = any(isinstance(value, Buffer) for value in own)
     return has_buffers and bool(parameters) and not any(p.requires_grad for p in parameters)

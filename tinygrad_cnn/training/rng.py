@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..nn import Module
-from ..nn.module import _spread
+from ..nn.module import named_values
 
 Rngs = dict[str, np.random.Generator]
 RngStates = dict[str, dict[str, Any]]
@@ -17,7 +17,7 @@ def rngs(model: Module) -> Rngs:
     return {
         f"{prefix}.{name}" if prefix else name: value
         for prefix, module in model.named_modules()
-        for name, value in _spread(vars(module))
+        for name, value in named_values(vars(module))
         if isinstance(value, np.random.Generator)
     }
 
