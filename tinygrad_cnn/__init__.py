@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from .interop import sklearn as sklearn
     from .models.saving import load, save
     from .storage.atomic import CheckpointError
-    from .training import DivergenceError, checkpoint, fit
+    from .training import DivergenceError, checkpoint, fit, train
     from .training import mpi as distributed
     from .training.evaluate import evaluate
 
@@ -76,6 +76,7 @@ _LAZY = {
     "save": ("models.saving", "save"),
     "sklearn": ("interop.sklearn", ""),
     "to_onnx": ("interop", "to_onnx"),
+    "train": ("training", "train"),
     "training": ("training", ""),
 }
 
@@ -134,6 +135,7 @@ __all__ = [  # but `sklearn`: it needs its extra to be loaded at all, and `impor
     "softmax",
     "tanh",
     "to_onnx",
+    "train",
     "training",
     "where",
 ]

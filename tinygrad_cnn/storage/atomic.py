@@ -1,4 +1,4 @@
-"""Files that are complete or unchanged, whatever interrupts their writer, and checks of paths before the work begins."""
+"""Files that are complete or unchanged, whatever interrupts their writer, and checks of paths before any work."""
 
 import glob
 import os

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..models.saving import AVERAGE, BEST, WEIGHTS, SavedFile, about, load, prefixed, save, subset
 from ..models.saving import read as read_saved
-from ..storage.archive import write_archive
+from ..storage.archive import Arrays, write_archive
 from ..storage.atomic import CheckpointError, PathLike
 from .records import EpochRecord, History
 from .spec import Spec
@@ -26,10 +26,14 @@ class Checkpoint(SavedFile):
     """The content of a checkpoint, verified, or of a weights file, which holds no run."""
 
     @property
-    def run(self) -> dict[str, Any] | None:
-        """The run's state but for its arrays; None for a weights file."""
-        run = self.metadata.get("run")
-        return run if isinstance(run, dict) else None
+    def step(self) -> int | None:
+        """The number of updates that the run has made; None for a weights file."""
+        return self._run.get("step")
+
+    @property
+    def finished(self) -> bool:
+        """True if the run has made all its epochs."""
+        return bool(self._run.get("finished"))
 
     @property
     def history(self) -> History:
@@ -39,6 +43,11 @@ class Checkpoint(SavedFile):
             return History(EpochRecord(**record) for record in records)
         except (TypeError, KeyError, AttributeError) as error:
             raise CheckpointError(f"{self.path}: its training history is damaged ({error})") from error
+
+    @property
+    def _run(self) -> dict[str, Any]:
+        run = self.metadata.get("run")
+        return run if isinstance(run, dict) else {}
 
     def state(self, parameters: int) -> State:
         """Return the `state_dict` of a run whose optimizer has so many parameters. CheckpointError without a run."""
@@ -70,10 +79,10 @@ def history(path: PathLike) -> History:
 
 
 def write(path: PathLike, state: State, about: Mapping[str, Any]) -> None:
-    """Write a run's `state_dict` and JSON-able facts; an existing file is kept as ``.previous``. OSError if it cannot."""
+    """Write a run's `state_dict` and JSON-able facts; an existing file is kept as ``.previous``."""
     optimizer = dict(state["optimizer"])
     slots = optimizer.pop("state")
-    arrays = {}
+    arrays: Arrays = {}
     for key, section in _SECTIONS.items():
         arrays |= prefixed(section, state[key] or {})
     for k, slot in enumerate(slots):

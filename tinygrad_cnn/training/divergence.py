@@ -31,7 +31,7 @@ def nonfinite_parameters(model: Module) -> list[str]:
 
 
 def first_anomaly(cost: Callable[[], Tensor]) -> str | None:
-    """Name the op that makes the first NaN or infinity in the forward and backward pass of a cost; None if none does."""
+    """Name the op that makes the first NaN or infinity in a forward and backward pass; None if there is none."""
     try:
         with detect_anomaly():
             cost().backward()

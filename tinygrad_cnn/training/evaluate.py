@@ -25,7 +25,7 @@ class Evaluation:
         loss: the mean cost over all images; NaN if a score is.
         accuracy: the fraction of recognised images, 0 to 1. An image with a NaN among its scores is not recognised.
         per_class_accuracy: the same for each class (K,); NaN for a class without images.
-        confusion: ``confusion[i, j]`` images of class i are predicted to be of class j (K, K); without those with a NaN.
+        confusion: ``confusion[i, j]`` images of class i are predicted to be of class j (K, K); NaN counts for none.
         predictions: the predicted class of each image (N,); -1 where a score is NaN.
         misclassified: the rows of the images with another prediction than their label, in order.
     """

@@ -28,7 +28,8 @@ from .records import EpochRecord, History, Record, StepRecord
 from .rng import RngStates, rng_states, rngs, set_rng_states
 from .spec import Spec, dataset_spec, differences, run_spec
 
-Images, Labels = NDArray[np.float32], NDArray[np.int64]
+Images = NDArray[np.float32]
+Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,9 @@ class Run:
         self.best: Arrays | None = None
         self.path: Path | None = None
         self.overrides: list[str] = []
-        self._spec = asdict(settings) | run_spec(model, optimizer, schedule, cost, augment)
+        self.settings_spec = asdict(settings) | run_spec(model, optimizer, schedule, cost, augment)
         if rng is not None:  # else any order will do
-            self._spec["order seed"] = self.batches.seed
+            self.settings_spec["order seed"] = self.batches.seed
         self._generators = rngs(model)
         self._sums = [0.0, 0, 0]  # of this epoch: cost times images, recognised images, images
         self._started: float | None = None  # when `seconds` were 0, by time.perf_counter
@@ -204,7 +205,7 @@ class Run:
             load_weights(self.model, last)
 
     def _is_best(self, evaluation: Evaluation | None) -> bool:
-        """Return True for more recognised images than in any epoch before, or as many at a lower loss that is no NaN."""
+        """Return True for more recognised images than in any epoch before, or as many at a lower loss; no NaN."""
         if evaluation is None:
             return True
         before = [(r.validation_accuracy or 0.0, -(r.validation_loss or 0.0)) for r in self.history if r.best]
@@ -214,7 +215,7 @@ class Run:
     # When numbers are no longer finite --------------------------------------------------------------------------------
 
     def _divergence(self, fault: str, images: Images, labels: Labels, states: RngStates) -> DivergenceError:
-        """Return the error to raise: the update is computed again to find the op that made the first NaN or infinity."""
+        """Return the error to raise. The update is made again to find the op that made the first NaN or infinity."""
         lost = nonfinite_parameters(self.model)
         set_rng_states(self._generators, states)
         self.optimizer.zero_grad()  # backward would add to gradients that are not finite
@@ -232,7 +233,7 @@ class Run:
     def spec(self) -> Spec:
         """Everything that the run's bits depend on, by name: see `training.spec`."""
         data = dataset_spec("train", self.batches.dataset) | dataset_spec("validation", self.validation)
-        return self._spec | data
+        return self.settings_spec | data
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a run needs to go on to the same bits: copies of arrays, and plain values."""

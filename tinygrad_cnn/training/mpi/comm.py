@@ -1,4 +1,4 @@
-"""The processes that train together, and what they tell each other."""
+"""The processes that train together, and how they communicate."""
 
 import functools
 import os
@@ -9,6 +9,7 @@ from types import ModuleType, TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...checks import require
 
@@ -20,13 +21,13 @@ class DistributedError(ValueError):
 
 
 @dataclass(frozen=True)
-class Share:
-    """What a rank does of a batch.
+class Shard:
+    """A rank's part of a batch.
 
     Attributes:
-        rows: which images. A rank that gets none, of a last batch with fewer images than ranks, works on the first one
-            with weight 0, so that all ranks do the same things in the same order.
-        weight: its part of the batch, ``n / B``; the weights of all ranks add up to 1.
+        rows: its images. A rank without any, of a last batch with fewer images than ranks, works on the first one with
+            weight 0, so that all ranks do the same things in the same order.
+        weight: its fraction of the batch, ``n / B``; the weights of all ranks add up to 1.
         whole: B, the images in the batch.
     """
 
@@ -39,11 +40,11 @@ class Share:
 class World:
     """The processes that train together, seen from one of them.
 
-    Every method is *collective*: all ranks must call it, in the same order.
+    Every method that sends something is *collective*: all ranks must call it, in the same order.
 
     Attributes:
-        rank: which process this is, from 0; rank 0 alone prints, saves and evaluates.
-        size: how many there are.
+        rank: the number of this process, from 0. Rank 0, the root, alone prints, saves and evaluates.
+        size: how many processes there are.
         comm: the mpi4py communicator; None for a process alone.
     """
 
@@ -51,61 +52,64 @@ class World:
     size: int = 1
     comm: Any = None
 
-    def share(self, count: int) -> Share:
-        """This rank's share of a batch of ``count`` images. (Nothing is sent.)"""
+    def shard(self, count: int) -> Shard:
+        """Return this rank's part of a batch of ``count`` images; nothing is sent."""
         start, stop = bounds(count, self.rank, self.size)
-        return Share(slice(start, stop) if stop > start else slice(0, 1), (stop - start) / count, count)
+        return Shard(slice(start, stop) if stop > start else slice(0, 1), (stop - start) / count, count)
 
     def rows(self, count: int) -> slice:
-        """The rows of this rank's share. (Nothing is sent.)"""
-        return self.share(count).rows
+        """Return the rows of this rank's part of a batch of ``count`` images; nothing is sent."""
+        return self.shard(count).rows
+
+    def all_reduce(self, array: NDArray[Any]) -> None:
+        """Replace an array by the sum of those of all ranks."""
+        if self.size > 1:
+            self.comm.Allreduce(mpi().IN_PLACE, array)
 
     def total(self, *values: float) -> list[float]:
-        """Each value summed over all ranks, in float64."""
-        if self.size == 1:
-            return list(values)
+        """Return each value summed over all ranks, in float64."""
         sums = np.array(values, np.float64)
-        self.comm.Allreduce(mpi().IN_PLACE, sums)
+        self.all_reduce(sums)
         return [float(s) for s in sums]
 
     def gathered(self, value: T) -> list[T]:
-        """The values of all ranks, by rank."""
+        """Return the values of all ranks, by rank."""
         return [value] if self.size == 1 else list(self.comm.allgather(value))
 
-    def from_first(self, work: Callable[[], T]) -> T:
-        """The result of work that only rank 0 does; its failure is a `DistributedError` on every rank."""
+    def on_root(self, work: Callable[[], T]) -> T:
+        """Return on every rank the result of work that only rank 0 does; its failure is a `DistributedError`."""
         if self.size == 1:
             return work()
-        answer, failure = None, None
+        result, failure = None, None
         if self.rank == 0:
             try:
-                answer = work()
+                result = work()
             except Exception as error:
                 failure = error
-        answer, message = self.comm.bcast((answer, failure and f"{failure}"))
+        result, message = self.comm.bcast((result, failure and f"{failure}"))
         if message is not None:
             raise DistributedError(message) from failure
-        return answer  # type: ignore[no-any-return]
+        return result  # type: ignore[no-any-return]
 
     def agree(self, facts: Mapping[str, Any]) -> None:
         """Raise `DistributedError`, naming every difference from rank 0, unless all ranks have the same facts."""
-        ours, *others = self.gathered(dict(facts))
-        wrong = [
-            f"rank {rank} has {name} {theirs.get(name)!r}, rank 0 {value!r}"
-            for rank, theirs in enumerate(others, 1)
-            for name, value in ours.items()
-            if theirs.get(name) != value
+        root, *others = self.gathered(dict(facts))
+        differences = [
+            f"rank {rank} has {name} {other.get(name)!r}, rank 0 {value!r}"
+            for rank, other in enumerate(others, 1)
+            for name, value in root.items()
+            if other.get(name) != value
         ]
-        if wrong:
-            raise DistributedError("distributed: " + "; ".join(wrong))
+        if differences:
+            raise DistributedError("distributed: " + "; ".join(differences))
 
     def threads(self) -> int:
-        """How many processors each rank of this machine can have for itself; at least 1."""
+        """Return how many processors each rank of this machine can have for itself; at least 1."""
         if self.size == 1 or not hasattr(os, "sched_getaffinity"):
             return max(1, (os.cpu_count() or 1) // self.size)
-        here = self.comm.Split_type(mpi().COMM_TYPE_SHARED)
-        processors: set[int] = set().union(*here.allgather(os.sched_getaffinity(0)))
-        return max(1, len(processors) // int(here.size))
+        machine = self.comm.Split_type(mpi().COMM_TYPE_SHARED)
+        processors: set[int] = set().union(*machine.allgather(os.sched_getaffinity(0)))
+        return max(1, len(processors) // int(machine.size))
 
 
 ALONE = World()
@@ -113,54 +117,55 @@ ALONE = World()
 
 @functools.cache
 def world() -> World:
-    """The processes that ``mpiexec`` started together with this one; a process started without it is alone.
+    """Return the processes that ``mpiexec`` started together with this one; a process started without it is alone.
 
-    The first call starts MPI, and sees to it that an uncaught error on one rank ends the whole job with a non-zero
+    The first call starts MPI and installs a hook: an uncaught error on one rank then ends the whole job with a non-zero
     status, instead of leaving the others to wait for it forever. (`sys.exit` is no error: call it on all ranks.)
 
-    Raises ImportError when mpi4py or an MPI library is missing.
+    Raises:
+        ImportError: mpi4py or an MPI library is missing.
     """
-    comm = mpi().COMM_WORLD
-    found = World(comm.Get_rank(), comm.Get_size(), comm)
-    if found.size > 1:
-        sys.excepthook = functools.partial(_end_job, found, sys.excepthook)
-    return found
+    mpi_comm = mpi().COMM_WORLD
+    comm = World(mpi_comm.Get_rank(), mpi_comm.Get_size(), mpi_comm)
+    if comm.size > 1:
+        sys.excepthook = functools.partial(_end_job, comm, sys.excepthook)
+    return comm
 
 
 def bounds(count: int, rank: int, size: int) -> tuple[int, int]:
-    """The first row of a rank's share, and the one after its last."""
+    """Return the first row of a rank's part, and the one after its last."""
     return -(-rank * count // size), -(-(rank + 1) * count // size)
 
 
-def _end_job(
-    team: World,
-    before: Callable[..., Any],
-    kind: type[BaseException],
-    error: BaseException,
-    trace: TracebackType | None,
-) -> None:
-    """Show an uncaught error, and end all ranks; an error that every rank has is shown once, and all end by it."""
-    if isinstance(error, DistributedError):
-        if team.rank == 0:
-            before(kind, error, trace)
-        return
-    before(kind, error, trace)
-    abort(team, 1)
-
-
-def abort(team: World, status: int) -> None:
-    """End all ranks at once, with a line that says so."""
+def abort(comm: World, status: int) -> None:
+    """End all ranks at once, with a line that says so; one of them calls it."""
     print(
-        f"rank {team.rank} of {team.size} failed, and all ranks end with it; a checkpoint saved before is whole: "
+        f"rank {comm.rank} of {comm.size} failed, and all ranks end with it; a checkpoint saved before is whole: "
         "resume from it with any number of ranks",
         file=sys.stderr,
         flush=True,
     )
-    team.comm.Abort(status)
+    comm.comm.Abort(status)
+
+
+def _end_job(
+    comm: World,
+    hook: Callable[..., Any],
+    kind: type[BaseException],
+    error: BaseException,
+    trace: TracebackType | None,
+) -> None:
+    """Show an uncaught error, and end all ranks; an error of every rank is shown once, and all end by it."""
+    if isinstance(error, DistributedError):
+        if comm.rank == 0:
+            hook(kind, error, trace)
+        return
+    hook(kind, error, trace)
+    abort(comm, 1)
 
 
 def mpi() -> ModuleType:
-    """``mpi4py.MPI``, which starts MPI when first imported. ImportError when it or an MPI library is missing."""
+    """Return ``mpi4py.MPI``, which starts MPI when first imported. ImportError if it or an MPI library is missing."""
     try:
         return require("mpi4py.MPI", "mpi")
     except RuntimeError as error:
