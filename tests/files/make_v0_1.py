@@ -3,10 +3,11 @@
 Each run is left after some steps, which saves it, and then run to its end beside the file, to note how it goes on.
 """
 
+import io
 import json
 import shutil
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -58,25 +59,30 @@ class AfterFiveSteps:
 
 
 def command_line_run(path):
-    """`train`, interrupted after step 5."""
-    train_command.Interrupt = lambda: nullcontext(AfterFiveSteps())
+    """`train`, interrupted after step 5. Returns the epoch's loss when a copy of the file goes on."""
+    usual, train_command.Interrupt = train_command.Interrupt, lambda: nullcontext(AfterFiveSteps())
     cli.main(["train", "--model", "primer", "--epochs", "1", "--seed", "4", "--validation", "0.2", "--batch-size", "50",
               "--kernels", "numpy", "--checkpoint", str(path)])  # fmt: skip
+    train_command.Interrupt = usual
+    copy = str(shutil.copy(path, path.with_name("copy.npz")))
+    with redirect_stdout(io.StringIO()) as out:
+        cli.main(["train", "--resume", copy, "--json"])
+    return json.loads(out.getvalue())["history"][0]["loss"]
 
 
 def main(folder):
-    told = {}
+    expected = {}
     for name, records in LEFT_AFTER.items():
         path = folder / f"v0_1_{name}.npz"
         losses(own_run(name, path)[0], records)
         copy = shutil.copy(path, folder / "copy.npz")
         run, model = own_run(name, copy, resume=True)
-        told[name] = {"losses": losses(run), "sum": {k: float(a.sum()) for k, a in model.state_dict().items()}}
+        expected[name] = {"losses": losses(run), "sum": {k: float(a.sum()) for k, a in model.state_dict().items()}}
     network = tg.models.build("primer", (1, 4, 4), 10, rng=np.random.default_rng(9))
     tg.save(network, folder / "v0_1_weights.npz", about={"dataset": "digits"})
-    told["weights"] = {k: float(a.sum()) for k, a in network.state_dict().items()}
-    command_line_run(folder / "v0_1_command.npz")
-    (folder / "v0_1.json").write_text(json.dumps(told, indent=1) + "\n")
+    expected["weights"] = {k: float(a.sum()) for k, a in network.state_dict().items()}
+    expected["command"] = {"loss": command_line_run(folder / "v0_1_command.npz")}
+    (folder / "v0_1.json").write_text(json.dumps(expected, indent=1) + "\n")
     for leftover in ("copy.npz", *(p.name for p in folder.glob("*.previous"))):
         (folder / leftover).unlink(missing_ok=True)
 

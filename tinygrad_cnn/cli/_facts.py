@@ -17,14 +17,14 @@ def check_training_facts(path: str, about: Mapping[str, Any]) -> dict[str, Any]:
 
     CheckpointError, naming all that is wrong, if one is missing or has a value that its flag does not allow.
     """
-    if not about.keys() >= _SETTINGS.keys():
+    if not about.keys() >= OPTIONS.keys():
         raise CheckpointError(
             f"{path}: was not made by 'tinygrad-cnn train'; go on with tg.fit(..., resume=True) where it was made"
         )
-    facts = {name: about[name] for name in _SETTINGS}
+    facts = {name: about[name] for name in OPTIONS}
     wrong = [
         f"{name} must be {what}, got {abbreviated(facts[name])}"
-        for name, (fits, what) in _SETTINGS.items()
+        for name, (fits, what) in OPTIONS.items()
         if not fits(facts[name])
     ]
     if wrong:
@@ -58,7 +58,7 @@ def _or_none(check: tuple[_Check, str]) -> tuple[_Check, str]:
 
 
 _COUNT = _count, "an integer from 1, below 2**31"
-_SETTINGS: dict[str, tuple[_Check, str]] = {
+OPTIONS: dict[str, tuple[_Check, str]] = {
     "dataset": _one_of(*DATASETS),
     "data_dir": _or_none((lambda v: isinstance(v, str), "a folder")),
     "model": _one_of(*RECIPES),

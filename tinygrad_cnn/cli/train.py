@@ -30,7 +30,7 @@ from ..training.interrupt import Interrupt
 from ..training.mpi import ALONE, World, world
 from ..training.progress import STYLES, run_to_end
 from ..training.records import as_json
-from ._facts import check_training_facts
+from ._facts import OPTIONS, check_training_facts
 from ._options import (
     Subparsers,
     add_compute_flags,
@@ -46,7 +46,6 @@ from ._ranks import on_all_ranks
 
 _DEFAULT_MODEL = {"digits": "digits"}  # of a data set; fast for the others
 _MOVABLE = ("data_dir", "kernels")  # options that a resumed run may change without --override
-_OPTIONS = tuple("dataset data_dir model epochs batch_size lr optimizer validation patience seed kernels".split())
 
 
 class _Inputs(NamedTuple):
@@ -154,7 +153,7 @@ def _resumed_checkpoint(args: argparse.Namespace) -> tuple[str | None, Checkpoin
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options that the run's bits depend on, by name: the flags, or else the recipe's settings."""
-    flags = {name: getattr(args, name) for name in _OPTIONS}
+    flags = {name: getattr(args, name) for name in OPTIONS}
     dataset = flags["dataset"] or "digits"
     name = flags["model"] or _DEFAULT_MODEL.get(dataset, "fast")
     recipe = RECIPES[name]
@@ -177,7 +176,7 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
 def _resumed_options(args: argparse.Namespace, stored: Checkpoint) -> dict[str, Any]:
     """Return the options of the run in a checkpoint. ValueError for flags that differ, unless they override."""
     options = check_training_facts(str(stored.path), stored.about)
-    flags = {name: value for name in _OPTIONS if (value := getattr(args, name)) is not None}
+    flags = {name: value for name in OPTIONS if (value := getattr(args, name)) is not None}
     different = [
         f"--{name.replace('_', '-')} was {options[name]}, not {value}"
         for name, value in flags.items()

@@ -43,13 +43,13 @@ def dropout(
     x, p = as_float(as_tensor("dropout", x)), number("dropout", "p", p, 0, 1)
     if not flag("dropout", "training", training) or p == 0:
         return x
-    rng, shape, part = generator("dropout", rng), x.shape, slice(None)
-    if rows is not None:
-        part, count = rows
-        if shape[:1] != (part.stop - part.start,):
-            raise ValueError(f"dropout: x must have rows {part.start} to {part.stop} of {count} {shapes(x=x)}")
-        shape = (count, *shape[1:])
-    return _masked(x, rng.random(shape, np.float32)[part] >= p, p)
+    rng = generator("dropout", rng)
+    if rows is None:
+        return _masked(x, rng.random(x.shape, np.float32) >= p, p)
+    part, count = rows
+    if x.shape[:1] != (part.stop - part.start,):
+        raise ValueError(f"dropout: x must have rows {part.start} to {part.stop} of {count} {shapes(x=x)}")
+    return _masked(x, rng.random((count, *x.shape[1:]), np.float32)[part] >= p, p)
 
 
 def _masked(x: Tensor, mask: NDArray[np.bool_], p: float) -> Tensor:

@@ -54,13 +54,14 @@ class Checkpoint(SavedFile):
         if "run" not in self.metadata:
             raise CheckpointError("holds weights only; a run cannot go on from it")
         run = self.metadata["run"]
-        spec = run["spec"] if "spec" in run else _spec_of_version_0_1(run)
         slots = [subset(f"{_OPTIMIZER}/{k}", self.arrays) for k in range(parameters)]
+        optimizer = run["optimizer"] | {"state": slots}
+        spec = run["spec"] if "spec" in run else _spec_of_version_0_1(run)
         return {
             **run,
             **{key: subset(section, self.arrays) or None for key, section in _SECTIONS.items()},
             "spec": spec | {"model": self.metadata["model"]},
-            "optimizer": run["optimizer"] | {"state": slots},
+            "optimizer": optimizer,
         }
 
 
@@ -96,7 +97,7 @@ def _spec_of_version_0_1(run: Mapping[str, Any]) -> Spec:
     """Return the entries of a specification that a file of version 0.1 holds."""
     setup = dict(run["setup"])
     spec = {name: setup[name] for name in ("epochs", "batch_size", "clip", "ema", "patience")}
-    spec |= {"train images": setup["images"], "validation images": setup["validation"]}
+    spec |= {"train number": setup["images"], "validation number": setup["validation"]}
     if run.get("data"):
         spec["train sha256"] = run["data"].rpartition(" ")[2]
     if setup["cost"] != "partial":  # which was all that it said of a function with bound arguments

@@ -272,7 +272,9 @@ class Run:
             raise CheckpointError(f"is of the model {then['model']}, this one is {self.spec['model']}")
         changes = differences(then, self.spec)
         if changes and not override:
-            raise CheckpointError(f"is of another run: {'; '.join(changes.values())} (override takes the new ones)")
+            raise CheckpointError(
+                f"is of another run: {'; '.join(changes.values())} (override goes on with the new ones)"
+            )
         self._load(state, changes)
         self.overrides = [*changes.values(), *(self._schedule_consequences(then) if changes else [])]
 
@@ -313,23 +315,20 @@ class Run:
         self.batches.load_state_dict(batches)
 
     def _schedule_consequences(self, then: Spec) -> list[str]:
-        """Return a line if the schedule goes on over another number of steps, or the run beyond its last."""
-        name, planned, steps = (
-            self.spec["schedule"],
-            self.spec.get("schedule total_steps"),
-            then.get("schedule total_steps"),
-        )
-        total = self.settings.epochs * len(self.batches)
+        """Return a line if the schedule goes on over another number of steps, and one if the run goes on beyond it."""
+        planned = self.spec.get("schedule total_steps")
         if planned is None:
             return []
-        if steps not in (None, planned):
-            lr = self.optimizer.lr
-            return [f"schedule {name} was planned for {steps} steps; it goes on over {planned}, now at lr {lr:.3g}"]
-        return (
-            [f"schedule {name} is planned for {planned} of {total} steps; its last rate stays"]
-            if total > planned
-            else []
-        )
+        before, lines = then.get("schedule total_steps", planned), []
+        schedule, lr = f"schedule {self.spec['schedule']}", self.optimizer.lr
+        if before != planned:
+            what = f"was planned for {before} steps; it goes on over {planned}"
+            lines = [f"{schedule} {what}, from step {self.step} at lr {lr:.3g}"]
+        epochs, position = self.settings.epochs - self.epoch, self.batches.state_dict()["position"]
+        last = self.step + epochs * len(self.batches) - position
+        if last > planned:
+            lines.append(f"{schedule} has {planned} steps; its last rate stays up to step {last}")
+        return lines
 
     def save_to(self, path: PathLike, save_every: float, about: Mapping[str, Any]) -> None:
         """Save to a file from now on; see `fit`."""

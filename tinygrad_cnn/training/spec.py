@@ -17,7 +17,7 @@ from ..optim import Optimizer, Schedule
 
 Spec = dict[str, Any]
 
-_DATASETS = {"train": "training", "validation": "validation"}
+_TITLES = {"train": "the training images'", "validation": "the validation images'", "order": "the order's"}
 _BLOCK_IMAGES = 4096  # read at a time for a digest
 _MAX_DEPTH = 4  # of functions that are settings of functions
 _STATE = ("lr", "steps", "first", "training")  # numbers that change as training goes on, or that have their own entry
@@ -43,10 +43,10 @@ def run_spec(model: Module, optimizer: Optimizer, schedule: Schedule | None, cos
 def dataset_spec(name: str, dataset: Dataset | None) -> Spec:
     """Return the entries for a data set, with a digest of its images and labels."""
     if dataset is None:
-        return {f"{name} images": None}
+        return {f"{name} number": None}
     return {
-        f"{name} images": len(dataset),
-        f"{name} image_shape": list(dataset.image_shape),
+        f"{name} number": len(dataset),
+        f"{name} shape": list(dataset.image_shape),
         f"{name} classes": dataset.num_classes,
         f"{name} full_scale": dataset.full_scale,
         f"{name} sha256": digest(dataset),
@@ -73,11 +73,12 @@ def differences(then: Mapping[str, Any], now: Spec) -> dict[str, str]:
     changed = {name for name in names if then.get(name) != now.get(name)}
     messages = {}
     for name in filter(changed.__contains__, names):
-        dataset, _, entry = name.rpartition(" ")
+        group, _, entry = name.partition(" ")
+        title = f"{_TITLES[group]} {entry}" if group in _TITLES else name
         if entry != "sha256":
-            messages[name] = f"{name} was {_text(then.get(name))}, now {_text(now.get(name))}"
-        elif f"{dataset} images" not in changed:
-            messages[name] = f"the {_DATASETS[dataset]} images or labels are others, though as many"
+            messages[name] = f"{title} was {_text(then.get(name))}, now {_text(now.get(name))}"
+        elif f"{group} number" not in changed:
+            messages[name] = f"{_TITLES[group][:-1]} or labels are others, though as many"
     return messages
 
 
