@@ -149,11 +149,7 @@ def abort(comm: World, status: int) -> None:
 
 
 def _end_job(
-    comm: World,
-    hook: Callable[..., Any],
-    kind: type[BaseException],
-    error: BaseException,
-    trace: TracebackType | None,
+    comm: World, hook: Callable[..., Any], kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     """Show an uncaught error, and end all ranks; an error of every rank is shown once, and all end by it."""
     if isinstance(error, DistributedError):
