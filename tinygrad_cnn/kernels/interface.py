@@ -21,11 +21,14 @@ from numpy.typing import NDArray
 from .geometry import ConvParams, Pair, PoolParams
 
 Array = NDArray[Any]
-Betas = tuple[float, float]
 
 
 class KernelSet(Protocol):
-    """The functions that a module must have to be a kernel set. Inputs are valid and of one float type."""
+    """The functions that a module must have to be a kernel set. Inputs are valid and of one float type.
+
+    A set may also have ``sgd`` and ``adam``, an optimizer's update in one pass over memory, to the bits of the update
+    that `optim` writes out (``numba_kernels`` has them).
+    """
 
     def correlate2d(self, x: Array, w: Array, bias: Array | None, how: ConvParams) -> Array:
         """Feature maps ``(N, F, OH, OW)``: each filter slid over each image, unturned, plus one bias a map."""
@@ -70,17 +73,3 @@ class KernelSet(Protocol):
         self, g: Array, x: Array, weight: Array, mean: Array, inv_std: Array
     ) -> tuple[Array, Array, Array]:
         """The gradients for x ``(N, C, H, W)``, for the weight and for the bias ``(C,)``."""
-
-    def sgd(self, p: Array, g: Array, v: Array | None, lr: float, momentum: float, nesterov: bool) -> None:
-        """``v = momentum v + g``, then ``p -= lr v``, or ``p -= lr (g + momentum v)`` with ``nesterov``; in place.
-
-        Without v, ``p -= lr g``. All have p's shape and type.
-        """
-
-    def adam(
-        self, p: Array, g: Array, m: Array, v: Array, rate: float, betas: Betas, spread: float, eps: float
-    ) -> None:
-        """``m = β1 m + (1 - β1) g``, ``v = β2 v + (1 - β2) g²``, ``p -= rate m / (sqrt(v / spread) + eps)``; in place.
-
-        All have p's shape and type.
-        """

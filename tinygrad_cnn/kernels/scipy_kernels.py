@@ -9,10 +9,9 @@ from scipy import signal
 
 from .geometry import ConvParams, Pair, PoolParams, map_shape, spatial
 from .interface import Array
-from .numpy_kernels import adam, batch_norm, batch_norm_backward, relu_backward, sgd
+from .numpy_kernels import batch_norm, batch_norm_backward, relu_backward
 
 __all__ = [
-    "adam",
     "avgpool",
     "avgpool_backward",
     "batch_norm",
@@ -25,7 +24,6 @@ __all__ = [
     "maxpool_gather",
     "maxpool_scatter",
     "relu_backward",
-    "sgd",
 ]
 
 

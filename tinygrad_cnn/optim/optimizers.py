@@ -1,7 +1,7 @@
 """Optimizers: the update of the parameters by their gradients, written out in each class."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -114,11 +114,18 @@ class SGD(Optimizer):
             raise ValueError("SGD: nesterov needs a momentum above 0")
 
     def update(self, p: Array, g: Array, state: dict[str, Array]) -> None:
-        """See the class."""
+        """Update ``p`` in place: ``p -= lr g``, or with momentum ``v = μ v + g`` and ``p -= lr v``."""
         if self.weight_decay:
             g = g + self.weight_decay * p
         v = _state_of(p, "velocity", state) if self.momentum else None
-        current().sgd(p, g, v, self.lr, self.momentum, self.nesterov)
+        if fused := _fused("sgd", p, *([] if v is None else [v])):
+            fused(p, g, v, self.lr, self.momentum, self.nesterov)
+            return
+        if v is not None:
+            v *= self.momentum
+            v += g
+            g = g + self.momentum * v if self.nesterov else v
+        p -= self.lr * g
 
 
 class Adam(Optimizer):
@@ -158,7 +165,7 @@ class Adam(Optimizer):
         self.weight_decay = checks.number(name, "weight_decay", weight_decay, 0, math.inf)
 
     def update(self, p: Array, g: Array, state: dict[str, Array]) -> None:
-        """See the class."""
+        """Update ``p`` in place, and the two running means m and v; see the class for the formulas."""
         (beta1, beta2), count = self.betas, state.setdefault("steps", np.zeros((), np.int64))
         count += 1  # one for each parameter, because its first gradient may come late
         t = int(count)
@@ -167,7 +174,15 @@ class Adam(Optimizer):
         elif self.weight_decay:
             g = g + self.weight_decay * p
         m, v = _state_of(p, "m", state), _state_of(p, "v", state)
-        current().adam(p, g, m, v, self.lr / (1 - beta1**t), self.betas, 1 - beta2**t, self.eps)
+        step_size, bias_correction2 = self.lr / (1 - beta1**t), 1 - beta2**t
+        if fused := _fused("adam", p, m, v):
+            fused(p, g, m, v, step_size, self.betas, bias_correction2, self.eps)
+            return
+        m *= beta1
+        m += (1 - beta1) * g
+        v *= beta2
+        v += (1 - beta2) * (g * g)
+        p -= step_size * m / (np.sqrt(v / bias_correction2) + self.eps)
 
 
 class AdamW(Adam):
@@ -211,6 +226,12 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
             array = g.writable()
             array *= limit / norm
     return norm
+
+
+def _fused(name: str, *arrays: Array) -> Callable[..., None] | None:
+    """The kernel set's form of an update in one pass over memory, if it has one: to the same bits, for C arrays."""
+    kernel: Callable[..., None] | None = getattr(current(), name, None)
+    return kernel if kernel is not None and all(a.flags.carray for a in arrays) else None
 
 
 def _state_of(p: Array, name: str, state: dict[str, Array]) -> Array:

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import numpy_kernels
 from ..geometry import ConvParams, Pair, PoolParams, map_shape
-from ..interface import Array, Betas
+from ..interface import Array
 from ..memory import batch_innermost, empty, empty_like, memory_order
 from . import (
     borders,
@@ -145,19 +144,24 @@ def relu_backward(g: Array, a: Array) -> Array:
 
 
 def sgd(p: Array, g: Array, v: Array | None, lr: float, momentum: float, nesterov: bool) -> None:
-    """One pass over all three."""
-    kept = () if v is None else (v,)
-    if not all(a.flags.carray for a in (p, *kept)):  # to be written to as they lie
-        return numpy_kernels.sgd(p, g, v, lr, momentum, nesterov)
+    """`optim.SGD`'s update of C arrays in one pass, to the same bits."""
     velocity = np.empty(0, p.dtype) if v is None else v
     run(elementwise.sgd, _PASS * p.size, *(a.reshape(-1) for a in (p, _plain(g), velocity)), lr, momentum, nesterov)
 
 
-def adam(p: Array, g: Array, m: Array, v: Array, rate: float, betas: Betas, spread: float, eps: float) -> None:
-    """One pass over all four."""
-    if not all(a.flags.carray for a in (p, m, v)):  # to be written to as they lie
-        return numpy_kernels.adam(p, g, m, v, rate, betas, spread, eps)
-    run(elementwise.adam, 3 * _PASS * p.size, *(a.reshape(-1) for a in (p, _plain(g), m, v)), rate, betas, spread, eps)
+def adam(
+    p: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    step_size: float,
+    betas: tuple[float, float],
+    bias_correction2: float,
+    eps: float,
+) -> None:
+    """`optim.Adam`'s update of C arrays in one pass, to the same bits."""
+    flat = (a.reshape(-1) for a in (p, _plain(g), m, v))
+    run(elementwise.adam, 3 * _PASS * p.size, *flat, step_size, betas, bias_correction2, eps)
 
 
 def maxpool(x: Array, window: PoolParams, want_winners: bool) -> tuple[Array, NDArray[np.integer]]:

@@ -64,11 +64,11 @@ def sgd(progress, p, g, v, lr, momentum, nesterov):
 
 
 @compiled_literally
-def adam(progress, p, g, m, v, rate, betas, spread, eps):
+def adam(progress, p, g, m, v, step_size, betas, bias_correction2, eps):
     """Both means and the step, number by number. A task: a part of them."""
     tasks, kind = (p.size + _PART - 1) // _PART, p.dtype.type
     beta1, beta2, fresh1, fresh2 = kind(betas[0]), kind(betas[1]), kind(1 - betas[0]), kind(1 - betas[1])
-    rate, spread, eps = kind(rate), kind(spread), kind(eps)
+    step_size, bias_correction2, eps = kind(step_size), kind(bias_correction2), kind(eps)
     task = take(progress)
     while task < tasks:
         part = slice(task * _PART, (task + 1) * _PART)
@@ -76,7 +76,7 @@ def adam(progress, p, g, m, v, rate, betas, spread, eps):
         for i in range(moved.size):
             mean[i] = beta1 * mean[i] + fresh1 * gradient[i]
             square[i] = beta2 * square[i] + fresh2 * (gradient[i] * gradient[i])
-            moved[i] -= rate * mean[i] / (np.sqrt(square[i] / spread) + eps)
+            moved[i] -= step_size * mean[i] / (np.sqrt(square[i] / bias_correction2) + eps)
         finish(progress)
         task = take(progress)
     return tasks

@@ -14,10 +14,8 @@ from . import patches, rows
 from .activation import relu_backward
 from .normalization import batch_norm, batch_norm_backward
 from .pooling import avgpool, avgpool_backward, maxpool, maxpool_gather, maxpool_scatter
-from .updates import adam, sgd
 
 __all__ = [
-    "adam",
     "avgpool",
     "avgpool_backward",
     "batch_norm",
@@ -30,7 +28,6 @@ __all__ = [
     "maxpool_gather",
     "maxpool_scatter",
     "relu_backward",
-    "sgd",
 ]
 
 _SHORT_ROW = 128  # numbers in a row of the map, over all images, below which `patches` is the quicker
