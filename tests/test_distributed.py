@@ -230,6 +230,11 @@ def test_the_masks_of_all_ranks_together_are_those_of_one_process(count, size, s
         assert layer.rows is None
 
 
+def test_dropout_refuses_other_rows_than_it_is_told():
+    with pytest.raises(ValueError, match=r"^dropout: x must have rows 2 to 4 of 4 \(x\.shape=\(3, 5\)\)$"):
+        tg.dropout(tg.Tensor(np.ones((3, 5))), rows=(slice(2, 4), 4))
+
+
 def test_without_mpi_the_message_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "mpi4py.MPI", None)
     world.cache_clear()

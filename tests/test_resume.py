@@ -65,7 +65,7 @@ def run_of(path=None, *, p=0.4, slope=0.1, seed=5, optimizer=lambda q: SGD(q, 0.
     )  # fmt: skip
     model[1].requires_grad_(not frozen)
     model[3].train(not evaluation)
-    chosen = optimizer(model.parameters())
+    sgd = optimizer(model.parameters())
     settings = {
         "epochs": 2,
         "batch_size": 16,
@@ -75,7 +75,7 @@ def run_of(path=None, *, p=0.4, slope=0.1, seed=5, optimizer=lambda q: SGD(q, 0.
         "clip": 2.0,
     }
     return tg.train(
-        model, train, optimizer=chosen, schedule=schedule and schedule(chosen), checkpoint=path,
+        model, train, optimizer=sgd, schedule=schedule and schedule(sgd), checkpoint=path,
         rng=None if seed is None else np.random.default_rng(seed), **settings | changes,
     )  # fmt: skip
 
@@ -123,6 +123,10 @@ CHANGES = {
     "fewer parameters": (
         {"optimizer": lambda q: SGD(list(q)[:2], 0.1, momentum=0.9)},
         "frozen was [], now [4.weight, ",
+    ),
+    "other parameters": (
+        {"optimizer": lambda q: SGD(list(q)[2:], 0.1, momentum=0.9)},
+        "frozen was [], now [1.weight, ",
     ),
     "schedule": ({"schedule": lambda o: CosineDecay(o, 8)}, "schedule was None, now CosineDecay"),
     "seed": ({"seed": 6}, "the order's seed was "),

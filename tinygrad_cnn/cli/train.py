@@ -67,7 +67,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--batch-size", type=positive(int), metavar="N", help="images per update")
     parser.add_argument("--lr", type=positive(float), metavar="RATE", help="learning rate, a schedule's highest")
     parser.add_argument("--optimizer", choices=OPTIMIZERS, help="one that the recipe does not name has its defaults")
-    parser.add_argument("--validation", type=fraction, metavar="SHARE", help="share of the training images held out")
+    parser.add_argument("--validation", type=fraction, metavar="FRACTION", help="of the training images, held out")
     parser.add_argument("--patience", type=positive(int), metavar="N", help="stop after N epochs without a new best")
     parser.add_argument("--seed", type=_seed, metavar="N", help="of weights, order and all random numbers (default: 0)")
     add_compute_flags(parser)

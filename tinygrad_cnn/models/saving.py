@@ -19,7 +19,7 @@ from ..storage.archive import Arrays, read_archive, write_archive
 from ..storage.atomic import CheckpointError, PathLike, check_path
 from ..storage.safetensors import load_safetensors, save_safetensors
 
-WEIGHTS, AVERAGE, BEST = "weights", "average", "best"  # the sections of a file that hold a model
+WEIGHTS, AVERAGE, BEST = "weights", "average", "best"  # prefixes of a model's arrays in a file
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class SavedFile:
 
     Attributes:
         path: the file.
-        arrays: its arrays, each under its section and name.
+        arrays: its arrays, each under a prefix and its name.
         metadata: the model's description (`model_spec`), facts, and more in a checkpoint.
     """
 
@@ -136,14 +136,14 @@ def model_spec(model: Module) -> dict[str, Any]:
     return model.settings() if isinstance(model, models.Network) else {"class": type(model).__name__}
 
 
-def prefixed(section: str, arrays: Mapping[str, Any]) -> Arrays:
-    """Return arrays under the names that they have in a section of a file."""
-    return {f"{section}/{name}": np.asarray(a) for name, a in arrays.items()}
+def prefixed(prefix: str, arrays: Mapping[str, Any]) -> Arrays:
+    """Return arrays under the names that they have in a file."""
+    return {f"{prefix}/{name}": np.asarray(a) for name, a in arrays.items()}
 
 
-def subset(section: str, arrays: Arrays) -> Arrays:
-    """Return the arrays of one section of a file, under their own names."""
-    return {name.removeprefix(section + "/"): a for name, a in arrays.items() if name.startswith(section + "/")}
+def subset(prefix: str, arrays: Arrays) -> Arrays:
+    """Return the arrays of a file that have a prefix, under their own names."""
+    return {name.removeprefix(prefix + "/"): a for name, a in arrays.items() if name.startswith(prefix + "/")}
 
 
 def _build(spec: object) -> models.Network:

@@ -70,11 +70,8 @@ def train(
 ) -> Run:
     """Return a training run, which yields a record of every update and every epoch while one iterates over it.
 
-    Nothing is printed, and nothing is trained before the first record. Leaving the loop early saves the checkpoint, if
-    there is one.
-
-    Args: those of `fit`, and the same errors, but for ``progress``; with ``distributed``, leave the loop at the same
-    record on all ranks.
+    Arguments and errors are those of `fit`. Nothing is printed, and nothing is trained before the first record. Leaving
+    the loop early saves the checkpoint, if there is one; with ``distributed``, all ranks leave it at the same record.
 
     >>> import tinygrad_cnn as tg
     >>> images, test = tg.data.digits()
@@ -96,17 +93,7 @@ def train(
     if resume and checkpoint is None:
         raise ValueError("fit: resume=True needs the checkpoint to go on from")
     make = partial(DistributedRun, comm=world()) if checks.flag("fit", "distributed", distributed) else Run
-    run = make(
-        model,
-        train,
-        settings,
-        optimizer=optimizer,
-        schedule=schedule,
-        cost=cost,
-        validation=validation,
-        augment=augment,
-        rng=rng,
-    )
+    run = make(model, train, settings, optimizer, schedule, cost, validation, augment, rng)
     if validation is not None:
         _check_validation(model, train, validation, cost)
     if checkpoint is not None:

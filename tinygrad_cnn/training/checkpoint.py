@@ -17,7 +17,7 @@ __all__ = ["Checkpoint", "CheckpointError", "about", "history", "load", "read", 
 
 State = dict[str, Any]
 
-_SECTIONS = {"model": WEIGHTS, "average": AVERAGE, "best": BEST}  # by the key of a run's state
+_PREFIXES = {"model": WEIGHTS, "average": AVERAGE, "best": BEST}  # by the key of a run's state
 _OPTIMIZER = "optimizer"
 
 
@@ -59,7 +59,7 @@ class Checkpoint(SavedFile):
         spec = run["spec"] if "spec" in run else _spec_of_version_0_1(run)
         return {
             **run,
-            **{key: subset(section, self.arrays) or None for key, section in _SECTIONS.items()},
+            **{key: subset(prefix, self.arrays) or None for key, prefix in _PREFIXES.items()},
             "spec": spec | {"model": self.metadata["model"]},
             "optimizer": optimizer,
         }
@@ -84,11 +84,11 @@ def write(path: PathLike, state: State, about: Mapping[str, Any]) -> None:
     optimizer = dict(state["optimizer"])
     slots = optimizer.pop("state")
     arrays: Arrays = {}
-    for key, section in _SECTIONS.items():
-        arrays |= prefixed(section, state[key] or {})
+    for key, prefix in _PREFIXES.items():
+        arrays |= prefixed(prefix, state[key] or {})
     for k, slot in enumerate(slots):
         arrays |= prefixed(f"{_OPTIMIZER}/{k}", slot)
-    run = {key: _jsonable(value) for key, value in state.items() if key not in _SECTIONS}
+    run = {key: _jsonable(value) for key, value in state.items() if key not in _PREFIXES}
     metadata = {"model": state["spec"]["model"], "run": run | {"optimizer": _jsonable(optimizer)}, "about": dict(about)}
     write_archive(path, arrays, metadata, keep_previous=True)
 

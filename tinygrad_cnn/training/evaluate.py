@@ -121,8 +121,8 @@ def _has_frozen_statistics(module: Module) -> bool:
 
 def _evaluation(labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: int, loss: float) -> Evaluation:
     confusion = np.zeros((classes, classes), np.int64)
-    answered = predictions >= 0
-    np.add.at(confusion, (labels[answered], predictions[answered]), 1)
+    predicted = predictions >= 0
+    np.add.at(confusion, (labels[predicted], predictions[predicted]), 1)
     right, totals = confusion.diagonal(), np.bincount(labels, minlength=classes)
     per_class = np.full(classes, np.nan)
     np.divide(right, totals, out=per_class, where=totals > 0)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Collection, Generator, Mapping, Set
+from collections.abc import Generator, Mapping, Set
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -70,7 +70,6 @@ class Run:
         model: Module,
         train: Dataset,
         settings: Settings,
-        *,
         optimizer: Optimizer,
         schedule: Schedule | None,
         cost: Cost,
@@ -216,12 +215,12 @@ class Run:
 
     def _divergence(self, fault: str, images: Images, labels: Labels, states: RngStates) -> DivergenceError:
         """Return the error to raise. The update is made again to find the op that made the first NaN or infinity."""
-        lost = nonfinite_parameters(self.model)
+        names = nonfinite_parameters(self.model)
         set_rng_states(self._generators, states)
         self.optimizer.zero_grad()  # backward would add to gradients that are not finite
         origin = self._first_anomaly(images, labels) or "no single op made it"
-        if lost:
-            origin = f"the update of step {self.step} left {', '.join(lost)} not finite; {origin}"
+        if names:
+            origin = f"the update of step {self.step} left {', '.join(names)} not finite; {origin}"
         return DivergenceError(f"fit: step {self.step + 1}: {fault}: {origin}")
 
     def _first_anomaly(self, images: Images, labels: Labels) -> str | None:
@@ -260,8 +259,8 @@ class Run:
         Args:
             state: arrays and plain values.
             override: where settings differ, go on with this run's, and name them in `overrides`. The epoch under way
-                starts again if the training images, their order or the batch size differ, another optimizer starts
-                without a state, and other validation images make the search for the best epoch start again.
+                starts again if the training images, their order or the batch size differ; another optimizer, or one of
+                other parameters, starts without a state; the best epoch is searched anew on other validation images.
 
         Raises:
             CheckpointError: the model differs, or a setting without ``override``; the message names all that do.
@@ -272,45 +271,44 @@ class Run:
             raise CheckpointError(f"is of the model {then['model']}, this one is {self.spec['model']}")
         changes = differences(then, self.spec)
         if changes and not override:
-            raise CheckpointError(
-                f"is of another run: {'; '.join(changes.values())} (override goes on with the new ones)"
-            )
-        self._load(state, changes)
+            raise CheckpointError(f"is of another run: {'; '.join(changes.values())} (override takes the new ones)")
+        self._load(state, changes.keys())
         self.overrides = [*changes.values(), *(self._schedule_consequences(then) if changes else [])]
 
-    def _load(self, state: Mapping[str, Any], changes: Collection[str] = ()) -> None:
+    def _load(self, state: Mapping[str, Any], changes: Set[str] = frozenset()) -> None:
         """Load a state, but for the parts that depend on settings with these names."""
-        groups = {name.split()[0] for name in changes}
         load_weights(self.model, state["model"])
-        self._load_optimizer(state, changes, groups)
-        self._load_batches(state, groups)
+        self._load_optimizer(state, changes)
+        self._load_batches(state, changes)
         if self.settings.ema is not None:
             self.average = {k: a.copy() for k, a in (state["average"] or state["model"]).items()}
-        found = state["generators"]
-        set_rng_states({k: rng for k, rng in self._generators.items() if k in found or "layer" not in groups}, found)
-        history = [EpochRecord(**record) for record in state["history"]]
+        generators, states = self._generators, state["generators"]
+        if _concern(changes, "layer"):
+            generators = {name: rng for name, rng in generators.items() if name in states}
+        set_rng_states(generators, states)
         self.best = state["best"]
-        if "validation" in groups:
-            self.best, history = None, [replace(record, best=False) for record in history]
-        self.history[:] = history
+        self.history[:] = [EpochRecord(**record) for record in state["history"]]
+        if _concern(changes, "validation"):
+            self.best = None
+            self.history[:] = [replace(record, best=False) for record in self.history]
         self.step, self.images, self.seconds = int(state["step"]), int(state["images"]), float(state["seconds"])
 
-    def _load_optimizer(self, state: Mapping[str, Any], changes: Collection[str], groups: Set[str]) -> None:
+    def _load_optimizer(self, state: Mapping[str, Any], changes: Set[str]) -> None:
         lr = self.optimizer.lr
-        if "optimizer" not in changes:
+        if not changes & {"optimizer", "frozen"}:
             self.optimizer.load_state_dict(state["optimizer"])
-        keeps_rate = not groups & {"lr", "schedule"}
+        has_new_rate = _concern(changes, "lr", "schedule")
         if self.schedule is not None:
-            own = {"steps": state["step"], "first": self.schedule.first}
-            self.schedule.load_state_dict(state["schedule"] if keeps_rate else own)
-        elif not keeps_rate:
+            start = {"steps": state["step"], "first": self.schedule.first}
+            self.schedule.load_state_dict(start if has_new_rate else state["schedule"])
+        elif has_new_rate:
             self.optimizer.lr = lr
 
-    def _load_batches(self, state: Mapping[str, Any], groups: Set[str]) -> None:
-        batches, own = state["batches"], self.batches.state_dict()
-        self._sums = list(state["sums"])
-        if groups & {"train", "batch_size", "order"}:
-            seed = own["seed"] if "order" in groups else batches["seed"]
+    def _load_batches(self, state: Mapping[str, Any], changes: Set[str]) -> None:
+        batches, self._sums = state["batches"], list(state["sums"])
+        if _concern(changes, "train", "batch_size", "order"):
+            own = self.batches.state_dict()
+            seed = own["seed"] if _concern(changes, "order") else batches["seed"]
             batches, self._sums = own | {"epoch": batches["epoch"], "seed": seed}, [0.0, 0, 0]
         self.batches.load_state_dict(batches)
 
@@ -335,7 +333,7 @@ class Run:
         self.path, self._save_every, self._about = Path(path), save_every, dict(about)
 
     def begin(self, resume: bool | Checkpoint = False, *, override: bool = False) -> None:
-        """Check that the checkpoint can be written, and go on from it if asked to; see `train`."""
+        """Check that the checkpoint can be written, and with ``resume`` go on from it; see `fit`."""
         if self.path is None:
             return
         check_target("fit: checkpoint", self.path, ".npz")
@@ -368,3 +366,8 @@ class Run:
         is_due = self.path is not None and time.perf_counter() - self._saved >= self._save_every
         if is_due and not nonfinite_parameters(self.model):  # the next step raises for them, on every process alike
             self.save()
+
+
+def _concern(changes: Set[str], *groups: str) -> bool:
+    """Return True if one of the settings with these names belongs to one of these groups, its name's first word."""
+    return any(name.split()[0] in groups for name in changes)

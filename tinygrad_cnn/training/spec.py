@@ -29,7 +29,7 @@ def run_spec(model: Module, optimizer: Optimizer, schedule: Schedule | None, cos
     keeps_modes = any(m.training for m in model.modules())
     return {
         "model": model_spec(model),
-        **{f"layer {name or '(all)'}": described(m) for name, m in model.named_modules()},
+        **{f"layer {name or '(all)'}": describe(m) for name, m in model.named_modules()},
         "frozen": [name for name, p in model.named_parameters() if id(p) not in updated],
         "evaluation": [name for name, m in model.named_modules() if keeps_modes and not m.training],
         "lr": optimizer.lr if schedule is None else schedule.first,
@@ -99,7 +99,7 @@ def plain(value: object, depth: int = _MAX_DEPTH) -> Any:
     return _describe_function(value, depth - 1)
 
 
-def described(thing: object, depth: int = _MAX_DEPTH) -> str:
+def describe(thing: object, depth: int = _MAX_DEPTH) -> str:
     """Return an object's class with its settings: ``Dropout(p=0.5)``."""
     return _call(type(thing).__name__, _settings(thing, depth))
 
@@ -125,8 +125,8 @@ def _describe_function(function: Callable[..., object], depth: int) -> str:
         values = {name: plain(cell.cell_contents, depth) for name, cell in cells if cell != CellType()}
         return _call(function.__name__.lstrip("_"), {k: v for k, v in values.items() if v is not None})
     if isinstance(function, MethodType):
-        return f"{described(function.__self__, depth)}.{function.__name__}"
-    return getattr(function, "__name__", None) or described(function, depth)
+        return f"{describe(function.__self__, depth)}.{function.__name__}"
+    return getattr(function, "__name__", None) or describe(function, depth)
 
 
 def _call(name: str, arguments: Mapping[str, Any]) -> str:
