@@ -148,7 +148,7 @@ def test_a_notebook_gets_a_bar_that_is_updated_in_place(notebook, monkeypatch, c
     monkeypatch.setattr(meters, "_NOTEBOOK_SECONDS", 0.0)
     tg.fit(network(), SOME, epochs=2, batch_size=25)
     assert capsys.readouterr() == ("", "")
-    assert len(notebook.shown) == 6
+    assert len(notebook.shown) == 6 + 1
     assert "25%" in notebook.shown[0] and "██" in notebook.shown[0] and "images/s" in notebook.shown[0]
     assert "75%" in notebook.shown[3] and notebook.shown[3].startswith("epoch 1/2: loss")
     assert [line[:9] for line in notebook.shown[-1].splitlines()] == ["epoch 1/2", "epoch 2/2"]

@@ -68,10 +68,8 @@ def meter(style: str, epochs: int, stream: TextIO | None = None) -> Iterator[Sho
     if style == "auto":
         has_bar = display is not None or (out.isatty() and importlib.util.find_spec("rich") is not None)
         style = "bar" if has_bar else "plain"
-    if style == "bar" and display is not None:
-        yield _NotebookBar(epochs, display)
-    elif style == "bar":
-        with _bar(epochs, out) as show:
+    if style == "bar":
+        with _bar(epochs, out) if display is None else _notebook_bar(epochs, display) as show:
             yield show
     else:
         shows: dict[str, Show] = {"plain": _Lines(epochs, out), "json": partial(_json, out), "none": lambda r: None}
@@ -125,29 +123,31 @@ class _Lines:
             print(line, file=self.out, flush=True)
 
 
-class _NotebookBar:
-    """A line of text that is updated in a notebook's cell, with a line above it for each epoch made."""
+@contextmanager
+def _notebook_bar(epochs: int, display: Callable[..., Any]) -> Iterator[Show]:
+    """A bar in a notebook's cell, with a line above it for each epoch made: text that is updated in place."""
+    handle = display({"text/plain": "training"}, raw=True, display_id=True)
+    speed, lines, last = _Speed(), [""], 0.0
 
-    def __init__(self, epochs: int, display: Callable[..., Any]) -> None:
-        self.epochs, self.speed, self.last = epochs, _Speed(), 0.0
-        self.lines: list[str] = []
-        self.handle = display({"text/plain": "training"}, raw=True, display_id=True)
-
-    def __call__(self, record: Record) -> None:
+    def show(record: Record) -> None:
+        nonlocal last
         now = time.perf_counter()
-        speed = self.speed(record, now)
-        line = f"epoch {record.epoch}/{self.epochs}: {_figures(record)}"
+        text = f"epoch {record.epoch}/{epochs}: {_figures(record)}"
+        rate = speed(record, now)
         if isinstance(record, EpochRecord):
-            self.lines.append(line)
-            bar = []
-        elif now - self.last < _NOTEBOOK_SECONDS:
-            return
+            lines.insert(-1, text)
         else:
-            done = ((record.epoch - 1) * record.batches + record.batch) / (self.epochs * record.batches)
-            filled = round(done * _BAR_CHARACTERS)
-            bar = [f"{'█' * filled}{'░' * (_BAR_CHARACTERS - filled)} {done:4.0%} {line}, {speed}"]
-        self.last = now
-        self.handle.update({"text/plain": "\n".join(self.lines + bar)}, raw=True)
+            done = ((record.epoch - 1) * record.batches + record.batch) / (epochs * record.batches)
+            bar = "█" * round(done * _BAR_CHARACTERS)
+            lines[-1] = f"{bar:░<{_BAR_CHARACTERS}} {done:4.0%} {text}, {rate}"
+        if now - last >= _NOTEBOOK_SECONDS:
+            last = now
+            handle.update({"text/plain": "\n".join(lines)}, raw=True)
+
+    try:
+        yield show
+    finally:
+        handle.update({"text/plain": "\n".join(lines[:-1])}, raw=True)
 
 
 @contextmanager
