@@ -10,6 +10,7 @@ from ..checks import abbreviated, flag, one_axis
 from ..kernels.geometry import ConvParams, Pair, spatial
 from ..ops import arguments
 from ..ops.convolution import smallest_image
+from ..ops.regularization import Rows
 from .init import uniform
 from .module import Buffer, Module, Parameter
 
@@ -262,13 +263,15 @@ class Softmax(Module):
 class Dropout(Module):
     """`dropout` in training mode, the identity in evaluation mode."""
 
+    rows: Rows | None = None  # of a batch, where other processes have the others
+
     def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
         self.p = checks.number("Dropout", "p", p, 0, 1)
         self.rng = checks.generator("Dropout", rng)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
-        return ops.dropout(x, self.p, training=self.training, rng=self.rng)
+        return ops.dropout(x, self.p, training=self.training, rng=self.rng, rows=self.rows)
 
     def extra_repr(self) -> str:
         """Return the settings."""
