@@ -11,8 +11,8 @@ from tinygrad_cnn import nn
 from tinygrad_cnn.cli import main
 from tinygrad_cnn.interop import from_onnx, to_onnx
 from tinygrad_cnn.models import build
-from tinygrad_cnn.storage.archive import CheckpointError
-from tinygrad_cnn.train import checkpoint
+from tinygrad_cnn.storage.atomic import CheckpointError
+from tinygrad_cnn.training import checkpoint
 
 onnx = pytest.importorskip("onnx")
 RNG = np.random.default_rng(6)

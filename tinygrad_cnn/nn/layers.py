@@ -11,6 +11,7 @@ from ..checks import abbreviated, flag, one_axis
 from ..kernels.geometry import ConvParams, Pair, spatial
 from ..ops import arguments
 from ..ops.convolution import smallest_image
+from ..ops.regularization import Rows
 from .init import uniform
 from .module import Module
 
@@ -211,6 +212,8 @@ class Identity(Module):
 class Dropout(Module):
     """`dropout` in training mode, the identity in evaluation mode; ``inplace`` is accepted and changes nothing."""
 
+    rows: Rows | None = None  # of a batch, where other processes have the others
+
     def __init__(self, p: float = 0.5, inplace: bool = False, *, rng: Rng = None) -> None:
         self.p = checks.number("Dropout", "p", p, 0, 1)
         self.inplace = flag("Dropout", "inplace", inplace)
@@ -218,7 +221,7 @@ class Dropout(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
-        return ops.dropout(x, self.p, training=self.training, rng=self.rng)
+        return ops.dropout(x, self.p, training=self.training, rng=self.rng, rows=self.rows)
 
     def extra_repr(self) -> str:
         """Return the settings."""

@@ -15,8 +15,18 @@ from ..checks import abbreviated, flag, generator, number, shapes
 from ..kernels import current
 from ..kernels.warnings import without_warnings
 
+Rows = tuple[slice, int]
+"""The rows that a tensor holds of a batch, and how many the batch has."""
 
-def dropout(x: Tensor, p: float = 0.5, *, training: bool = True, rng: np.random.Generator | None = None) -> Tensor:
+
+def dropout(
+    x: Tensor,
+    p: float = 0.5,
+    *,
+    training: bool = True,
+    rng: np.random.Generator | None = None,
+    rows: Rows | None = None,
+) -> Tensor:
     """Each element set to 0 with probability ``p``, the others divided by 1 - p, so that the mean stays.
 
     Args:
@@ -24,13 +34,21 @@ def dropout(x: Tensor, p: float = 0.5, *, training: bool = True, rng: np.random.
         p: between 0 and 1; 1 gives zeros.
         training: False returns x as it is.
         rng: random generator of the mask; a fresh one by default.
+        rows: the rows of a batch that x holds, and how many the batch has: the mask is those rows of the batch's mask.
+            All of the batch by default.
 
     Source: N. Srivastava et al., "Dropout" (JMLR 2014).
     """
     x, p = as_float(as_tensor("dropout", x)), number("dropout", "p", p, 0, 1)
     if not flag("dropout", "training", training) or p == 0:
         return x
-    return _masked(x, generator("dropout", rng).random(x.shape, np.float32) >= p, p)
+    rng = generator("dropout", rng)
+    if rows is None:
+        return _masked(x, rng.random(x.shape, np.float32) >= p, p)
+    part, count = rows
+    if x.shape[:1] != (part.stop - part.start,):
+        raise ValueError(f"dropout: x must have rows {part.start} to {part.stop} of {count} {shapes(x=x)}")
+    return _masked(x, rng.random((count, *x.shape[1:]), np.float32)[part] >= p, p)
 
 
 def _masked(x: Tensor, mask: NDArray[np.bool_], p: float) -> Tensor:
