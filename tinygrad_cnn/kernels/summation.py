@@ -19,13 +19,14 @@ Array = NDArray[Any]
 
 _MAX_CHAIN = 512  # float32 numbers added one by one: of equal ones, 1e-5 of the sum is lost at most
 _BLOCK = 256
+_MAX_AXES = 64  # of a NumPy array
 
 
 def total(a: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
     """Return the sum over ``axes``, which are different and counted from the front."""
     if a.size > _MAX_CHAIN and a.dtype == np.float32 and math.prod([a.shape[i] for i in axes]) > _MAX_CHAIN:
         chain, axis = _longest_chain(a, axes)
-        if chain > _MAX_CHAIN:
+        if chain > _MAX_CHAIN and a.ndim < _MAX_AXES:
             shape = [1 if i in axes else n for i, n in enumerate(a.shape) if keepdims or i not in axes]
             return _sum_by_blocks(a, axes, chain, axis).reshape(shape)
     sums: Array = without_warnings.run(np.add.reduce, a, axis=axes, keepdims=keepdims)
