@@ -34,7 +34,10 @@ def total(a: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
 
 
 def _sum_by_blocks(a: Array, axes: tuple[int, ...], chain: int, axis: int) -> Array:
-    """`total` within blocks of the longest axis first, then over the blocks; in any shape."""
+    """`total` within blocks of the longest axis first, then over the blocks; in any shape.
+
+    A block has every so many-th number of the axis: those in between are then added in one go, which is quicker too.
+    """
     shape, strides = a.shape, a.strides
     first, last = min(axes), max(axes)
     if len(axes) == last - first + 1 > 1 and all(
@@ -45,10 +48,10 @@ def _sum_by_blocks(a: Array, axes: tuple[int, ...], chain: int, axis: int) -> Ar
     block, rest = divmod(shape[axis], blocks)
     before = (slice(None),) * axis
     split = (a[(*before, slice(blocks * block))] if rest else a).reshape(
-        *shape[:axis], blocks, block, *shape[axis + 1 :]
+        *shape[:axis], block, blocks, *shape[axis + 1 :]
     )
-    within = total(split, tuple([i + (i >= axis) for i in axes]), True)
-    sums: Array = without_warnings.run(np.add.reduce, within, axis=axis, dtype=np.float64)
+    within = total(split, tuple([i + (i > axis) for i in axes]), True)
+    sums: Array = without_warnings.run(np.add.reduce, within, axis=axis + 1, dtype=np.float64)
     if rest:
         without_warnings.run(np.add, sums, total(a[(*before, slice(blocks * block, None))], axes, True), out=sums)
     return without_warnings.run(sums.astype, a.dtype)  # type: ignore[no-any-return]
