@@ -89,7 +89,11 @@ def test_any_arguments_are_accepted_or_refused_as_in_pytorch_and_give_its_number
     """State, values, gradients and running statistics, in two steps of training and one of evaluation."""
     settings = ARGUMENTS[name]
     given_ones = data.draw(st.integers(0, len(settings)))  # so many first arguments by position, some others by name
-    needed = [k for k, p in inspect.signature(getattr(nn, name)).parameters.items() if p.default is p.empty or k in ("dim", "p")]
+    needed = [
+        k
+        for k, p in inspect.signature(getattr(nn, name)).parameters.items()
+        if p.default is p.empty or k in ("dim", "p")
+    ]
     args = [data.draw(settings[k]) for k in list(settings)[:given_ones]]
     kwargs = {k: data.draw(settings[k]) for k in list(settings)[given_ones:] if k in needed or data.draw(BOOLS)}
     shape = data.draw(SHAPES)
@@ -164,6 +168,20 @@ def test_inplace_leaves_the_input_alone():
     for layer in (nn.ReLU(True), nn.LeakyReLU(0.1, True), nn.Dropout(0.5, True)):
         layer(x).sum().backward()
         assert x.data.tolist() == [-1, 2]
+
+
+@pytest.mark.parametrize("pool", [nn.MaxPool2d(2, ceil_mode=True), nn.AvgPool2d(2, ceil_mode=True)], ids=repr)
+def test_rounding_up_is_no_anomaly(pool):
+    x = Tensor(np.ones((1, 1, 3, 3)), requires_grad=True)
+    with tg.detect_anomaly():
+        pool(x).sum().backward()
+        with pytest.raises(tg.AnomalyError, match="made nan"):
+            pool(Tensor(np.full((1, 1, 3, 3), np.nan)))
+    assert np.isfinite(x.grad.data).all()
+
+
+def test_the_mean_of_a_map_of_ones_is_one():
+    assert (nn.AdaptiveAvgPool2d(1)(np.ones((2, 3, 41, 7), np.float32)).data == 1).all()
 
 
 # Lists of modules -----------------------------------------------------------------------------------------------------
