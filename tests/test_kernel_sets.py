@@ -384,7 +384,7 @@ def assert_same_bits_on_any_number_of_threads(name, x, w, bias, how, counts=(1, 
 @given(slidings(), poolings())
 @small_setting
 def test_a_compiled_kernel_counts_its_tasks(sliding, pooling):
-    """`team.run` waits until so many are finished: were it told of fewer, it would go on while a helper still works."""
+    """`workers.run` waits until so many are finished: with fewer, it would go on while a worker still computes."""
     ours = kernels("numba")
     how, image, filters, numbers = sliding
     window, larger, _ = pooling

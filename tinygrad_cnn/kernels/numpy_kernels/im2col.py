@@ -1,4 +1,4 @@
-"""Sliding in one product: every window copied out as a column ("im2col"), the filters as they are.
+"""Convolution in one product: every window copied to a column ("im2col").
 
 Source of the method: K. Chellapilla, S. Puri, P. Simard, "High Performance Convolutional Neural Networks for Document
 Processing" (2006).
@@ -12,33 +12,33 @@ from ..interface import Array
 from ..memory import batch_innermost, empty, zeros
 
 
-def correlate2d(y: Array, x: Array, w: Array, how: ConvParams) -> None:
+def correlate2d(y: Array, x: Array, w: Array, params: ConvParams) -> None:
     """Fill maps y ``(F, OH, OW, N)``: filters ``(F, C KH KW)`` with patches ``(C KH KW, OH OW N)``."""
-    columns = patches(x, (w.shape[2], w.shape[3]), (y.shape[1], y.shape[2]), how)
-    np.matmul(by_group(w, how.groups), columns, out=by_group(y, how.groups))
+    columns = im2col(x, (w.shape[2], w.shape[3]), (y.shape[1], y.shape[2]), params)
+    np.matmul(by_group(w, params.groups), columns, out=by_group(y, params.groups))
 
 
-def correlate2d_weight(x: Array, g: Array, how: ConvParams, kernel: Pair) -> Array:
+def correlate2d_weight(x: Array, g: Array, params: ConvParams, kernel: Pair) -> Array:
     """The maps' gradient ``(F, OH OW N)`` with the patches."""
-    columns = patches(x, kernel, (g.shape[1], g.shape[2]), how)
-    dw: Array = np.matmul(by_group(g, how.groups), columns.transpose(0, 2, 1))
-    return dw.reshape(g.shape[0], x.shape[1] // how.groups, *kernel)
+    columns = im2col(x, kernel, (g.shape[1], g.shape[2]), params)
+    dw: Array = np.matmul(by_group(g, params.groups), columns.transpose(0, 2, 1))
+    return dw.reshape(g.shape[0], x.shape[1] // params.groups, *kernel)
 
 
-def patches(x: Array, kernel: Pair, map_: Pair, how: ConvParams) -> Array:
+def im2col(x: Array, kernel: Pair, map_: Pair, params: ConvParams) -> Array:
     """``P[c k, p q n]``: tap k of channel c at each place of each image, ``(G, C KH KW / G, OH OW N)``: one copy."""
-    images = bordered(batch_innermost(x), how.padding)
+    images = with_border(batch_innermost(x), params.padding)
     channels, _, _, n = images.shape
     channel, row, column, image = images.strides
-    (sh, sw), (dh, dw) = how.stride, how.dilation
+    (sh, sw), (dh, dw) = params.stride, params.dilation
     strides = (channel, row * dh, column * dw, row * sh, column * sw, image)
     windows = as_strided(images, (channels, *kernel, *map_, n), strides)
-    copied = empty(windows.shape, x.dtype)
-    copied[...] = windows
-    return copied.reshape(how.groups, channels // how.groups * kernel[0] * kernel[1], -1)
+    columns = empty(windows.shape, x.dtype)
+    columns[...] = windows
+    return columns.reshape(params.groups, channels // params.groups * kernel[0] * kernel[1], -1)
 
 
-def bordered(images: Array, padding: Pair) -> Array:
+def with_border(images: Array, padding: Pair) -> Array:
     """Images ``(C, H, W, N)`` with rows and columns of zeros around them."""
     (ph, pw), (channels, height, width, n) = padding, images.shape
     if not ph and not pw:

@@ -1,20 +1,19 @@
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped"
-"""Images laid out for the convolution kernels, with a border and with the columns of a stride together, and back."""
+"""Images copied into the memory layout of the convolution kernels, with a border and by column phases, and back."""
 
 from .compiling import compiled
-from .team import finish, take
+from .workers import tasks
 
 
 @compiled
-def spread(progress, x, image, padding, stride):
-    """x (C, H, W, N) into image (C, rows, phases, columns, N): a border of zeros, and every stride-th column together.
+def to_layout(progress, x, image, padding, stride):
+    """Copy x (C, H, W, N) into image (C, rows, phases, columns, N), with a border of zeros. A task: a row.
 
-    So the places of a tap are neighbours in memory whatever the stride. A task: a row.
+    Every stride-th column goes into the same phase, so that the pixels of a tap are neighbours whatever the stride.
     """
     channels, height, width, n = x.shape
-    tasks = channels * image.shape[1]
-    task = take(progress)
-    while task < tasks:
+    total = channels * image.shape[1]
+    for task in tasks(progress, total):
         c, row = task // image.shape[1], task % image.shape[1]
         image[c, row] = 0
         if padding[0] <= row < height + padding[0]:
@@ -23,24 +22,19 @@ def spread(progress, x, image, padding, stride):
                 source = x[c, row - padding[0], column]
                 for i in range(n):
                     target[i] = source[i]
-        finish(progress)
-        task = take(progress)
-    return tasks
+    return total
 
 
 @compiled
-def gather(progress, image, x, padding, stride):
-    """The reverse of `spread`: x (C, H, W, N) out of the image, without its border."""
+def from_layout(progress, image, x, padding, stride):
+    """The reverse of `to_layout`: x (C, H, W, N) out of the image, without its border. A task: a row."""
     channels, height, width, n = x.shape
-    tasks = channels * height
-    task = take(progress)
-    while task < tasks:
+    total = channels * height
+    for task in tasks(progress, total):
         c, row = task // height, task % height
         for column in range(width):
             source = image[c, row + padding[0], (column + padding[1]) % stride, (column + padding[1]) // stride]
             target = x[c, row, column]
             for i in range(n):
                 target[i] = source[i]
-        finish(progress)
-        task = take(progress)
-    return tasks
+    return total
