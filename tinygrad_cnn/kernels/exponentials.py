@@ -3,6 +3,7 @@
 import numpy as np
 
 from .interface import Array
+from .summation import total
 
 
 def sigmoid(z: Array) -> Array:
@@ -17,4 +18,4 @@ def log_softmax(z: Array, axis: int) -> Array:
     """``z - max - log sum e^(z - max)``; NaN where infinite numbers have no result."""
     with np.errstate(all="ignore"):
         shifted = z - np.maximum.reduce(z, axis=axis, keepdims=True, initial=-np.inf)
-        return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
+        return shifted - np.log(total(np.exp(shifted), (axis,), keepdims=True))

@@ -10,6 +10,7 @@ from scipy import signal
 from .geometry import ConvParams, Pair, PoolParams, map_shape, spatial
 from .interface import Array
 from .numpy_kernels import batch_norm, batch_norm_backward, relu_backward
+from .summation import total
 
 __all__ = [
     "avgpool",
@@ -73,8 +74,7 @@ def convolve2d_full(g: Array, w: Array, params: ConvParams, image_shape: Pair) -
 @np.errstate(all="ignore")
 def bias_gradient(g: Array) -> Array:
     """``db[f]`` = the sum of map f's gradient."""
-    total: Array = g.sum(axis=(0, 2, 3))
-    return total
+    return total(g, (0, 2, 3))
 
 
 def maxpool(x: Array, params: PoolParams, want_winners: bool) -> tuple[Array, NDArray[np.integer]]:

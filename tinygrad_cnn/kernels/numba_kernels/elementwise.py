@@ -23,11 +23,14 @@ def relu_backward(progress, g, a, out):
 
 @compiled
 def sums(progress, rows, out):
-    """``out[f]``: the sum of each row (F, K). A task: a row."""
+    """``out[f]``: the sum of each row (F, K), within parts of it and then over the parts. A task: a row."""
     for task in tasks(progress, len(rows)):
-        row, total = rows[task], rows.dtype.type(0)
-        for i in range(row.size):
-            total += row[i]
+        row, total = rows[task], 0.0
+        for start in range(0, row.size, _TASK_SIZE):
+            part, subtotal = row[start : start + _TASK_SIZE], rows.dtype.type(0)
+            for i in range(part.size):
+                subtotal += part[i]
+            total += subtotal
         out[task] = total
     return len(rows)
 

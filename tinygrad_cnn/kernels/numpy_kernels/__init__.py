@@ -31,6 +31,7 @@ __all__ = [
     "relu_backward",
 ]
 
+_MAX_PRODUCT = 1 << 14  # numbers of a row that one product adds up: a longer one loses digits in float32
 _SHORT_ROW = 128  # numbers in a row of the map, over all images, below which `im2col` is quicker
 
 
@@ -70,9 +71,13 @@ def convolve2d_full(g: Array, w: Array, params: ConvParams, image_shape: Pair) -
 
 @np.errstate(all="ignore")
 def bias_gradient(g: Array) -> Array:
-    """Each map's sum, as a matrix product with ones: the quickest form for long rows."""
+    """Each map's sum, as matrix products with ones: the quickest form for long rows."""
     maps = batch_innermost(g).reshape(g.shape[1], -1)
-    return maps @ np.ones(maps.shape[1], g.dtype)
+    if maps.shape[1] <= _MAX_PRODUCT:
+        return maps @ np.ones(maps.shape[1], g.dtype)
+    parts = (maps[:, k : k + _MAX_PRODUCT] for k in range(0, maps.shape[1], _MAX_PRODUCT))
+    total = np.sum([part @ np.ones(part.shape[1], g.dtype) for part in parts], axis=0, dtype=np.float64)
+    return total.astype(g.dtype)
 
 
 def is_short(maps: Array) -> bool:
