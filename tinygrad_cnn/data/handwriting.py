@@ -92,7 +92,8 @@ def _ink(picture: Grey) -> Grey | None:
     if not strong.size or strong.mean() < max(_FAINTEST, 4.5 * float(np.std(weak))):
         return None
     top = float(np.percentile(strong, 60))
-    return np.clip(difference / top, 0, 1)
+    ink: Grey = np.clip(difference / top, 0, 1)
+    return ink
 
 
 def _otsu(values: Grey) -> float:
