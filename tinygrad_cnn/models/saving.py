@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from .. import models
-from ..checks import instance
+from ..checks import abbreviated, instance
 from ..nn import Module, StateError
 from ..storage.archive import Arrays, read_archive, write_archive
 from ..storage.atomic import CheckpointError, PathLike, check_path
-from ..storage.safetensors import load_safetensors, save_safetensors
+from ..storage.safetensors import load_safetensors, parse_metadata, save_safetensors
 
 WEIGHTS, AVERAGE, BEST = "weights", "average", "best"  # prefixes of a model's arrays in a file
 
@@ -112,10 +112,7 @@ def read(op: str, path: PathLike) -> SavedFile:
     if not check_path(op, path).endswith(".safetensors"):
         return SavedFile(path, *read_archive(path))
     state, texts = load_safetensors(path)
-    try:
-        return SavedFile(path, prefixed(WEIGHTS, state), {name: json.loads(text) for name, text in texts.items()})
-    except ValueError as error:
-        raise CheckpointError(f"{path}: its metadata is not JSON ({error})") from error
+    return SavedFile(path, prefixed(WEIGHTS, state), parse_metadata(texts))
 
 
 def load_weights(model: Module, arrays: Arrays) -> None:
@@ -147,6 +144,8 @@ def subset(prefix: str, arrays: Arrays) -> Arrays:
 
 
 def _build(spec: object) -> models.Network:
+    if isinstance(spec, str):
+        raise CheckpointError(f"its metadata is not JSON: model is {abbreviated(spec)}; load(path, into=model)")
     if not isinstance(spec, dict) or "name" not in spec:
         kind = spec.get("class") if isinstance(spec, dict) else "unknown"
         raise CheckpointError(f"holds the weights of a model of class {kind}; make one and load(path, into=model)")

@@ -1,5 +1,6 @@
 """Weights in ``.safetensors`` files, through the `safetensors` library: arrays and texts, never code."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,3 +50,14 @@ def load_safetensors(path: PathLike) -> tuple[Arrays, dict[str, str]]:
             return arrays, dict(file.metadata() or {})
     except (library.SafetensorError, TypeError, AttributeError, ValueError) as error:
         raise CheckpointError(f"{path}: is not a file of weights that can be read, or is damaged ({error})") from None
+
+
+def parse_metadata(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Return the JSON value of each text; a text that is no JSON, such as PyTorch's ``format: pt``, as it is."""
+    values: dict[str, Any] = {}
+    for name, text in texts.items():
+        try:
+            values[name] = json.loads(text)
+        except (ValueError, RecursionError):
+            values[name] = text
+    return values

@@ -11,6 +11,7 @@ import numpy as np
 from ..geometry import ConvParams, Pair, map_shape, spatial
 from ..interface import Array
 from ..memory import batch_innermost, empty, zeros
+from ..summation import total
 from . import im2col, row_gemm
 from .activation import relu_backward
 from .normalization import batch_norm, batch_norm_backward
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 _MAX_PRODUCT = 1 << 14  # numbers of a row that one product adds up: a longer one loses digits in float32
+_MIN_PRODUCT_ROWS = 4  # BLAS adds fewer rows up in another way, which loses more digits
 _SHORT_ROW = 128  # numbers in a row of the map, over all images, below which `im2col` is quicker
 
 
@@ -73,11 +75,15 @@ def convolve2d_full(g: Array, w: Array, params: ConvParams, image_shape: Pair) -
 def bias_gradient(g: Array) -> Array:
     """Each map's sum, as matrix products with ones: the quickest form for long rows."""
     maps = batch_innermost(g).reshape(g.shape[1], -1)
+    if len(maps) < _MIN_PRODUCT_ROWS:
+        return total(maps, (1,))
     if maps.shape[1] <= _MAX_PRODUCT:
         return maps @ np.ones(maps.shape[1], g.dtype)
-    parts = (maps[:, k : k + _MAX_PRODUCT] for k in range(0, maps.shape[1], _MAX_PRODUCT))
-    total = np.sum([part @ np.ones(part.shape[1], g.dtype) for part in parts], axis=0, dtype=np.float64)
-    return total.astype(g.dtype)
+    sums, ones = np.zeros(len(maps)), np.ones(_MAX_PRODUCT, g.dtype)
+    for start in range(0, maps.shape[1], _MAX_PRODUCT):
+        part = maps[:, start : start + _MAX_PRODUCT]
+        sums += part @ ones[: part.shape[1]]
+    return sums.astype(g.dtype)
 
 
 def is_short(maps: Array) -> bool:
