@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import tinygrad_cnn as tg
 from tinygrad_cnn import models
 from tinygrad_cnn.cli import main
-from tinygrad_cnn.demo import anatomy, asking, strokes
+from tinygrad_cnn.demo import introspect, requests, strokes
 
 pytest.importorskip("flask", reason="Flask is not installed")
 
@@ -36,7 +36,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def app(network):
-    return server.make_app(network, asking.TokenBucket(1e9, 1e9))
+    return server.make_app(network, requests.TokenBucket(1e9, 1e9))
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def client(app):
 
 
 def shares(network, drawing):
-    return np.array(anatomy.look(network, strokes.normalized(drawing))["shares"])
+    return np.array(introspect.look(network, strokes.normalized(drawing))["shares"])
 
 
 def coded(image):
@@ -105,20 +105,20 @@ def test_shaky_slanted_and_squeezed_digits_are_recognised(network):
     assert right >= 94  # of 100; a 1 with a long flag passes for a 7
 
 
-# What the page is told ------------------------------------------------------------------------------------------------
+# What the page shows --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["nielsen", "lenet5", "article", "tiny", "primer", "best"])
 def test_every_neuron_is_the_sum_of_its_products(name):
     network = models.build(name, rng=np.random.default_rng(0)).eval()
-    found, _ = anatomy.steps(network, strokes.normalized(placed(5)))
+    sequence, _ = introspect.steps(network, strokes.normalized(placed(5)))
     rng = np.random.default_rng(1)
     explained = 0
-    for step in found:
+    for step in sequence:
         for _ in range(5):
             place = [int(rng.integers(n)) for n in step.maps.shape]
             try:
-                made = anatomy.neuron(step, *place)
+                made = introspect.neuron(step, *place)
             except ValueError:
                 break
             explained += 1
@@ -132,14 +132,14 @@ def test_every_neuron_is_the_sum_of_its_products(name):
 
 
 def test_the_overlay_lies_where_the_underlay_comes_from(network):
-    found, _ = anatomy.steps(network, strokes.normalized(placed(2)))
-    conv, pool = found[0], found[1]
-    made = anatomy.neuron(conv, 3, 7, 11)
+    sequence, _ = introspect.steps(network, strokes.normalized(placed(2)))
+    conv, pool = sequence[0], sequence[1]
+    made = introspect.neuron(conv, 3, 7, 11)
     assert (made.top, made.left) == (7, 11)
-    np.testing.assert_array_equal(made.underlay, conv.given[:, 7:12, 11:16])
-    made = anatomy.neuron(pool, 3, 7, 11)
+    np.testing.assert_array_equal(made.underlay, conv.inputs[:, 7:12, 11:16])
+    made = introspect.neuron(pool, 3, 7, 11)
     assert (made.top, made.left) == (14, 22)
-    np.testing.assert_array_equal(made.underlay, pool.given[3:4, 14:16, 22:24])
+    np.testing.assert_array_equal(made.underlay, pool.inputs[3:4, 14:16, 22:24])
 
 
 def test_the_shares_are_the_networks_own(client, network):
@@ -153,24 +153,24 @@ def test_the_shares_are_the_networks_own(client, network):
 
 def test_the_maps_are_the_networks_own(client, network):
     answer = client.post("/look", json={"strokes": [s.tolist() for s in placed(7)]}).get_json()
-    found, _ = anatomy.steps(network, strokes.normalized(placed(7)))
-    assert len(answer["layers"]) == len(found) == 9
-    for layer, step in zip(answer["layers"], found, strict=True):
+    sequence, _ = introspect.steps(network, strokes.normalized(placed(7)))
+    assert len(answer["layers"]) == len(sequence) == 9
+    for layer, step in zip(answer["layers"], sequence, strict=True):
         np.testing.assert_allclose(unpacked(layer), step.maps / np.abs(step.maps).max(), atol=0.5 / 127 + 1e-6)
 
 
 def test_pooling_keeps_the_largest_of_each_overlay(client, network):
     answer = client.post("/look", json={"strokes": [s.tolist() for s in placed(7)]}).get_json()
-    found, _ = anatomy.steps(network, strokes.normalized(placed(7)))
+    sequence, _ = introspect.steps(network, strokes.normalized(placed(7)))
     kept = np.frombuffer(base64.b64decode(answer["layers"][1]["kept"]), bool).reshape(20, 24, 24)
     blocks = kept.reshape(20, 12, 2, 12, 2).sum(axis=(2, 4))
     assert (blocks == 1).all()
-    np.testing.assert_array_equal(np.sort(found[1].given[kept]), np.sort(found[1].maps.ravel()))
+    np.testing.assert_array_equal(np.sort(sequence[1].inputs[kept]), np.sort(sequence[1].maps.ravel()))
 
 
 def test_the_pull_is_the_slope_of_the_score(network):
     image = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)  # a drawing has ties, where slopes jump
-    slope = anatomy.pull(network, image, 8)
+    slope = introspect.pull(network, image, 8)
     assert slope.shape == (1, 28, 28)
     step = 0.01 * slope / np.linalg.norm(slope)
     with tg.no_grad():
@@ -267,7 +267,7 @@ def test_no_value_makes_it_stumble(app, path, data):
 
 def test_bodies_are_bounded(client):
     body = json.dumps(GOOD["/look"]).encode()
-    room = asking.MAX_BYTES - len(body)
+    room = requests.MAX_BYTES - len(body)
     assert client.post("/look", data=body + room * b" ", content_type="application/json").status_code == 200
     refused(client.post("/look", data=body + (room + 1) * b" ", content_type="application/json"), 413)
 
@@ -313,7 +313,7 @@ def address(network):
     ("sent", "status", "error"),
     [
         (b'GET "/\\ " HTTP/1.1\r\n\r\n', 400, "Bad request syntax"),
-        (b"GET /" + b"a" * 65_532, 414, "Request-URI Too Long"),  # as much as is read of a line
+        (b"GET /" + b"a" * 65_532, 414, "URI Too Long"),  # as much as is read of a line
         (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", 431, "Too many headers"),
     ],
     ids=["syntax", "path", "headers"],
@@ -330,7 +330,7 @@ def test_what_is_no_http_is_refused_like_the_rest(sent, status, error, address, 
 
 def test_rates_are_bounded(network):
     now = [0.0]
-    client = server.make_app(network, asking.TokenBucket(2.0, 3.0, clock=lambda: now[0])).test_client()
+    client = server.make_app(network, requests.TokenBucket(2.0, 3.0, clock=lambda: now[0])).test_client()
     statuses = [client.get("/favicon.ico").status_code for _ in range(5)]
     assert statuses == [204, 204, 204, 429, 429]
     now[0] = 0.5
@@ -357,8 +357,8 @@ def test_a_fault_of_the_server_says_nothing_about_its_inside(network, monkeypatc
     def broken(*_):
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(anatomy, "look", broken)
-    app = server.make_app(network, asking.TokenBucket(1e9, 1e9))
+    monkeypatch.setattr(introspect, "look", broken)
+    app = server.make_app(network, requests.TokenBucket(1e9, 1e9))
     assert "secret" not in refused(app.test_client().post("/look", json=GOOD["/look"]), 500)
 
 
@@ -378,6 +378,7 @@ def test_the_shipped_weights_are_small_and_say_where_they_come_from():
 # The command ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_quietly_and_only_this_computer_reaches_it():
     command = [sys.executable, "-m", "tinygrad_cnn", "demo", "--port", "0", "--no-browser"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -10,7 +10,7 @@ import tinygrad_cnn as tg
 from tinygrad_cnn import nn
 from tinygrad_cnn.autograd.engine import GraphError
 from tinygrad_cnn.inspection.drawing import draw
-from tinygrad_cnn.inspection.graph_view import walk
+from tinygrad_cnn.inspection.graph_view import graph_view
 
 has_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz's program dot is not installed")
 
@@ -50,8 +50,8 @@ def test_a_name_is_given_once():
             return (a * self.x * self.w * nn.Parameter([5.0, 6.0])).sum()
 
     model = Odd()
-    found = walk(model(tg.Tensor([1.0, 1.0])), model)
-    assert [found.name(t) for t in found.leaves] == ["x1", "x", "w", "w1"]
+    view = graph_view(model(tg.Tensor([1.0, 1.0])), model)
+    assert [view.name(t) for t in view.leaves] == ["x1", "x", "w", "w1"]
 
 
 def test_a_tensor_used_twice_stands_there_once():
@@ -94,16 +94,16 @@ def test_a_chain_of_twenty_thousand_ops_is_walked():
     y = x
     for _ in range(20_000):
         y = -y
-    found = walk(y)
-    assert len(found.results) == 20_000
-    assert found.results[-1] is y
+    view = graph_view(y)
+    assert len(view.results) == 20_000
+    assert view.results[-1] is y
 
 
 def test_results_come_after_what_they_were_made_from():
     loss, _ = small_loss()
-    found = walk(loss)
-    seen = {id(t) for t in found.leaves}
-    for t in found.results:
+    view = graph_view(loss)
+    seen = {id(t) for t in view.leaves}
+    for t in view.results:
         assert all(id(i) in seen for i in t.node.inputs)
         seen.add(id(t))
 
@@ -116,6 +116,16 @@ def test_dot_has_a_node_for_each_tensor_and_an_edge_for_each_use():
     assert dot.count(" -> ") == 9
     assert 'nx -> "n#1"' in dot
     assert "3. reshape\n(5, 18)" in dot
+
+
+def test_the_picture_says_each_ops_formula_and_rules_on_request():
+    graphviz = pytest.importorskip("graphviz", reason="the graphviz library is not installed")
+    loss, model = small_loss()
+    nodes = [node for node, _ in graph_view(loss).steps]
+    dot = draw(loss, model).dot
+    assert dot.count("tooltip=") == len(nodes) == 5
+    for node in nodes:
+        assert f'"{node.formula}\n{graphviz.escape(node.sentence(0))}' in dot
 
 
 @has_dot

@@ -1,4 +1,4 @@
-"""The story of a backward pass tells the true numbers, in the article's words, for every op."""
+"""The explanation of a backward pass has the true numbers, in the article's words, for every op."""
 
 import io
 
@@ -11,24 +11,24 @@ from tinygrad_cnn import nn
 from tinygrad_cnn.autograd.engine import GraphError
 from tinygrad_cnn.autograd.tensor import record
 from tinygrad_cnn.cli import main
-from tinygrad_cnn.inspection.explain import article_example, explain, story
-from tinygrad_cnn.inspection.graph_view import walk
+from tinygrad_cnn.inspection.explain import article_example, explain, explanation
+from tinygrad_cnn.inspection.graph_view import graph_view
 
 
-def told(loss, model=None):
+def explained(loss, model=None):
     out = io.StringIO()
     explain(loss, model, file=out)
     return out.getvalue()
 
 
 def printed(array):
-    """The numbers as the story prints them, spaces aside."""
+    """The numbers as they are printed, spaces aside."""
     text = np.array2string(np.asarray(array), precision=4, suppress_small=True)
     return " ".join(text.split())
 
 
 def test_the_articles_example_has_the_articles_numbers():
-    text = " ".join(told(*article_example()).split())
+    text = " ".join(explained(*article_example()).split())
     x = np.arange(1, 10).reshape(3, 3) / 10
     w = np.array([[0.1, 0.2], [0.3, 0.4]])
     z = signal.correlate2d(x, w, mode="valid") + 0.1
@@ -46,7 +46,7 @@ def test_the_articles_example_has_the_articles_numbers():
 
 
 def test_the_rules_appear_in_the_articles_notation_and_in_backward_order():
-    text = told(*article_example())
+    text = explained(*article_example())
     places = [
         text.index(part)
         for part in (
@@ -63,18 +63,18 @@ def test_the_rules_appear_in_the_articles_notation_and_in_backward_order():
 
 def test_it_ends_with_the_gradients_that_backward_leaves():
     loss, layer = article_example()
-    text = " ".join(told(loss, layer).split())
+    text = " ".join(explained(loss, layer).split())
     end = text[text.index("What backward()") :]
     loss.backward()
     for name, p in layer.named_parameters():
         assert f"dC/d{name} {p.shape} {printed(p.grad.data)}" in end
 
 
-def test_telling_changes_nothing():
+def test_explaining_changes_nothing():
     loss, layer = article_example()
-    first = told(loss, layer)
+    first = explained(loss, layer)
     assert all(p.grad is None for p in layer.parameters())
-    assert told(loss, layer) == first
+    assert explained(loss, layer) == first
     loss.backward()
     assert layer.w.grad is not None
 
@@ -82,24 +82,24 @@ def test_telling_changes_nothing():
 def test_gradients_from_several_uses_are_added_up():
     x = tg.Tensor([2.0], requires_grad=True)
     y = x * 3
-    text = " ".join(told((y * y + y).sum()).split())
+    text = " ".join(explained((y * y + y).sum()).split())
     assert "#1 was used in 3 places: what came back from them was added up [13.]" in text
     assert "dC/dx (1,) [39.]" in text
 
 
 def test_what_asks_for_no_gradient_is_said_to_and_what_is_many_is_summed_up():
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3, bias=False))
-    text = told(tg.cross_entropy(model(tg.Tensor(np.ones((4, 1, 8, 8), np.float32))), [0, 1, 2, 0]), model)
+    text = explained(tg.cross_entropy(model(tg.Tensor(np.ones((4, 1, 8, 8), np.float32))), [0, 1, 2, 0]), model)
     assert "x asks for no gradient: its rule is not run" in text
     assert "216 numbers from" in text
     assert "z = w a^{L-1}   with" in text  # no bias, so none in the formula
     assert "z = correlate2d(a^{L-1}, w) + b   with a^{L-1} = x, w = 0.weight, b = 0.bias" in text
 
 
-def test_an_op_that_the_table_does_not_know_is_told_by_name_and_shapes():
+def test_an_op_without_formula_and_sentences_is_explained_by_name_and_shapes():
     x = tg.Tensor([1.0, 2.0], requires_grad=True)
     y = record("mystery", x.data * 3, (x,), (lambda g, y: g * 3,))
-    text = " ".join(told(y.sum()).split())
+    text = " ".join(explained(y.sum()).split())
     assert "#1 mystery with x gives (2,)" in text
     assert "the gradient for x (2,) [3. 3.]" in text
 
@@ -124,28 +124,28 @@ def used_ops():
 def test_the_rule_that_runs_is_the_one_that_is_explained():
     x = tg.Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
     y = tg.correlate2d(x, tg.Tensor([[1.0]], requires_grad=True))
-    before = told(y.sum())
-    correlate = next(t.node for t in walk(y).results if t.node.name == "correlate2d")
+    before = explained(y.sum())
+    correlate = next(t.node for t in graph_view(y).results if t.node.name == "correlate2d")
     assert "dC/dz slides over the previous layer as a filter" in before
     correlate.rules[1].__doc__ = "dC/dw = another formula: with another reason"
-    after = told(y.sum())
+    after = explained(y.sum())
     assert "dC/dw = another formula   for" in after and "      with another reason\n" in after
     assert "slides over the previous layer" not in after
 
 
-def test_the_story_can_be_printed_on_any_terminal():
-    assert told(used_ops()).isascii()
-    assert all(len(line) < 140 for line in story(article_example()[0]))
+def test_it_can_be_printed_on_any_terminal():
+    assert explained(used_ops()).isascii()
+    assert all(len(line) < 140 for line in explanation(article_example()[0]))
 
 
 def test_it_needs_one_number_and_an_unused_graph():
     x = tg.Tensor([1.0, 2.0], requires_grad=True)
     with pytest.raises(GraphError, match=r"explain: the cost must be one number, got shape \(2,\)"):
-        told(x * 2)
+        explained(x * 2)
     loss = (x * 2).sum()
     loss.backward()
     with pytest.raises(GraphError, match="used up"):
-        told(loss)
+        explained(loss)
 
 
 def test_a_stale_graph_is_refused():
@@ -153,17 +153,17 @@ def test_a_stale_graph_is_refused():
     loss = (w * w).sum()
     w.writable()[...] = 5
     with pytest.raises(GraphError, match="was changed"):
-        told(loss)
+        explained(loss)
 
 
-def test_the_command_tells_the_articles_example(capsys):
+def test_the_command_explains_the_articles_example(capsys):
     assert main(["explain"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("One feature map: x1 is its 3x3 input")
-    assert told(*article_example()) in out
+    assert explained(*article_example()) in out
 
 
-def test_the_command_tells_what_a_trained_network_does(capsys, tmp_path):
+def test_the_command_explains_a_trained_network(capsys, tmp_path):
     path = str(tmp_path / "w.npz")
     tg.checkpoint.save(tg.models.build("digits", (1, 8, 8), rng=np.random.default_rng(0)), path)
     assert main(["explain", path, "--image", "5"]) == 0

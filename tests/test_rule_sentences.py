@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from op_table import OPS
 
 import tinygrad_cnn as tg
-from tinygrad_cnn.inspection.graph_view import walk
+from tinygrad_cnn.inspection.graph_view import graph_view
 
 KINDS = {
     "sliding",
@@ -24,7 +24,7 @@ KINDS = {
 
 
 def nodes_of(result):
-    return [t.node for t in walk(result).results] if result.node is not None else []
+    return [node for node, _ in graph_view(result).steps] if result.node is not None else []
 
 
 @pytest.mark.parametrize("op", OPS, ids=[op.name for op in OPS])

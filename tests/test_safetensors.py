@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tinygrad_cnn import nn
 from tinygrad_cnn.interop import load_safetensors, save_safetensors
 from tinygrad_cnn.models import build
-from tinygrad_cnn.storage.archive import CheckpointError
-from tinygrad_cnn.train import checkpoint
+from tinygrad_cnn.storage.atomic import CheckpointError
+from tinygrad_cnn.training import checkpoint
 
 library = pytest.importorskip("safetensors.numpy")
 RNG = np.random.default_rng(4)

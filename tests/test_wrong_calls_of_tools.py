@@ -6,7 +6,7 @@ import pytest
 import tinygrad_cnn as tg
 from tinygrad_cnn import nn
 from tinygrad_cnn.inspection import plot
-from tinygrad_cnn.train import checkpoint
+from tinygrad_cnn.training import checkpoint
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("onnx")
@@ -28,10 +28,10 @@ CALLS = {
     "occlusion: model must be a Module, got 3": lambda: plot.occlusion(3, IMAGE, 1),
     "occlusion: image must be an array of numbers, got 'x'": lambda: plot.occlusion(NETWORK, "x", 1),
     "feature_maps: model must be a Module, got None": lambda: plot.feature_maps(None, IMAGE),
-    "feature_maps: one image (C, H, W) or (H, W) expected (image.shape=())": lambda: plot.feature_maps(NETWORK, 3),
+    "feature_maps: image must be (C, H, W) or (H, W) (image.shape=())": lambda: plot.feature_maps(NETWORK, 3),
     "gradients: model must be a Module, got 3": lambda: plot.gradients(3, IMAGE, 1),
     "gradients: label must be an integer, got None": lambda: plot.gradients(NETWORK, IMAGE, None),
-    "gradients: one image (C, H, W) or (H, W) expected (image.shape=(8,))":
+    "gradients: image must be (C, H, W) or (H, W) (image.shape=(8,))":
         lambda: plot.gradients(NETWORK, IMAGE[0, 0], 1),
     "pooling: place must be an integer or two of them, got (0.5, 1)": lambda: plot.pooling(IMAGE[0], 2, place=(0.5, 1)),
     "pooling: place must be at least 0, got -1": lambda: plot.pooling(IMAGE[0], 2, place=(-1, 0)),

@@ -156,7 +156,7 @@ def lock_array(array: NDArray[Any]) -> ArrayLock | None:
 
 
 def current_lock(array: NDArray[Any]) -> ArrayLock | None:
-    """Return the lock that graphs hold on an array, or None."""
+    """Return the lock on an array, or None."""
     reference = _locks.get(id(array))  # by array, not by tensor: a detached tensor shares its array
     return None if reference is None else reference()
 
@@ -169,7 +169,7 @@ def backward_pass(
     Args:
         output: the tensor to start from.
         g: its gradient.
-        targets: the tensors whose gradients are wanted; None for all leaves that require one.
+        targets: the tensors to return gradients for; None for all leaves that require one.
         retain_graph: keep the graph; otherwise it is freed on the way.
         record: record the rules too, so that gradients have gradients.
     """
@@ -190,8 +190,8 @@ def backward_pass(
             if node is None:
                 continue
             inputs = node.inputs
-            wanted = [x._requires_grad and id(x) in needed for x in inputs]
-            for k, gx in enumerate(node.gradients(g, y, wanted)):
+            run = [x._requires_grad and id(x) in needed for x in inputs]
+            for k, gx in enumerate(node.gradients(g, y, run)):
                 if gx is not None:
                     x, i = inputs[k], id(inputs[k])
                     data = getattr(gx, "_data", None)

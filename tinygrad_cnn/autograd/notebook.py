@@ -1,4 +1,4 @@
-"""HTML for notebooks: how a tensor and a module show themselves there. Text in, text out; knows neither."""
+"""HTML that a notebook displays for a tensor and a module: text in, text out."""
 
 import html
 from collections.abc import Iterable

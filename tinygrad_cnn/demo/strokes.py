@@ -7,22 +7,22 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 SIDE = 28  # pixels of an image
-BOX = 20  # pixels of the box that holds the ink
-CENTRE = 14.5  # where the ink's centre of mass goes, from the image's edge; in MNIST it lies at pixel 14.0 on average
-PEN = 2.5  # pixels: the usual thickness of MNIST's strokes
-DOT = 0.02  # drawings smaller than this share of the page are a dot
-_FINE = 8  # steps a pixel, for smooth edges
+_BOX_PIXELS = 20  # the square that holds the ink
+_CENTRE_PIXELS = 14.5  # of the ink's mass, from the image's edge; in MNIST it lies at pixel 14.0 on average
+_PEN_PIXELS = 2.5  # the usual thickness of MNIST's strokes
+_DOT = 0.02  # drawings smaller than this fraction of the page are a dot
+_STEPS_PER_PIXEL = 8  # for smooth edges
 
 
 def normalized(strokes: Sequence[NDArray[np.float64]]) -> NDArray[np.uint8]:
-    """The image (28, 28) of a drawing, white ink (255) on black (0).
+    """Return the image (28, 28) of a drawing, white ink (255) on black (0).
 
     The drawing is scaled until its longer side, ink included, takes 20 pixels, drawn with a round pen and smooth
     edges, and moved until its centre of mass is the image's: what MNIST did with its scans. So the drawing's place
     and size make no difference; the pen keeps its thickness.
 
     Args:
-        strokes: each (points, 2): x to the right and y downwards, as shares of the page's side.
+        strokes: each (points, 2): x to the right and y downwards, in sides of the page.
 
     Source: Y. LeCun et al., Gradient-based learning applied to document recognition, 1998, section III A.
 
@@ -36,28 +36,28 @@ def normalized(strokes: Sequence[NDArray[np.float64]]) -> NDArray[np.uint8]:
     points = np.concatenate(strokes)
     low, high = points.min(axis=0), points.max(axis=0)
     size = float((high - low).max())
-    scale = (BOX - PEN) / size if size > DOT else 0.0
-    line = np.zeros((SIDE * _FINE, SIDE * _FINE), bool)
+    scale = (_BOX_PIXELS - _PEN_PIXELS) / size if size > _DOT else 0.0
+    line = np.zeros((SIDE * _STEPS_PER_PIXEL, SIDE * _STEPS_PER_PIXEL), bool)
     for stroke in strokes:
-        places = (_walked((stroke - (low + high) / 2) * scale) + SIDE / 2) * _FINE
-        columns, rows = np.rint(places).astype(int).T
+        points = (_resampled((stroke - (low + high) / 2) * scale) + SIDE / 2) * _STEPS_PER_PIXEL
+        columns, rows = np.rint(points).astype(int).T
         line[rows, columns] = True
-    ink = _centred(ndimage.distance_transform_edt(~line) <= PEN / 2 * _FINE)
-    grey: NDArray[np.float64] = ink.reshape(SIDE, _FINE, SIDE, _FINE).mean(axis=(1, 3))
+    ink = _centred(ndimage.distance_transform_edt(~line) <= _PEN_PIXELS / 2 * _STEPS_PER_PIXEL)
+    grey: NDArray[np.float64] = ink.reshape(SIDE, _STEPS_PER_PIXEL, SIDE, _STEPS_PER_PIXEL).mean(axis=(1, 3))
     return np.rint(255 * grey).astype(np.uint8)
 
 
-def _walked(stroke: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points along a stroke, so close that no fine pixel is skipped."""
+def _resampled(stroke: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return points along a stroke, so close that no step of a pixel is skipped."""
     lengths = np.hypot(*np.diff(stroke, axis=0).T)
     way = np.concatenate([[0.0], np.cumsum(lengths)])
-    stops = np.linspace(0.0, way[-1], int(way[-1] * _FINE) + 2)
+    stops = np.linspace(0.0, way[-1], int(way[-1] * _STEPS_PER_PIXEL) + 2)
     return np.stack([np.interp(stops, way, axis) for axis in stroke.T], axis=1)
 
 
 def _centred(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The ink moved so that its centre of mass is the image's, but never over the edge."""
-    margin = (SIDE - BOX) // 2 * _FINE
-    moves = [round(CENTRE * _FINE - 0.5 - c) for c in ndimage.center_of_mass(ink)]
+    """Return the ink moved so that its centre of mass is the image's, but never over the edge."""
+    margin = (SIDE - _BOX_PIXELS) // 2 * _STEPS_PER_PIXEL
+    moves = [round(_CENTRE_PIXELS * _STEPS_PER_PIXEL - 0.5 - c) for c in ndimage.center_of_mass(ink)]
     down, right = (int(np.clip(m, -margin, margin)) for m in moves)
     return np.roll(ink, (down, right), axis=(0, 1))

@@ -1,1 +1,1 @@
-"""Look into a network: explanations, drawings, plots, reports."""
+"""Look into a network: explanations, graph drawings, plots, reports."""

@@ -61,13 +61,13 @@ def correlate2d(
     name = "correlate2d"
     x, w = same_float(as_tensor(name, x), as_tensor(name, w))
     params = _params(name, stride, padding, dilation, groups)
-    given, unbatched = (x, w), x.ndim != 4 or w.ndim != 4
+    original, unbatched = (x, w), x.ndim != 4 or w.ndim != 4
     if unbatched:
         x, w = _add_batch_axes(name, x, w)
         if bias is not None:
-            raise ValueError(f"{name}: a bias needs images (N, C, H, W) {_shapes(given)}")
+            raise ValueError(f"{name}: a bias needs images (N, C, H, W) {_shapes(original)}")
     x, params = _pad_for_mode(name, x, w, mode, params, turned=False)
-    _check_channels(name, x, w, params, given)
+    _check_channels(name, x, w, params, original)
     y = _correlate2d(x, w, None if bias is None else arguments.bias(name, "bias", bias, w, "filter"), params)
     return y.reshape(spatial(y.shape)) if unbatched else y
 
@@ -91,7 +91,7 @@ def _correlate2d(x: Tensor, w: Tensor, bias: Tensor | None, params: ConvParams) 
 
     z = current().correlate2d(x.data, w.data, None if bias is None else bias.data, params)
     inputs, rules = ((x, w), (grad_a, grad_w)) if bias is None else ((x, w, bias), (grad_a, grad_w, grad_b))
-    formula = "z = correlate2d(a^{L-1}, w) [+ b]"
+    formula = "z = correlate2d(a^{L-1}, w)" if bias is None else "z = correlate2d(a^{L-1}, w) + b"
     return record("correlate2d", z, inputs, rules, kind="sliding", formula=formula, **params._asdict())
 
 
@@ -164,8 +164,9 @@ def convolve2d_full(
             ``scipy.signal.convolve2d(x, w, "full")`` when the stride and dilation are 1.
         w: filters ``(F, C // groups, KH, KW)``.
         stride, dilation: pixels between neighbours of the map, and between taps.
-        shape: (H, W) of the result ``(N, C, H, W)``; the smallest that holds every tap by default. Pixels that no
-            window saw are 0: a map of stride 2 fits two image widths.
+        shape: (H, W) of the result ``(N, C, H, W)``; the smallest that holds every tap by default, and at most the
+            stride or dilation, less one, larger. Pixels that no window saw are 0: a map of stride 2 fits two image
+            widths.
         padding: rows and columns cut off on each side: the border that `correlate2d` added.
         groups: as in `correlate2d`.
 
@@ -180,7 +181,7 @@ def convolve2d_full(
     """
     name = "convolve2d_full"
     x, w = same_float(as_tensor(name, x), as_tensor(name, w))
-    given, unbatched = (x, w), x.ndim == 2 and w.ndim == 2
+    original, unbatched = (x, w), x.ndim == 2 and w.ndim == 2
     if unbatched:
         x, w = _add_batch_axes(name, x, w)
     x, w = arguments.images(name, x), arguments.images(name, w, "w")
@@ -190,9 +191,11 @@ def convolve2d_full(
     shape = pair(name, "shape", shape, 1)
     if w.shape[0] != x.shape[1] or 0 in spatial(w.shape):
         maps, filters = plural(x.shape[1], "map"), plural(w.shape[0], "filter")
-        raise ValueError(f"{name}: x has {maps}, w has {filters} of {w.shape[2]}x{w.shape[3]} {_shapes(given)}")
-    _check_maps(name, "x", x, map_shape(shape, spatial(w.shape), params), params, given[0])
-    y = _convolve2d_full(x, w, params, shape)
+        raise ValueError(f"{name}: x has {maps}, w has {filters} of {w.shape[2]}x{w.shape[3]} {_shapes(original)}")
+    has_more_room = _has_room_for_more_windows(x, w, params, shape)
+    expected = spatial(x.shape) if has_more_room else map_shape(shape, spatial(w.shape), params)
+    _check_maps(name, "x", x, expected, params, original[0])
+    y = (_convolve2d_into if has_more_room else _convolve2d_full)(x, w, params, shape)
     return y.reshape(spatial(y.shape)) if unbatched else y
 
 
@@ -212,6 +215,24 @@ def _convolve2d_full(x: Tensor, w: Tensor, params: ConvParams, shape: Pair) -> T
     return record(
         "convolve2d_full", z, (x, w), (grad_a, grad_w), kind="sliding", formula=formula, shape=shape, **params._asdict()
     )
+
+
+def _has_room_for_more_windows(x: Tensor, w: Tensor, params: ConvParams, shape: Pair) -> bool:
+    """Return True if the shape is allowed and makes larger maps than x: by as much as a stride, but no dilation."""
+    least = smallest_image(spatial(x.shape), spatial(w.shape), params)
+    extra = [n - m for n, m in zip(shape, least, strict=True)]
+    limits = [max(s, d) for s, d in zip(params.stride, params.dilation, strict=True)]
+    is_allowed = all(0 <= e < limit for e, limit in zip(extra, limits, strict=True))
+    return is_allowed and any(e >= s for e, s in zip(extra, params.stride, strict=True))
+
+
+def _convolve2d_into(x: Tensor, w: Tensor, params: ConvParams, shape: Pair) -> Tensor:
+    """`convolve2d_full` where the image has room for more windows: without padding, then cut and filled up to shape."""
+    whole = params._replace(padding=(0, 0))
+    y = _convolve2d_full(x, w, whole, smallest_image(spatial(x.shape), spatial(w.shape), whole))
+    (top, left), (rows, columns) = params.padding, shape
+    y = y[:, :, top : top + rows, left : left + columns]
+    return pad(y, ((0, 0), (0, 0), (0, rows - y.shape[2]), (0, columns - y.shape[3])))
 
 
 def bias_gradient(g: Tensor) -> Tensor:
@@ -241,11 +262,11 @@ def convolve2d(x: Tensor, w: Tensor, *, mode: str = "full") -> Tensor:
     """
     name = "convolve2d"
     x, w = same_float(as_tensor(name, x), as_tensor(name, w))
-    given, unbatched = (x, w), x.ndim != 4 or w.ndim != 4
+    original, unbatched = (x, w), x.ndim != 4 or w.ndim != 4
     if unbatched:
         x, w = _add_batch_axes(name, x, w)
     x, params = _pad_for_mode(name, x, w, mode, ConvParams(), turned=True)
-    _check_channels(name, x, w, params, given)
+    _check_channels(name, x, w, params, original)
     y = _correlate2d(x, w[:, :, ::-1, ::-1], None, params)
     return y.reshape(spatial(y.shape)) if unbatched else y
 
@@ -305,32 +326,32 @@ def _pad_for_mode(
     return pad(x, ((0, 0), (0, 0), *sides)), params
 
 
-def _shapes(given: tuple[Tensor, Tensor]) -> str:
+def _shapes(original: tuple[Tensor, Tensor]) -> str:
     """The shapes of the caller's arguments, before axes or a border were added."""
-    return shapes(x=given[0], w=given[1])
+    return shapes(x=original[0], w=original[1])
 
 
-def _check_channels(op: str, x: Tensor, w: Tensor, params: ConvParams, given: tuple[Tensor, Tensor]) -> None:
+def _check_channels(op: str, x: Tensor, w: Tensor, params: ConvParams, original: tuple[Tensor, Tensor]) -> None:
     channels, filters, groups = x.shape[1], w.shape[0], params.groups
     if channels % groups or filters % groups:
         raise ValueError(
             f"{op}: groups={groups} must divide {plural(channels, 'channel')} and {plural(filters, 'filter')} "
-            f"{_shapes(given)}"
+            f"{_shapes(original)}"
         )
     if channels != w.shape[1] * groups:
         expected = f"{w.shape[1]} * {groups} groups" if groups > 1 else f"{w.shape[1]}"
-        raise ValueError(f"{op}: x has {plural(channels, 'channel')}, w expects {expected} {_shapes(given)}")
+        raise ValueError(f"{op}: x has {plural(channels, 'channel')}, w expects {expected} {_shapes(original)}")
     if 0 in (kernel := spatial(w.shape)) or 0 in map_shape(spatial(x.shape), kernel, params):
         raise ValueError(
             f"{op}: the filter must not be empty nor larger than the image with its padding {params.padding} "
-            f"and dilation {params.dilation} {_shapes(given)}"
+            f"and dilation {params.dilation} {_shapes(original)}"
         )
 
 
-def _check_maps(op: str, name: str, g: Tensor, expected: Pair, params: ConvParams, given: Tensor) -> None:
+def _check_maps(op: str, name: str, g: Tensor, expected: Pair, params: ConvParams, original: Tensor) -> None:
     """ValueError unless the maps have the shape that windows over the image make, and channels in whole groups."""
     if spatial(g.shape) != expected or g.shape[1] % params.groups:
         raise ValueError(
             f"{op}: {name} must have maps of {expected[0]}x{expected[1]}, as windows over the image's shape make, "
-            f"a multiple of {params.groups} of them {shapes(**{name: given})}"
+            f"a multiple of {params.groups} of them {shapes(**{name: original})}"
         )

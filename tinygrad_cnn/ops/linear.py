@@ -113,7 +113,8 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
         return _rows(g).sum(0)
 
     rules = (grad_a, grad_w, grad_b)[: 2 + len(bias)]
-    return record("linear", z, (x, w, *bias), rules, kind="linear", formula="z = w a^{L-1} [+ b]")
+    formula = "z = w a^{L-1} + b" if bias else "z = w a^{L-1}"
+    return record("linear", z, (x, w, *bias), rules, kind="linear", formula=formula)
 
 
 def linear_weight(g: Tensor, x: Tensor) -> Tensor:

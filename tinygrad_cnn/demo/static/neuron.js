@@ -1,6 +1,6 @@
 // One neuron: which weights times which numbers make it.
 
-import { ask, find, latest, state } from "./asking.js";
+import { ask, find, latest, state } from "./requests.js";
 import { arrows } from "./pen.js";
 import { frame, mosaic, neuronAt, showStack, stackOfNumbers } from "./pictures.js";
 

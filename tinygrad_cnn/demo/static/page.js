@@ -1,6 +1,6 @@
 // The answer, the layers, and how everything begins.
 
-import { ask, find, latest, state } from "./asking.js";
+import { ask, find, latest, state } from "./requests.js";
 import { choosable, explain, listenForNeurons, showNeuron } from "./neuron.js";
 import { listenToPen, showPaper } from "./pen.js";
 import { mosaic, outline, readColours, showStack, stackOf } from "./pictures.js";

@@ -1,6 +1,6 @@
 // Drawing with a pointer or with keys.
 
-import { find, state } from "./asking.js";
+import { find, state } from "./requests.js";
 import { css, fresh } from "./pictures.js";
 
 export const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };

@@ -4,10 +4,10 @@ Pictures of one panel take an ``ax`` and return it; pictures of several take a `
 that. Without either they make a figure that belongs to no window: save it with ``savefig``, or pass ``plt.figure()``.
 """
 
-from .cover import occlusion
+from .errors import confusion, errors
 from .layers import feature_maps, gradients
-from .mistakes import confusion, errors
-from .overlay import pooling
+from .occlusion import occlusion
+from .pooling import pooling
 from .training import curves
 from .weights import filters
 

@@ -1,4 +1,4 @@
-"""What all pictures share: a place to draw, colours that survive grey print and colour blindness, mosaics of maps.
+"""Common to all pictures: a place to draw, colours that survive grey print and colour blindness, mosaics of maps.
 
 Grey levels stand for activations and pixels. Numbers with a sign are drawn in *cividis*, zero in the middle: from dark
 blue (negative) through grey to bright yellow (positive), it grows lighter all the way, so that it reads the same in
@@ -23,13 +23,14 @@ Image = NDArray[Any]
 
 PLAIN, SIGNED = "gray", "cividis"
 MARK = "#e69f00"  # orange, from the palette of Okabe and Ito (2008); always with a black or white edge
-TITLE, TEXT = 9, 8  # points
-WIDTH = 3.8  # inches: on a telephone, text of this size is still readable
+TITLE_POINTS, TEXT_POINTS = 9, 8
+WIDTH_INCHES = 3.8  # on a telephone, text of this size is still readable
 _GAP = "white"  # between the tiles of a mosaic
+_MIN_TILE_PIXELS = 16
 
 
 def new_figure(figure: "Canvas | None", width: float, height: float) -> "Canvas":
-    """The figure given, or a new one of so many inches, which belongs to no window."""
+    """Return ``figure``, or for None a new one of this size in inches, which belongs to no window."""
     if figure is not None:
         return figure
     figure_class = require("matplotlib.figure", "plot").Figure
@@ -37,45 +38,47 @@ def new_figure(figure: "Canvas | None", width: float, height: float) -> "Canvas"
 
 
 def new_axes(ax: "Axes | None", width: float, height: float) -> "Axes":
-    """The axes given, or those of a new figure."""
+    """Return ``ax``, or for None the axes of a new figure."""
     return new_figure(None, width, height).subplots() if ax is None else ax
 
 
 def show(ax: "Axes", image: Image, title: str, *, signed: bool = False) -> "AxesImage":
-    """An image without ticks, under its title.
+    """Draw an image without ticks, under its title.
 
     Args:
-        image: (H, W), NaN where there is nothing; what is infinite is not drawn either.
+        ax: where to draw.
+        image: (H, W), NaN where there is nothing; infinite numbers are not drawn either.
+        title: text above the image.
         signed: draw with 0 in the middle of the colours.
     """
     matplotlib = require("matplotlib", "plot")
     colours = matplotlib.colormaps[SIGNED if signed else PLAIN].with_extremes(bad=_GAP)
-    drawn = ax.imshow(image, cmap=colours, interpolation="nearest")
+    picture = ax.imshow(image, cmap=colours, interpolation="nearest")
     if signed:
         limit = float(np.abs(image[np.isfinite(image)]).max(initial=0)) or 1.0
-        drawn.set_clim(-limit, limit)
-    ax.set_title(title, fontsize=TITLE, loc="left")
+        picture.set_clim(-limit, limit)
+    ax.set_title(title, fontsize=TITLE_POINTS, loc="left")
     ax.set_xticks([])
     ax.set_yticks([])
     for side in ax.spines.values():
         side.set_visible(False)
-    return drawn
+    return picture
 
 
-def scale(ax: "Axes", drawn: "AxesImage", label: str) -> None:
-    """A colour bar beside the axes, with what the numbers are."""
-    bar = ax.figure.colorbar(drawn, ax=ax, fraction=0.05, pad=0.02, aspect=12)
-    bar.set_label(label, fontsize=TEXT)
-    bar.ax.tick_params(labelsize=TEXT)
+def colour_bar(ax: "Axes", picture: "AxesImage", label: str) -> None:
+    """Draw the scale of an image beside it, with the name of the numbers."""
+    bar = ax.figure.colorbar(picture, ax=ax, fraction=0.05, pad=0.02, aspect=12)
+    bar.set_label(label, fontsize=TEXT_POINTS)
+    bar.ax.tick_params(labelsize=TEXT_POINTS)
     bar.outline.set_visible(False)
     bar.locator = require("matplotlib.ticker", "plot").MaxNLocator(3)
     bar.formatter.set_powerlimits((-2, 4))  # type: ignore[attr-defined]
-    bar.ax.yaxis.get_offset_text().set_fontsize(TEXT)
+    bar.ax.yaxis.get_offset_text().set_fontsize(TEXT_POINTS)
     bar.update_ticks()
 
 
 def mosaic(maps: Image, columns: int) -> Image:
-    """(C, H, W) as one image, row by row, a line of NaN between the tiles.
+    """Return maps (C, H, W) as one image, row by row, a line of NaN between the tiles.
 
     Pixels of small maps are repeated, so that the line stays thin beside them.
 
@@ -83,12 +86,12 @@ def mosaic(maps: Image, columns: int) -> Image:
     >>> tiles.shape, bool(np.isnan(tiles[16]).all()), bool(np.isnan(tiles[:, 20]).all())
     ((33, 41), True, True)
     """
-    repeat = -(-16 // max(maps.shape[1:]))
+    repeat = -(-_MIN_TILE_PIXELS // max(maps.shape[1:]))
     maps = maps.repeat(repeat, axis=1).repeat(repeat, axis=2)
     count, height, width = maps.shape
     columns = min(columns, count)
     rows = -(-count // columns)
     sheet = np.full((rows, height + 1, columns, width + 1), np.nan)
-    for k, one in enumerate(maps):
-        sheet[k // columns, :height, k % columns, :width] = one
+    for k, tile in enumerate(maps):
+        sheet[k // columns, :height, k % columns, :width] = tile
     return sheet.reshape(rows * (height + 1), columns * (width + 1))[:-1, :-1]

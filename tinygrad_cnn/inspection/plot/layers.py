@@ -1,71 +1,67 @@
-"""What each layer makes of an image, and the gradient that comes back to it."""
+"""The maps that each layer makes of an image, and the gradient that flows back to them."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...autograd.engine import backward_pass
+from ...autograd.engine import Node, backward_pass
 from ...autograd.modes import enable_grad
 from ...autograd.tensor import Tensor
-from ...checks import abbreviated, instance, integer
+from ...checks import abbreviated, instance, integer, shapes
 from ...models import Cost
 from ...nn.module import Module
 from ...ops import cross_entropy
-from ...train.evaluate import evaluation_mode
-from ..graph_view import walk
-from .canvas import (
-    TITLE,
-    WIDTH,
-    Image,
-    mosaic,
-    new_figure,
-    scale,
-    show,
-)
+from ...training.evaluate import evaluation_mode
+from ..graph_view import GraphView, graph_view
+from .canvas import TITLE_POINTS, WIDTH_INCHES, Image, colour_bar, mosaic, new_figure, show
 
 if TYPE_CHECKING:
     from .canvas import Canvas
 
-_COLUMNS = 8
-_PASSED_OVER = {"pad", "astype", "multiply"}  # steps inside a layer; what the layer makes comes after them
-_RAW = {"correlate2d", "convolve2d_full", "add", "batch_norm"}  # an activation function comes after it
-_KEEPING = {"maxpool", "avgpool", "dropout", "concatenate", "getitem"}
+_TILES_PER_ROW = 8
+_SYMBOLS = {"sliding": "z", "linear": "z", "activation": "a"}  # by kind of op; others keep the symbol before
 
 
 class Maps(NamedTuple):
-    """One stack of maps on the way from the image to the answer."""
+    """One stack of maps on the way from the image to the scores.
+
+    Attributes:
+        name: the op that made it, ``image`` for the first.
+        symbol: z, a raw activation, or a, an activation.
+        values: (C, H, W).
+        gradient: dC/d(values), (C, H, W).
+        params: the op's settings.
+    """
 
     name: str
-    """The op that made it, ``image`` for the first."""
     symbol: str
-    """z, a raw activation, or a, an activation; pooling keeps which."""
     values: Image
-    """(C, H, W)."""
     gradient: Image
-    """dC/d(values), of the same shape."""
+    params: dict[str, Any]
 
 
 def feature_maps(model: Module, image: ArrayLike, *, figure: "Canvas | None" = None) -> "Canvas":
-    """The feature maps of one image, layer by layer: each step of the network that makes maps, in order.
+    """Draw the feature maps of one image, layer by layer: each step of the network that makes maps, in order.
+
+    Every stack has a grey scale of its own: z is the raw activation, a the activation.
 
     Args:
         model: a network for images; it is run in evaluation mode.
         image: (C, H, W), or (H, W).
         figure: where to draw; a new figure by default.
 
-    Every stack has a grey scale of its own: z is the raw activation, a the activation.
-
-    Raises ValueError for an image of another rank.
+    Raises:
+        ValueError: the image has another rank.
     """
-    return _stacks(maps_of("feature_maps", model, image), lambda m: m.values, "Feature maps", "", figure)
+    return _draw(maps_of("feature_maps", model, image), lambda m: m.values, "Feature maps", "", figure)
 
 
 def gradients(
     model: Module, image: ArrayLike, label: int, *, cost: Cost = cross_entropy, figure: "Canvas | None" = None
 ) -> "Canvas":
-    """The gradient flowing back: for each stack of `feature_maps` dC/da (or dC/dz), how the cost changes with it.
+    """Draw the gradient flowing back: for each stack of `feature_maps` dC/da (or dC/dz), how the cost changes with it.
 
     Where it is positive (bright), less activation would lower the cost; where it is negative (dark), more would.
 
@@ -75,63 +71,76 @@ def gradients(
         cost: called as ``cost(model(image), [label])``.
     """
     title = f"Gradients flowing back; the image is of class {label}"
-    return _stacks(maps_of("gradients", model, image, label, cost=cost), lambda m: m.gradient, title, "dC/d", figure)
+    return _draw(maps_of("gradients", model, image, label, cost=cost), lambda m: m.gradient, title, "dC/d", figure)
 
 
-def maps_of(what: str, model: Module, image: ArrayLike, label: int = 0, *, cost: Cost = cross_entropy) -> list[Maps]:
-    """Every stack of maps that the model makes of one image, with its gradient; the image itself comes first.
+def maps_of(op: str, model: Module, image: ArrayLike, label: int = 0, *, cost: Cost = cross_entropy) -> list[Maps]:
+    """Return every stack of maps that the model makes of one image, with its gradient; the image itself comes first.
 
-    ``what`` begins the messages of errors.
+    Args:
+        op: the function that messages name.
+        model, image, label, cost: as in `gradients`.
     """
-    instance(what, "model", model, Module)
-    label = integer(what, "label", label, 0)
-    x = Tensor(as_batch(what, image), requires_grad=True)
+    instance(op, "model", model, Module)
+    label = integer(op, "label", label, 0)
+    x = Tensor(as_batch(op, image), requires_grad=True)
     with evaluation_mode(model), enable_grad():
         c = cost(model(x), np.array([label]))
-    made = [
-        t
-        for t in walk(c).results
-        if t.ndim == 4 and t.shape[0] == 1 and t.node is not None and t.node.name not in _PASSED_OVER
-    ]
+    steps = _steps_with_maps(graph_view(c))
     seed = Tensor(np.ones((), c.dtype))
-    found = {id(t): g.data for t, g in backward_pass(c, seed, [x, *made], retain_graph=True, record=False)}
-    stacks = [Maps("image", "a", x.data[0], found[id(x)][0])]
-    for t in made:
-        name = "" if t.node is None else t.node.name
-        symbol = "z" if name in _RAW else stacks[-1].symbol if name in _KEEPING else "a"
-        stacks.append(Maps(name, symbol, t.data[0], found.get(id(t), np.zeros_like(t.data))[0]))
+    targets = [x, *(t for _, t in steps)]
+    grads = {id(t): g.data for t, g in backward_pass(c, seed, targets, retain_graph=True, record=False)}
+    stacks = [Maps("image", "a", x.data[0], grads[id(x)][0], {})]
+    for node, t in steps:
+        symbol = _SYMBOLS.get(node.kind, stacks[-1].symbol)
+        gradient = grads.get(id(t), np.zeros_like(t.data))[0]
+        stacks.append(Maps(node.name, symbol, t.data[0], gradient, node.params))
     return stacks
 
 
-def as_batch(what: str, image: ArrayLike) -> Image:
-    """One image as float32 (1, C, H, W)."""
+def _steps_with_maps(view: GraphView) -> list[tuple[Node, Tensor]]:
+    """Return the ops whose results are maps of one image, but for steps inside a layer.
+
+    These are ops that only move numbers, such as a border, and arithmetic whose result only arithmetic reads: a
+    formula such as ``x * scale + shift`` is one step.
+    """
+    read_by_others = {id(x) for node, _ in view.steps if node.kind != "arithmetic" for x in node.inputs}
+    return [
+        (node, t)
+        for node, t in view.steps
+        if t.ndim == 4 and t.shape[0] == 1 and node.kind != "movement"
+        if node.kind != "arithmetic" or id(t) in read_by_others
+    ]
+
+
+def as_batch(op: str, image: ArrayLike) -> Image:
+    """Return one image as float32 (1, C, H, W)."""
     try:
         pixels = np.asarray(image, np.float32)
     except (TypeError, ValueError):
-        raise TypeError(f"{what}: image must be an array of numbers, got {abbreviated(image)}") from None
+        raise TypeError(f"{op}: image must be an array of numbers, got {abbreviated(image)}") from None
     if pixels.ndim not in (2, 3):
-        raise ValueError(f"{what}: one image (C, H, W) or (H, W) expected (image.shape={pixels.shape})")
+        raise ValueError(f"{op}: image must be (C, H, W) or (H, W) {shapes(image=pixels)}")
     return pixels.reshape((1,) * (4 - pixels.ndim) + pixels.shape)
 
 
-def _stacks(
+def _draw(
     stacks: list[Maps], part: Callable[[Maps], Image], title: str, prefix: str, figure: "Canvas | None"
 ) -> "Canvas":
-    """One mosaic under another; each as high as its tiles need."""
-    sheets = [mosaic(part(m), _COLUMNS) for m in stacks]
-    heights = [_height(len(part(m))) for m in stacks]
-    canvas = new_figure(figure, WIDTH, sum(heights) + 0.3 * len(stacks) + 0.25)
-    canvas.suptitle(title, fontsize=TITLE, x=0.01, ha="left")
+    """Draw one mosaic under another, each as high as its tiles need."""
+    heights = [_height_inches(len(m.values)) for m in stacks]
+    canvas = new_figure(figure, WIDTH_INCHES, sum(heights) + 0.3 * len(stacks) + 0.25)
+    canvas.suptitle(title, fontsize=TITLE_POINTS, x=0.01, ha="left")
     rows = canvas.subplots(len(stacks), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
-    for k, (ax, m, sheet) in enumerate(zip(rows, stacks, sheets, strict=True)):
+    for k, (ax, m) in enumerate(zip(rows, stacks, strict=True)):
         count, height, width = m.values.shape
         size = f"{height}×{width}" if count == 1 else f"{count} maps of {height}×{width}"
-        drawn = show(ax, sheet, f"{k}. {m.name}: {size}" if k else f"{m.name}: {size}", signed=bool(prefix))
-        scale(ax, drawn, prefix + m.symbol)
+        sheet = mosaic(part(m), _TILES_PER_ROW)
+        picture = show(ax, sheet, f"{k}. {m.name}: {size}" if k else f"{m.name}: {size}", signed=bool(prefix))
+        colour_bar(ax, picture, prefix + m.symbol)
         ax.set_anchor("W")
     return canvas
 
 
-def _height(count: int) -> float:
-    """Inches for so many tiles."""
-    return 0.9 if count == 1 else 0.39 * -(-count // _COLUMNS)
+def _height_inches(count: int) -> float:
+    return 0.9 if count == 1 else 0.39 * -(-count // _TILES_PER_ROW)

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...checks import instance, integer
 from ...data import Dataset
-from ...models import RECIPES, Network
-from ...storage.archive import PathLike, atomic_writer
-from ...train.evaluate import Evaluation, evaluate
-from ...train.records import EpochRecord
+from ...models import Network, cost_of
+from ...storage.atomic import PathLike, atomic_writer
+from ...training.evaluate import Evaluation, evaluate
+from ...training.records import EpochRecord
 from . import sections
 from .page import page
 
@@ -32,10 +33,10 @@ def write_report(
     images: Sequence[int] | None = None,
     source: str = "",
 ) -> None:
-    """Write `html_report` to a file, whole or not at all. Raises OSError when it cannot be written."""
+    """Write `html_report` to a file, whole or not at all. OSError when it cannot be written."""
     text = html_report(model, test, history=history, images=images, source=source)
     with atomic_writer(path) as file:
-        file.write(text.encode(errors="backslashreplace"))  # a file's name may hold what is no character
+        file.write(text.encode(errors="backslashreplace"))  # a file's name may have bytes that are no character
 
 
 def html_report(
@@ -46,49 +47,46 @@ def html_report(
     images: Sequence[int] | None = None,
     source: str = "",
 ) -> str:
-    """What a network is, how it learnt, what it looks at and where it errs, as one HTML page that needs no network.
+    """Return one HTML page about a network, which loads nothing from elsewhere.
 
-    The model with its layers; training curves; filters; feature maps, pooling, gradients and an occlusion map of some
-    images; the confusion matrix; what was misclassified; and how accuracy falls when the images are shifted or turned.
+    It has the layers; training curves; filters; feature maps, gradients, occlusion and pooling of some images; the
+    confusion matrix; the misclassified images; and the accuracy on images that are shifted or turned.
 
     Args:
         model: a named network, trained.
         test: labelled images that it did not learn from.
         history: the records of its epochs, for the curves.
-        images: which of the test images to look into; by default two that are recognised and one that is not.
+        images: numbers of the test images to look into; by default two that are recognised and one that is not.
         source: where the weights came from, for the heading.
 
-    Raises ValueError for images of another shape than the network takes or a number that is not in the data set,
-    ImportError without matplotlib (extra ``plot``).
+    Raises:
+        ValueError: images of another shape than the network takes, or a number that is not in the data set.
+        ImportError: matplotlib is missing (extra ``plot``).
     """
+    instance("report", "model", model, Network)
+    instance("report", "test", test, Dataset)
     if test.image_shape != model.image_shape:
-        raise ValueError(
-            f"report: the network takes images of shape {model.image_shape}, the data set has {test.image_shape}"
-        )
-    cost = RECIPES[model.name].cost
-    scored = evaluate(model, test, cost=cost)
-    chosen = _chosen(test, scored) if images is None else [_existing(k, len(test)) for k in images]
+        raise ValueError(f"report: test must have images of shape {model.image_shape}, got {test.image_shape}")
+    evaluation = evaluate(model, test, cost=cost_of(model))
+    if images is None:
+        rows = _examples(test, evaluation)
+    else:
+        rows = [integer("report", "each of images", k, 0, below=len(test)) for k in images]
     parts = [
-        sections.summary(model, test, scored, source),
+        sections.summary(model, test, evaluation, source),
         sections.layers(model),
         sections.training(history),
-        sections.learned_filters(model),
-        *[sections.looked_into(model, test, k, int(scored.predictions[k]), cost) for k in chosen],
-        sections.confused(scored),
-        sections.mistaken(test, scored),
-        sections.moved(model, test),
+        sections.filters(model),
+        *[sections.image(model, test, k, int(evaluation.predictions[k])) for k in rows],
+        sections.confusion(evaluation),
+        sections.errors(test, evaluation),
+        sections.robustness(model, test),
     ]
     return page(f"{model.name} on {len(test):,} test images", parts)
 
 
-def _chosen(test: Dataset, scored: Evaluation) -> list[int]:
-    """The first two images of different classes that were recognised, and the first that was not."""
-    right = np.flatnonzero(test.labels == scored.predictions)
+def _examples(test: Dataset, evaluation: Evaluation) -> list[int]:
+    """Return the first two images of different classes that were recognised, and the first that was not."""
+    right = np.flatnonzero(test.labels == evaluation.predictions)
     first_of_class = [int(right[test.labels[right] == k][0]) for k in np.unique(test.labels[right])]
-    return [*sorted(first_of_class)[:2], *scored.misclassified[:1].tolist()]
-
-
-def _existing(row: int, count: int) -> int:
-    if not 0 <= row < count:
-        raise ValueError(f"report: there is no image {row}; the test images are numbered 0 to {count - 1}")
-    return row
+    return [*sorted(first_of_class)[:2], *evaluation.misclassified[:1].tolist()]

@@ -1,4 +1,4 @@
-"""The page itself: HTML and CSS around text, tables and pictures. All text is escaped here, and only here."""
+"""The page itself: HTML and CSS around text, tables and pictures. All text is escaped here, nowhere else."""
 
 import base64
 import html
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-_DOTS = 192  # an inch: sharp on screens of two pixels a dot
+_DOTS_PER_INCH = 192  # sharp on screens of two pixels a dot
 
 _STYLE = """
 :root { color-scheme: light dark; --text: #1a1a1a; --quiet: #595959; --line: #d4d4d4; --page: #ffffff; }
@@ -39,7 +39,7 @@ th:first-child, td:first-child { text-align: left; }
 
 
 def page(title: str, parts: Iterable[str]) -> str:
-    """A whole HTML document; the parts are HTML already."""
+    """Return a whole HTML document; the parts are HTML."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -49,38 +49,38 @@ def page(title: str, parts: Iterable[str]) -> str:
 
 
 def section(title: str, *parts: str) -> str:
-    """A part of the page under its heading."""
+    """Return a part of the page under its heading."""
     return "\n".join([f"<section>\n<h2>{html.escape(title)}</h2>", *parts, "</section>"])
 
 
 def paragraph(text: str) -> str:
-    """A paragraph of plain text."""
+    """Return a paragraph of plain text."""
     return f"<p>{html.escape(text)}</p>"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table; the first column reads from the left, the others are numbers."""
+    """Return a table; its first column is aligned left, the others right."""
     heads = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
     lines = "".join("<tr>" + "".join(f"<td>{html.escape(str(c))}</td>" for c in row) + "</tr>\n" for row in rows)
     return f'<div class="scroll"><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{lines}</tbody></table></div>'
 
 
 def facts(rows: Iterable[tuple[str, object]]) -> str:
-    """Names with their values."""
+    """Return a list of names with their values."""
     lines = "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(str(v))}</dd>\n" for k, v in rows)
     return f"<dl>\n{lines}</dl>"
 
 
 def pictures(*figures: str) -> str:
-    """Pictures side by side where there is room, else one below the other."""
+    """Return pictures side by side where there is room, else one below the other."""
     return '<div class="pictures">\n' + "\n".join(figures) + "\n</div>"
 
 
-def picture(drawn: "Figure | SubFigure | Axes", caption: str) -> str:
-    """A drawing as an image inside the page, with its caption."""
+def picture(plot: "Figure | SubFigure | Axes", caption: str) -> str:
+    """Return a plot as an image inside the page, with its caption."""
     content = io.BytesIO()
-    canvas = drawn if hasattr(drawn, "savefig") else drawn.figure
-    canvas.savefig(content, format="png", dpi=_DOTS)
+    canvas = plot if hasattr(plot, "savefig") else plot.figure
+    canvas.savefig(content, format="png", dpi=_DOTS_PER_INCH)
     encoded = base64.b64encode(content.getvalue()).decode()
     text = html.escape(caption)
     return f'<figure><img src="data:image/png;base64,{encoded}" alt="{text}"><figcaption>{text}</figcaption></figure>'
