@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import pathlib
+import zlib
 
 import numpy as np
 import pytest
@@ -135,3 +136,57 @@ def test_an_image_that_is_framed_already_keeps_its_pixels(drawn):
 def test_a_blank_picture_gives_a_blank_image(value, noise, shape):
     picture = np.clip(value + noise * np.random.default_rng(0).standard_normal(shape), 0, 1)
     assert not normalized_ink(picture).any()
+
+
+# Files ----------------------------------------------------------------------------------------------------------------
+
+FILES = sorted((pathlib.Path(__file__).parents[1] / "files" / "pictures").glob("*_is?.*"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_picture_of_any_kind_is_read_as_the_digit_that_it_shows(network, path):
+    """Ink in the alpha channel, few bits a pixel, palettes, photographs, EXIF orientation: the digit ends the name."""
+    with tg.no_grad():
+        answer = int(network(tg.Tensor(tg.data.photo(path, like=network)[None])).data.argmax())
+    assert answer == int(path.stem[-1])
+
+
+def test_a_colour_picture_is_scaled_and_cropped_in_the_middle(tmp_path):
+    pixels = np.zeros((40, 100, 3), np.uint8)
+    pixels[:, :50], pixels[:, 50:] = (255, 0, 0), (0, 0, 255)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    dataset = tg.data.Dataset(np.zeros((1, 3, 8, 10), np.uint8), [0])
+    image = tg.data.photo(tmp_path / "a.png", like=dataset)
+    assert image.shape == (3, 8, 10) and image.dtype == np.float32
+    np.testing.assert_allclose(image[0, :, :5], 1)
+    np.testing.assert_allclose(image[2, :, 5:], 1)
+    assert not image[1].any() and not image[0, :, 5:].any()
+
+
+def test_sixteen_bits_a_pixel_keep_their_brightness(tmp_path):
+    ramp = np.linspace(0, 65_535, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(ramp).save(tmp_path / "a.png")
+    dataset = tg.data.Dataset(np.zeros((1, 1, 8, 8), np.uint8), [0])
+    np.testing.assert_allclose(tg.data.photo(tmp_path / "a.png", dataset, as_is=True)[0], ramp / 65_535, atol=1e-4)
+
+
+def test_a_picture_that_promises_gigapixels_is_refused_by_its_header(tmp_path):
+    content = io.BytesIO()
+    Image.new("1", (1, 1)).save(content, "PNG")
+    damaged = bytearray(content.getvalue())
+    damaged[16:24] = (9_000).to_bytes(4, "big") + (9_000).to_bytes(4, "big")
+    damaged[29:33] = zlib.crc32(bytes(damaged[12:29])).to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(damaged)
+    with pytest.raises(tg.data.DataError, match="9000x9000 pixels, more than 67,108,864"):
+        tg.data.photo(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + b"\0" * 30])
+def test_what_is_no_picture_is_an_error_in_one_line(tmp_path, content):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(tg.data.DataError, match=r"a\.png"):
+        tg.data.photo(tmp_path / "a.png")
+    with pytest.raises(tg.data.DataError, match="No such file"):
+        tg.data.photo(tmp_path / "b.png")
+    with pytest.raises(TypeError, match="like must be a Dataset or a named network"):
+        tg.data.photo(tmp_path / "a.png", like=3)

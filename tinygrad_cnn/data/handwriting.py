@@ -50,7 +50,7 @@ def ink_is_dark(picture: Grey) -> bool:
 
 
 def _as_it_is(picture: Grey, side: int) -> str:
-    """ "light" or "dark", the ink of a picture that is framed as MNIST's are already; else empty."""
+    """The ink, "light" or "dark", of a picture that is framed as MNIST's are already; else an empty string."""
     if picture.shape != (side, side):
         return ""
     dark = ink_is_dark(picture)
