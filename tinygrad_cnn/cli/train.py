@@ -49,7 +49,7 @@ _MOVABLE = ("data_dir", "kernels")  # options that a resumed run may change with
 
 
 class _Inputs(NamedTuple):
-    """What is read before training: the options, by name, the checkpoint to save to and to resume, and the images."""
+    """The content of files that training needs: options, the checkpoint to save to and to resume, and images."""
 
     options: dict[str, Any]
     path: str | None

@@ -184,8 +184,7 @@ def _ahead(make: Callable[[int], Batch], indices: range) -> Iterator[Batch]:
     with ThreadPoolExecutor(1, "batches") as worker:
         futures = [worker.submit(make, index) for index in indices[:1]]
         for index in indices[1:]:
-            ready = futures.pop().result()
+            batch = futures.pop().result()
             futures.append(worker.submit(make, index))
-            yield ready
-        for last in futures:
-            yield last.result()
+            yield batch
+        yield from (future.result() for future in futures)

@@ -123,16 +123,16 @@ def _gelu(op: Op, nodes: Nodes) -> None:
     """The formula, step by step as `gelu` computes it: ONNX has a node for it from operator set 20 on only."""
     x, dtype = op.inputs[0].name, op.result.dtype
 
-    def scaled(word: str, name: str, factor: float) -> str:
-        return nodes.add(word, [name, nodes.constant(factor, dtype)])
+    def scaled(node: str, name: str, factor: float) -> str:
+        return nodes.add(node, [name, nodes.constant(factor, dtype)])
 
     if op.params["approximate"] == "none":
-        share = nodes.add("Erf", [scaled("Div", x, math.sqrt(2))])
+        curve = nodes.add("Erf", [scaled("Div", x, math.sqrt(2))])
     else:
         cube = nodes.add("Mul", [nodes.add("Mul", [x, x]), x])
         inner = nodes.add("Add", [x, scaled("Mul", cube, 0.044715)])
-        share = nodes.add("Tanh", [scaled("Mul", inner, math.sqrt(2 / math.pi))])
-    product = nodes.add("Mul", [x, scaled("Add", share, 1)])
+        curve = nodes.add("Tanh", [scaled("Mul", inner, math.sqrt(2 / math.pi))])
+    product = nodes.add("Mul", [x, scaled("Add", curve, 1)])
     nodes.add("Mul", [product, nodes.constant(0.5, dtype)], op.result.name)
 
 

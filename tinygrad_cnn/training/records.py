@@ -1,4 +1,4 @@
-"""What a run reports: a record for each update and for each epoch, and the history of its epochs."""
+"""Records of a run: one for each update and each epoch, and the history of its epochs."""
 
 import json
 import math
@@ -58,7 +58,7 @@ Record = StepRecord | EpochRecord
 
 
 class History(list[EpochRecord]):
-    """The records of a run's epochs: a list, with each figure as a list too, shown as a table.
+    """The records of a run's epochs: a list with each figure as a list too, printed as a table.
 
     >>> history = History([EpochRecord(1, 45, 1.25, 0.5, None, None, True, 0.5)])
     >>> history.loss

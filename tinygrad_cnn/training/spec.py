@@ -20,7 +20,7 @@ Spec = dict[str, Any]
 _TITLES = {"train": "the training images'", "validation": "the validation images'", "order": "the order's"}
 _BLOCK_IMAGES = 4096  # read at a time for a digest
 _MAX_DEPTH = 4  # of functions that are settings of functions
-_STATE = ("lr", "steps", "first", "training")  # numbers that change as training goes on, or that have their own entry
+_STATE = ("lr", "steps", "first")  # of optimizers and schedules: they change, or have an entry of their own
 
 
 def run_spec(model: Module, optimizer: Optimizer, schedule: Schedule | None, cost: Cost, augment: object) -> Spec:
@@ -101,17 +101,18 @@ def plain(value: object, depth: int = _MAX_DEPTH) -> Any:
 
 def describe(thing: object, depth: int = _MAX_DEPTH) -> str:
     """Return an object's class with its settings: ``Dropout(p=0.5)``."""
-    return _call(type(thing).__name__, _settings(thing, depth))
+    return _call(type(thing).__name__, _settings(thing, ("training",), depth))
 
 
-def _with_settings(name: str, thing: object) -> Spec:
+def _with_settings(name: str, thing: Optimizer | Schedule | None) -> Spec:
     if thing is None:
         return {name: None}
-    return {name: type(thing).__name__} | {f"{name} {k}": v for k, v in _settings(thing, _MAX_DEPTH).items()}
+    return {name: type(thing).__name__} | {f"{name} {k}": v for k, v in _settings(thing, _STATE).items()}
 
 
-def _settings(thing: object, depth: int) -> dict[str, Any]:
-    values = {k: plain(v, depth) for k, v in getattr(thing, "__dict__", {}).items() if k not in _STATE}
+def _settings(thing: object, state: tuple[str, ...], depth: int = _MAX_DEPTH) -> dict[str, Any]:
+    """Return the attributes that are plain values, but for those of the state."""
+    values = {k: plain(v, depth) for k, v in getattr(thing, "__dict__", {}).items() if k not in state}
     return {k: v for k, v in values.items() if v is not None}
 
 

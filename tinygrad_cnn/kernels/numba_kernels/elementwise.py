@@ -28,8 +28,8 @@ def sums(progress, rows, out):
     """``out[f]``: the sum of each row (F, K), within parts of it and then over the parts. A task: a row."""
     for task in tasks(progress, len(rows)):
         row, total = rows[task], 0.0
-        for start in range(0, row.size, _PART):
-            part, subtotal = row[start : start + _PART], rows.dtype.type(0)
+        for start in range(0, row.size, _TASK_SIZE):
+            part, subtotal = row[start : start + _TASK_SIZE], rows.dtype.type(0)
             for i in range(part.size):
                 subtotal += part[i]
             total += subtotal

@@ -27,12 +27,13 @@ _SPIN_LIMIT = 30_000  # reads of a counter, some 100 microseconds: about the tim
 
 def run(kernel: Any, work: float, *arguments: Any) -> None:
     """Run ``kernel(progress, *arguments)`` on the threads that are set; ``work`` is its size in multiply-adds."""
-    progress = np.zeros(2, np.intp)  # tasks begun, tasks finished
+    counters = np.zeros(2, np.intp)  # tasks begun, tasks finished
+    progress = counters.ctypes.data  # their address: a generator never lets go of an array
     count = threads.get_num_threads()
     if count == 1 or work < MIN_SHARED_WORK:
         kernel(progress, *arguments)
         return
-    _workers.submit(count - 1, kernel, progress, arguments)
+    _workers.submit(count - 1, kernel, counters, arguments)
     try:
         total = kernel(progress, *arguments)
         _workers.job = None
@@ -47,7 +48,7 @@ class _Workers:
     """The worker threads and their current job, the latest one submitted."""
 
     def __init__(self) -> None:
-        self.job: tuple[int, Any, Any, tuple[Any, ...]] | None = None  # workers wanted, kernel, progress, arguments
+        self.job: tuple[int, Any, Any, tuple[Any, ...]] | None = None  # number of workers, kernel, counters, arguments
         self.epoch = np.zeros(1, np.intp)  # the number of jobs submitted
         self.idle: list[threading.Lock] = []  # the locks that sleeping workers wait for
         self.active: set[int] = set()  # workers that run a job, or are about to read it
@@ -77,7 +78,7 @@ class _Workers:
         lock.acquire()
         seen = 0
         while True:
-            if not has_changed(self.epoch, seen, _SPIN_LIMIT):
+            if not has_changed(self.epoch.ctypes.data, seen, _SPIN_LIMIT):
                 self.idle.append(lock)
                 if self.epoch[0] == seen:
                     lock.acquire()
@@ -86,10 +87,10 @@ class _Workers:
             seen = int(self.epoch[0])
             self.active.add(number)
             if (job := self.job) is not None and number <= job[0]:
-                _, kernel, progress, arguments = job
+                _, kernel, counters, arguments = job
                 with contextlib.suppress(MemoryError):  # before its first task: those are left to the other threads
-                    kernel(progress, *arguments)
-                del kernel, progress, arguments  # or they would live until the next call
+                    kernel(counters.ctypes.data, *arguments)
+                del kernel, counters, arguments  # or they would live until the next call
             del job
             self.active.discard(number)
 
@@ -115,18 +116,18 @@ if hasattr(os, "register_at_fork"):
 
 
 def _atomic(instruction: str) -> Any:
-    """Make ``f(a, i)``: ``a[i]`` read ("load"), or read and increased by one ("add"), visibly to all threads."""
+    """Make ``f(address, i)``: the i-th counter read ("load"), or read and increased ("add"), visibly to all threads."""
 
     @intrinsic
-    def access(typing_context, a, i):
+    def access(typing_context, address, i):
         def generate(context, builder, signature, values):
-            data = context.make_array(signature.args[0])(context, builder, values[0]).data
-            place = builder.gep(data, [values[1]])
+            number = ir.IntType(64)
+            place = builder.gep(builder.inttoptr(values[0], number.as_pointer()), [values[1]])
             if instruction == "load":
                 return builder.load_atomic(place, "acquire", 8)
-            return builder.atomic_rmw("add", place, ir.Constant(place.type.pointee, 1), "acq_rel")
+            return builder.atomic_rmw("add", place, ir.Constant(number, 1), "acq_rel")
 
-        return types.intp(a, i), generate
+        return types.intp(address, i), generate
 
     return access
 

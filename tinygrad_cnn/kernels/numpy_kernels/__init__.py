@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 _MAX_PRODUCT = 1 << 14  # numbers of a row that one product adds up: a longer one loses digits in float32
-_FEW_MAPS = 4  # fewer rows than that are added up in another way by BLAS, which loses more
+_MIN_PRODUCT_ROWS = 4  # BLAS adds fewer rows up in another way, which loses more digits
 _SHORT_ROW = 128  # numbers in a row of the map, over all images, below which `im2col` is quicker
 
 
@@ -75,7 +75,7 @@ def convolve2d_full(g: Array, w: Array, params: ConvParams, image_shape: Pair) -
 def bias_gradient(g: Array) -> Array:
     """Each map's sum, as matrix products with ones: the quickest form for long rows."""
     maps = batch_innermost(g).reshape(g.shape[1], -1)
-    if len(maps) < _FEW_MAPS:
+    if len(maps) < _MIN_PRODUCT_ROWS:
         return total(maps, (1,))
     if maps.shape[1] <= _MAX_PRODUCT:
         return maps @ np.ones(maps.shape[1], g.dtype)

@@ -1,4 +1,4 @@
-"""What the ranks share: gradients, state, data, and random numbers."""
+"""Gradients, state, data and random numbers of several ranks."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
