@@ -205,7 +205,7 @@ def pad(x: Tensor, widths: int | Sequence[tuple[int, int]], *, value: float = 0.
     data[inner] = x.data
     formula = "the same numbers with a border"
     anomaly = state.anomaly
-    state.anomaly = anomaly and math.isfinite(value)  # an infinite border is what was asked for
+    state.anomaly = anomaly and math.isfinite(value)  # an infinite border is no anomaly
     try:
         return record("pad", data, (x,), (grad_x,), kind="movement", formula=formula, widths=sides, value=value)
     finally:

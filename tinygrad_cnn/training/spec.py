@@ -34,6 +34,7 @@ def run_spec(model: Module, optimizer: Optimizer, schedule: Schedule | None, cos
         "evaluation": [name for name, m in model.named_modules() if keeps_modes and not m.training],
         "lr": optimizer.lr if schedule is None else schedule.first,
         **_with_settings("optimizer", optimizer),
+        **_group_settings(optimizer, schedule),
         **_with_settings("schedule", schedule),
         "cost": plain(cost),
         "augment": plain(augment),
@@ -108,6 +109,14 @@ def _with_settings(name: str, thing: Optimizer | Schedule | None) -> Spec:
     if thing is None:
         return {name: None}
     return {name: type(thing).__name__} | {f"{name} {k}": v for k, v in _settings(thing, _STATE).items()}
+
+
+def _group_settings(optimizer: Optimizer, schedule: Schedule | None) -> Spec:
+    """Return the entries of an optimizer with several parameter groups, which may differ in every setting."""
+    if len(optimizer.param_groups) == 1:
+        return {}
+    rates = [group["lr"] for group in optimizer.param_groups] if schedule is None else schedule.rates
+    return {"lr": list(rates), **{f"optimizer {k}": plain(v) for k, v in optimizer.settings().items()}}
 
 
 def _settings(thing: object, state: tuple[str, ...], depth: int = _MAX_DEPTH) -> dict[str, Any]:
