@@ -93,7 +93,7 @@ def maximum(
 ) -> Tensor:
     """The largest element over ``axis``, by default of all. The gradient goes to the first of equals; a NaN wins.
 
-    The values only, also with ``dim``: their places are what `argmax` returns.
+    The values only, also with ``dim``: their indices are what `argmax` returns.
     """
     axis, keepdims = axis_or_dim("max", axis, dim), keepdims_or_keepdim("max", keepdims, keepdim)
     return _extreme("max", np.argmax, u, axis, keepdims)

@@ -295,12 +295,12 @@ class Run:
 
     def _load_optimizer(self, state: Mapping[str, Any], changes: Set[str]) -> None:
         rates = [group["lr"] for group in self.optimizer.param_groups]
-        if not changes & {"optimizer", "frozen"}:
+        if not changes & {"optimizer", "optimizer groups", "frozen"}:
             self.optimizer.load_state_dict(state["optimizer"])
         has_new_rate = _concern(changes, "lr", "schedule")
         if self.schedule is not None:
-            start = self.schedule.state_dict() | {"steps": state["step"]}
-            self.schedule.load_state_dict(start if has_new_rate else state["schedule"])
+            own = self.schedule.state_dict() | {"steps": state["step"]}
+            self.schedule.load_state_dict(own if has_new_rate else state["schedule"])
         elif has_new_rate:
             for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
                 group["lr"] = lr
