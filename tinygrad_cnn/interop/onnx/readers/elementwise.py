@@ -1,0 +1,172 @@
+"""Elementwise ops that the library lacks, each with its rule; their names are those of ONNX's operators, lowered."""
+
+from __future__ import annotations  # rules are defined at every call: nothing is evaluated for their types
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from ....autograd.operands import same_float
+from ....autograd.tensor import Tensor
+from ....ops import relu, sigmoid
+from ....ops.activation import relu_backward
+from ....ops.arithmetic import binary, unary
+
+
+def erf(x: Tensor) -> Tensor:
+    """The error function: 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x."""
+
+    def grad_x(g: Tensor, y: Tensor) -> Tensor:
+        """dC/dx = dC/dy * 2 / sqrt(pi) * e^(-x^2)"""
+        return g * (-(x * x)).exp() * (2 / math.sqrt(math.pi))
+
+    return unary("erf", special.erf, x, grad_x, formula="y = erf(x)")
+
+
+def softplus(x: Tensor) -> Tensor:
+    """log(1 + e^x), without overflow."""
+
+    def grad_x(g: Tensor, y: Tensor) -> Tensor:
+        """dC/dx = dC/dy * sigmoid(x)"""
+        return g * sigmoid(x)
+
+    return unary("softplus", lambda a: np.logaddexp(a, a.dtype.type(0)), x, grad_x, formula="y = log(1 + e^x)")
+
+
+def sin(x: Tensor) -> Tensor:
+    """The sine of x in radians."""
+
+    def grad_x(g: Tensor, y: Tensor) -> Tensor:
+        """dC/dx = dC/dy * cos(x)"""
+        return g * cos(x)
+
+    return unary("sin", np.sin, x, grad_x, formula="y = sin(x)")
+
+
+def cos(x: Tensor) -> Tensor:
+    """The cosine of x in radians."""
+
+    def grad_x(g: Tensor, y: Tensor) -> Tensor:
+        """dC/dx = -dC/dy * sin(x)"""
+        return -g * sin(x)
+
+    return unary("cos", np.cos, x, grad_x, formula="y = cos(x)")
+
+
+def sinh(x: Tensor) -> Tensor:
+    """The hyperbolic sine."""
+
+    def grad_x(g: Tensor, y: Tensor) -> Tensor:
+        """dC/dx = dC/dy * cosh(x)"""
+        return g * cosh(x)
+
+    return unary("sinh", np.sinh, x, grad_x, formula="y = sinh(x)")
+
+
+def cosh(x: Tensor) -> Tensor:
+    """The hyperbolic cosine."""
+
+    def grad_x(g: Tensor, y: Tensor) -> Tensor:
+        """dC/dx = dC/dy * sinh(x)"""
+        return g * sinh(x)
+
+    return unary("cosh", np.cosh, x, grad_x, formula="y = cosh(x)")
+
+
+def tan(x: Tensor) -> Tensor:
+    """The tangent."""
+
+    def grad_x(g: Tensor, y: Tensor) -> Tensor:
+        """dC/dx = dC/dy * (1 + y^2)"""
+        return g * (1 + y * y)
+
+    return unary("tan", np.tan, x, grad_x, formula="y = tan(x)")
+
+
+def _inverse(name: str, kernel: Callable[[Any], Any], slope: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return an inverse function whose slope is an algebraic function of x."""
+
+    def op(x: Tensor) -> Tensor:
+        def grad_x(g: Tensor, y: Tensor) -> Tensor:
+            """dC/dx = dC/dy * the slope at x"""
+            return g * slope(x)
+
+        return unary(name, kernel, x, grad_x, formula=f"y = {name}(x)")
+
+    return op
+
+
+asin = _inverse("asin", np.arcsin, lambda x: (1 - x * x) ** -0.5)
+acos = _inverse("acos", np.arccos, lambda x: -((1 - x * x) ** -0.5))
+atan = _inverse("atan", np.arctan, lambda x: 1 / (1 + x * x))
+asinh = _inverse("asinh", np.arcsinh, lambda x: (x * x + 1) ** -0.5)
+acosh = _inverse("acosh", np.arccosh, lambda x: (x * x - 1) ** -0.5)
+atanh = _inverse("atanh", np.arctanh, lambda x: 1 / (1 - x * x))
+
+
+def _step(name: str, kernel: Callable[[Any], Any]) -> Callable[[Tensor], Tensor]:
+    """Return a function that is constant but for its steps."""
+
+    def op(x: Tensor) -> Tensor:
+        def grad_x(g: Tensor, y: Tensor) -> Tensor:
+            """dC/dx = 0: the function is flat between its steps"""
+            return g * np.zeros((), g.dtype)
+
+        return unary(name, kernel, x, grad_x, formula=f"y = {name}(x)")
+
+    return op
+
+
+floor = _step("floor", np.floor)
+ceil = _step("ceil", np.ceil)
+round_half_even = _step("round", np.rint)
+sign = _step("sign", np.sign)
+
+
+def larger(u: Tensor, v: Tensor) -> Tensor:
+    """The larger of two numbers in each place; a NaN wins, and of equals the first gets the gradient."""
+    return _extreme("larger", np.maximum, np.greater_equal, u, v)
+
+
+def smaller(u: Tensor, v: Tensor) -> Tensor:
+    """The smaller of two numbers in each place; a NaN wins, and of equals the first gets the gradient."""
+    return _extreme("smaller", np.minimum, np.less_equal, u, v)
+
+
+def _extreme(name: str, kernel: Callable[..., Any], first: Callable[..., Any], u: Tensor, v: Tensor) -> Tensor:
+    u, v = same_float(u, v)
+
+    def grad_u(g: Tensor, y: Tensor) -> Tensor:
+        """dC/du = dC/dy where u was taken, else 0"""
+        return relu_backward(g, np.broadcast_to(first(u.data, v.data), g.shape))
+
+    def grad_v(g: Tensor, y: Tensor) -> Tensor:
+        """dC/dv = dC/dy where v was taken, else 0"""
+        return relu_backward(g, ~np.broadcast_to(first(u.data, v.data), g.shape))
+
+    return binary(name, kernel, u, v, (grad_u, grad_v), formula=f"y = the {name} of u and v")
+
+
+def fmod(u: Tensor, v: Tensor) -> Tensor:
+    """The rest of u / v, with the sign of u."""
+    u, v = same_float(u, v)
+
+    def grad_u(g: Tensor, y: Tensor) -> Tensor:
+        """dC/du = dC/dy"""
+        return g
+
+    def grad_v(g: Tensor, y: Tensor) -> Tensor:
+        """dC/dv = -dC/dy * trunc(u / v)"""
+        return -g * np.trunc(u.data / v.data)
+
+    return binary("fmod", np.fmod, u, v, (grad_u, grad_v), formula="y = u - v trunc(u / v)")
+
+
+def negative_part(x: Tensor) -> Tensor:
+    """min(x, 0), also of infinities."""
+    return -relu(-x)
+
+
