@@ -211,14 +211,14 @@ def read_graph(proto: Any, opset: int, outer: Iterable[str] = (), prefix: str = 
         constants[sparse.values.name] = dense(sparse)
     stored = set(constants)
     inputs = [_input(v) for v in proto.input if v.name not in stored]
-    nodes = []
+    nodes, types = [], _types(proto)
     for k, node in enumerate(proto.node):
         label = f"{prefix}node {node.name or k} ({node.op_type})"
         _check_node(node, label)
         if node.op_type == "Constant":
             constants[node.output[0]] = _constant(node, label)
         else:
-            nodes.append(_node(node, label, opset, {*outer, *(v.name for v in proto.input), *constants}, proto))
+            nodes.append(_node(node, label, opset, {*outer, *(v.name for v in proto.input), *constants}, proto, types))
     made = [name for node in nodes for name in node.outputs if name]
     names = [*made, *constants, *(i.name for i in inputs)]
     if len(set(names)) < len(names):
@@ -256,7 +256,13 @@ def _check_node(node: Any, label: str) -> None:
         raise UnsupportedError(f"{label}: its output {next(filter(None, node.output[count:]))} is not supported")
 
 
-def _node(proto: Any, label: str, opset: int, outer: set[str], parent: Any) -> Node:
+def _types(proto: Any) -> dict[str, int]:
+    """Return the data types that a graph tells of its values."""
+    declared = {v.name: v.type.tensor_type.elem_type for v in (*proto.input, *proto.output, *proto.value_info)}
+    return declared | {t.name: t.data_type for t in proto.initializer}
+
+
+def _node(proto: Any, label: str, opset: int, outer: set[str], parent: Any, types: dict[str, int]) -> Node:
     onnx = require("onnx", "onnx")
     attributes, inputs = {}, list(proto.input)
     graphs = {a.name: a.g for a in proto.attribute if a.type == onnx.AttributeProto.GRAPH}
@@ -273,6 +279,11 @@ def _node(proto: Any, label: str, opset: int, outer: set[str], parent: Any) -> N
     outputs = len(proto.output)
     while outputs > 1 and not proto.output[outputs - 1]:
         outputs -= 1
+    if proto.op_type == "CastLike" and types.get(inputs[1]):  # smaller floats than float32 are not seen in a value
+        arguments = bind("Cast", label, 1, {**attributes, "to": types[inputs[1]]}, opset, 1)
+        return Node("Cast", label, proto.name, inputs[:1], list(proto.output), arguments)
+    if proto.op_type == "QuantizeLinear" and len(inputs) > 2 and types.get(inputs[2]):
+        attributes["output_dtype"] = types[inputs[2]]
     arguments = bind(proto.op_type, label, len(inputs), attributes, opset, outputs)
     return Node(proto.op_type, label, proto.name, inputs, list(proto.output), arguments)
 

@@ -9,7 +9,7 @@ from .values import UnsupportedError
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-_WITHOUT_MEANING = frozenset({"consumed_inputs", "storage_order"})  # storage_order counts for MaxPool's Indices only
+_WITHOUT_MEANING = "consumed_inputs"  # of operator sets below 6
 
 
 class Reader(NamedTuple):
@@ -68,7 +68,7 @@ def bind(op: str, label: str, inputs: int, attributes: Mapping[str, Any], opset:
     anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     further = _parameters("Conv") if anything else {}  # the quantised convolutions have its attributes
     for name, value in attributes.items():
-        if name in _WITHOUT_MEANING:
+        if name == _WITHOUT_MEANING:
             continue
         if name not in (*parameters, *further) or name in ("opset", "outputs"):
             raise UnsupportedError(f"{label}: its attribute {name} is not supported")

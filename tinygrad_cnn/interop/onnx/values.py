@@ -124,7 +124,7 @@ def dtype_name(code: int) -> str:
     return name
 
 
-def cast(value: Value, code: int, *, saturate: bool = True) -> Value:
+def cast(value: Value, code: int, *, saturate: bool = True, round_mode: str = "up") -> Value:
     """Return a value in a data type of ONNX; smaller floats are rounded to, and computed as float32."""
     name = dtype_name(code)
     if name in ("FLOAT", "DOUBLE"):
@@ -135,7 +135,7 @@ def cast(value: Value, code: int, *, saturate: bool = True) -> Value:
     if name in ("STRING", "UNDEFINED", "COMPLEX64", "COMPLEX128"):
         raise UnsupportedError(f"to={name} is not supported")
     if "FLOAT" in name:
-        return _rounded(as_tensor(value), code, saturate)
+        return _rounded(as_tensor(value), code, saturate, round_mode)
     array = numbers_of(value)
     with np.errstate(all="ignore"):
         if name in ("INT4", "UINT4", "INT2", "UINT2"):
@@ -156,12 +156,14 @@ def _narrow(array: Array, name: str) -> Array:
     return np.where(low >= 2 ** (bits - 1), low - 2**bits, low).astype(np.int8)
 
 
-def _rounded(x: Tensor, code: int, saturate: bool) -> Tensor:
+def _rounded(x: Tensor, code: int, saturate: bool, round_mode: str) -> Tensor:
     """Return x rounded to a small float type, as float32; the gradient passes through."""
     onnx = require("onnx", "onnx")
     target = onnx.helper.tensor_dtype_to_np_dtype(code)
     with np.errstate(all="ignore"):
-        if saturate and target.itemsize == 1:
+        if dtype_name(code) == "FLOAT8E8M0":
+            small = onnx.numpy_helper.to_float8e8m0(x.data.astype(np.float32), saturate, round_mode)
+        elif saturate and target.itemsize == 1:
             small = onnx.numpy_helper.saturate_cast(x.data, target)
         else:
             small = x.data.astype(target)

@@ -79,7 +79,7 @@ def power(a: Value, b: Value, *, axis: int | None = None, broadcast: int = 0, op
 def mod(a: Value, b: Value, *, fmod: int = 0) -> Value:
     """The rest with the sign of b, or of a with ``fmod``."""
     if isinstance(a, Tensor):
-        return elementwise.fmod(a, as_tensor(b)) if fmod else a - b * elementwise.floor(a / b)
+        return (elementwise.fmod if fmod else elementwise.floor_mod)(a, as_tensor(b))
     with np.errstate(all="ignore"):
         return np.asarray((np.fmod if fmod else np.mod)(a, numbers_of(b)))
 
@@ -189,7 +189,7 @@ def cast_to(x: Value, *, to: Any, saturate: int = 1, round_mode: str = "up") -> 
     """x in another data type; operator sets below 6 name it by a text."""
     if isinstance(to, str):
         to = {"FLOAT": 1, "DOUBLE": 11, "INT32": 6, "INT64": 7, "BOOL": 9}.get(to, 0)
-    return cast(x, to, saturate=bool(saturate))
+    return cast(x, to, saturate=bool(saturate), round_mode=round_mode)
 
 
 @reader("CastLike")

@@ -165,6 +165,21 @@ def fmod(u: Tensor, v: Tensor) -> Tensor:
     return binary("fmod", np.fmod, u, v, (grad_u, grad_v), formula="y = u - v trunc(u / v)")
 
 
+def floor_mod(u: Tensor, v: Tensor) -> Tensor:
+    """The rest of u / v, with the sign of v."""
+    u, v = same_float(u, v)
+
+    def grad_u(g: Tensor, y: Tensor) -> Tensor:
+        """dC/du = dC/dy"""
+        return g
+
+    def grad_v(g: Tensor, y: Tensor) -> Tensor:
+        """dC/dv = -dC/dy * floor(u / v)"""
+        return -g * np.floor(u.data / v.data)
+
+    return binary("mod", np.mod, u, v, (grad_u, grad_v), formula="y = u - v floor(u / v)")
+
+
 def negative_part(x: Tensor) -> Tensor:
     """min(x, 0), also of infinities."""
     return -relu(-x)

@@ -21,13 +21,13 @@ Numbers = Sequence[int] | None
 @reader("MaxPool", outputs=2, allowed={"auto_pad": AUTO_PADS})
 def max_pool(
     x: Value, *, kernel_shape: Sequence[int], auto_pad: str = "NOTSET", ceil_mode: int = 0, dilations: Numbers = None,
-    pads: Numbers = None, strides: Numbers = None, outputs: int,
+    pads: Numbers = None, storage_order: int = 0, strides: Numbers = None, outputs: int,
 ) -> Any:  # fmt: skip
-    """The largest number in each window, and on demand its place among all elements."""
+    """The largest number in each window, and on demand its place among all elements, in row- or column-major order."""
     view = windows(x.shape[2:], kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
     y = _max(as_tensor(x), view)
     pooled = y if isinstance(x, Tensor) else y.data.astype(x.dtype)
-    return (pooled, _places(numbers_of(x), view)) if outputs > 1 else pooled
+    return (pooled, _places(numbers_of(x), view, bool(storage_order))) if outputs > 1 else pooled
 
 
 def _max(x: Tensor, view: Windows) -> Tensor:
@@ -64,13 +64,15 @@ def _check_room(x: Tensor, view: Windows) -> None:
         raise ValueError(f"windows of {view.shape} are larger than the padded image, of shape {x.shape}")
 
 
-def _places(x: Array, view: Windows) -> Array:
-    """The places of the largest numbers, counted through all elements in row-major order."""
+def _places(x: Array, view: Windows, by_columns: bool) -> Array:
+    """The places of the largest numbers, counted through all elements; by columns the last axis of an image is first."""
     axes = tuple(range(2, x.ndim))
     low = -math.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     borders = ((0, 0), (0, 0), *view.borders)
     a = np.pad(x, borders, constant_values=low)
-    numbers = np.pad(np.arange(x.size).reshape(x.shape), borders, constant_values=0)
+    counted = np.arange(x.size).reshape((*x.shape[:2], *x.shape[:1:-1]) if by_columns else x.shape)
+    counted = counted.transpose(0, 1, *reversed(axes)) if by_columns else counted
+    numbers = np.pad(counted, borders, constant_values=0)
     reach = tuple(dilated_size(k, d) for k, d in zip(view.shape, view.dilations, strict=True))
     steps = (slice(None), slice(None), *(slice(None, None, s) for s in view.strides))
     taps = (..., *(slice(None, None, d) for d in view.dilations))

@@ -138,7 +138,7 @@ def _weights(places: Array, n: int, scale: float, how: _Method) -> Array:
     distance = np.abs((taps - places[:, None]) * stretch)
     weights = np.maximum(0, 1 - distance) if how.mode == "linear" else _cubic(distance, how.cubic)
     inside = (taps >= 0) & (taps < n)
-    if how.exclude_outside or how.antialias:
+    if how.exclude_outside:
         weights = weights * inside
     weights = weights / weights.sum(1, keepdims=True)
     matrix = np.zeros((len(places), n))
