@@ -18,13 +18,14 @@ import pytest
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import cli, models
-from tinygrad_cnn.cli._interrupt import Interrupt
 from tinygrad_cnn.kernels.threads import processors
 from tinygrad_cnn.storage import archive as files
+from tinygrad_cnn.storage import atomic
 from tinygrad_cnn.storage.archive import read_archive
-from tinygrad_cnn.train import checkpoint
-from tinygrad_cnn.train.progress import meter
-from tinygrad_cnn.train.records import StepRecord, as_json
+from tinygrad_cnn.training import checkpoint
+from tinygrad_cnn.training.interrupt import Interrupt
+from tinygrad_cnn.training.progress import meter
+from tinygrad_cnn.training.records import StepRecord, as_json
 
 SHORT = ["train", "--kernels", "numpy", "--epochs", "2"]
 
@@ -224,7 +225,7 @@ def test_resuming_what_a_program_of_ones_own_began_names_the_way_to_go_on(tmp_pa
     train, _ = tg.data.digits()
     model = models.build("digits", train.image_shape)
     sgd = tg.optim.SGD(model.parameters(), 0.1)
-    list(tg.fit(model, train[:64], epochs=1, batch_size=32, optimizer=sgd, checkpoint=tmp_path / "own.npz"))
+    list(tg.train(model, train[:64], epochs=1, batch_size=32, optimizer=sgd, checkpoint=tmp_path / "own.npz"))
     err = complaint(capsys, "train", "--resume", tmp_path / "own.npz")
     assert "own.npz: was not made by 'tinygrad-cnn train'; go on with tg.fit(..., resume=True)" in err
 
@@ -466,7 +467,7 @@ def test_summary_of_a_name_and_of_a_file(trained, capsys):
         (["train", "--validation", "1.5"], "argument --validation: must be at least 0 and below 1, got 1.5"),
         (["train", "--validation", "nan"], "argument --validation: must be at least 0 and below 1, got nan"),
         (["train", "--validation", "half"], "argument --validation: must be a number, got 'half'"),
-        (["train", "--seed", "x"], "invalid int value: 'x'"),
+        (["train", "--seed", "x"], "argument --seed: must be an integer, got 'x'"),
         (["report", "w.npz", "--output", "/nowhere/r.html"], "--output /nowhere/r.html: there is no folder /nowhere"),
         (["report", "w.npz", "--output", "r" * 300], f"{'r' * 300}: File name too long"),
         (["export", "w.npz", "/nowhere/w.onnx"], "export: /nowhere/w.onnx: there is no folder /nowhere"),
@@ -497,7 +498,7 @@ def test_files_in_a_folder_that_cannot_be_written_to_are_refused(tmp_path, capsy
     def refused(*args):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(files, "open", refused, raising=False)
+    monkeypatch.setattr(atomic, "open", refused, raising=False)
     for flag in ("--save", "--checkpoint"):
         assert "cannot be written (Permission denied)" in complaint(capsys, "train", flag, tmp_path / "a.npz")
 

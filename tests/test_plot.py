@@ -13,7 +13,7 @@ from tinygrad_cnn.inspection import plot
 from tinygrad_cnn.inspection.plot import canvas
 from tinygrad_cnn.inspection.plot.layers import maps_of
 from tinygrad_cnn.inspection.plot.occlusion import output_fall
-from tinygrad_cnn.train.records import EpochRecord
+from tinygrad_cnn.training.records import EpochRecord
 
 matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 pytest.importorskip("matplotlib.backends.backend_agg")

@@ -28,7 +28,7 @@ LADDER = [
     "data",
     "storage",
     "models",
-    "train",
+    "training",
     "interop",
     "inspection",
     "demo",

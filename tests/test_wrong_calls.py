@@ -300,7 +300,8 @@ FUNCTIONS |= {f"Tensor.{n}": getattr(Tensor, n) for n in (
     "__add__", "__sub__", "__mul__", "__truediv__", "__pow__", "__matmul__", "__radd__", "__rsub__", "__rmul__",
     "__rtruediv__", "__rpow__", "__rmatmul__", "__lt__", "__eq__", "__getitem__",
 )}  # fmt: skip
-LAYERS = {name: getattr(nn, name) for name in nn.__all__ if name not in ("Module", "StateError", "Sequential")}
+NO_LAYERS = {"IncompatibleKeys", "Module", "StateError", "Sequential"}
+LAYERS = {name: getattr(nn, name) for name in nn.__all__ if name not in NO_LAYERS}
 MAKERS = {name: getattr(optim, name) for name in ("SGD", "Adam", "AdamW", "OneCycle", "CosineDecay", "StepDecay")}
 ALLOWED = (ValueError, TypeError, IndexError)
 

@@ -19,6 +19,7 @@ from .autograd.tensor import Tensor, grad, record
 from .kernels import get_kernels, set_kernels
 from .kernels.threads import get_num_threads, set_num_threads
 from .ops import (
+    adaptive_avgpool,
     avgpool,
     batch_norm,
     concatenate,
@@ -28,6 +29,8 @@ from .ops import (
     correlate2d_weight,
     cross_entropy,
     dropout,
+    gelu,
+    leaky_relu,
     linear,
     log_softmax,
     matmul,
@@ -37,36 +40,36 @@ from .ops import (
     relu,
     sigmoid,
     softmax,
+    stack,
     tanh,
     where,
 )
 
 if TYPE_CHECKING:
-    from . import interop, models
-    from . import train as training
+    from . import interop, models, training
     from .inspection import plot, report
     from .inspection.drawing import draw
     from .inspection.explain import explain
     from .interop import from_dlpack, from_onnx, to_onnx
     from .interop import sklearn as sklearn
     from .models.saving import load, save
-    from .storage.archive import CheckpointError
-    from .train import DivergenceError, checkpoint, fit
-    from .train import mpi as distributed
-    from .train.evaluate import evaluate
+    from .storage.atomic import CheckpointError
+    from .training import DivergenceError, checkpoint, fit, train
+    from .training import mpi as distributed
+    from .training.evaluate import evaluate
 
 __version__ = "0.1.0"
 
 # Public names that are imported at their first use, so that `import tinygrad_cnn` stays light: (module, attribute).
 _LAZY = {
-    "CheckpointError": ("storage.archive", "CheckpointError"),
-    "DivergenceError": ("train", "DivergenceError"),
-    "checkpoint": ("train.checkpoint", ""),
-    "distributed": ("train.mpi", ""),
+    "CheckpointError": ("storage.atomic", "CheckpointError"),
+    "DivergenceError": ("training", "DivergenceError"),
+    "checkpoint": ("training.checkpoint", ""),
+    "distributed": ("training.mpi", ""),
     "draw": ("inspection.drawing", "draw"),
-    "evaluate": ("train.evaluate", "evaluate"),
+    "evaluate": ("training.evaluate", "evaluate"),
     "explain": ("inspection.explain", "explain"),
-    "fit": ("train", "fit"),
+    "fit": ("training", "fit"),
     "from_dlpack": ("interop", "from_dlpack"),
     "from_onnx": ("interop", "from_onnx"),
     "interop": ("interop", ""),
@@ -77,7 +80,8 @@ _LAZY = {
     "save": ("models.saving", "save"),
     "sklearn": ("interop.sklearn", ""),
     "to_onnx": ("interop", "to_onnx"),
-    "training": ("train", ""),
+    "train": ("training", "train"),
+    "training": ("training", ""),
 }
 
 __all__ = [  # but `sklearn`: it needs its extra to be loaded at all, and `import *` loads what stands here
@@ -87,6 +91,7 @@ __all__ = [  # but `sklearn`: it needs its extra to be loaded at all, and `impor
     "GradcheckError",
     "GraphError",
     "Tensor",
+    "adaptive_avgpool",
     "article",
     "avgpool",
     "batch_norm",
@@ -108,11 +113,13 @@ __all__ = [  # but `sklearn`: it needs its extra to be loaded at all, and `impor
     "fit",
     "from_dlpack",
     "from_onnx",
+    "gelu",
     "get_kernels",
     "get_num_threads",
     "grad",
     "gradcheck",
     "interop",
+    "leaky_relu",
     "linear",
     "load",
     "log_softmax",
@@ -133,8 +140,10 @@ __all__ = [  # but `sklearn`: it needs its extra to be loaded at all, and `impor
     "set_num_threads",
     "sigmoid",
     "softmax",
+    "stack",
     "tanh",
     "to_onnx",
+    "train",
     "training",
     "where",
 ]
