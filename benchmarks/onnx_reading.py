@@ -1,8 +1,8 @@
 """What `from_onnx` can read: how many files of each origin apply, load, and agree with their expected output.
 
-``python benchmarks/onnx_reading.py [--torch FOLDER] [--keras FOLDER] [--public FOLDER] [--json FILE] [--failures]`` runs
-ONNX's own backend tests, and the files of folders in which every ``NAME.onnx`` has its input and output beside it in
-``NAME.npz``, and prints a table. `tests/onnx_nets.py` makes the folder of PyTorch's files.
+``python benchmarks/onnx_reading.py [--torch FOLDER] [--keras FOLDER] [--public FOLDER] [--json FILE] [--failures]``
+runs ONNX's own backend tests, and the files of folders in which every ``NAME.onnx`` has its input and output beside it
+in ``NAME.npz``, and prints a table. `tests/onnx_nets.py` makes the folder of PyTorch's files.
 """
 
 import argparse

@@ -55,7 +55,8 @@ def nets() -> dict[str, keras.Model]:
         "mnist-convnet": chain(conv(8, 3, activation="relu"), L.MaxPooling2D(), conv(8, 3, activation="relu"),
                                L.MaxPooling2D(), L.Flatten(), L.Dropout(0.5), dense(10, activation="softmax")),
         "lenet": chain(conv(6, 5, padding="same", activation="tanh"), L.AveragePooling2D(2),
-                       conv(16, 5, activation="tanh"), L.AveragePooling2D(2), L.Flatten(), dense(40, activation="tanh"), dense(10)),
+                       conv(16, 5, activation="tanh"), L.AveragePooling2D(2), L.Flatten(),
+                       dense(40, activation="tanh"), dense(10)),
         "same-stride": chain(conv(4, 3, strides=2, padding="same", activation="relu"), *head()),
         "same-even": chain(conv(4, 4, strides=3, padding="same", activation="relu"), *head()),
         "dilation": chain(conv(4, 3, dilation_rate=2, activation="relu"), L.MaxPooling2D(4), *head()),
@@ -72,10 +73,14 @@ def nets() -> dict[str, keras.Model]:
         "cropping": chain(L.Cropping2D(((1, 2), (3, 4))), conv(4, 5, strides=3), *head()),
         "leaky": chain(conv(4, 5, strides=3), L.LeakyReLU(0.1), *head()),
         "prelu": chain(conv(4, 5, strides=3), L.PReLU(shared_axes=[1, 2]), *head()),
-        "elu-selu": chain(conv(4, 5, strides=3, activation="elu"), L.Flatten(), dense(20, activation="selu"), dense(10)),
-        "swish-gelu": chain(conv(4, 5, strides=3, activation="swish"), L.Flatten(), dense(20, activation="gelu"), dense(10)),
-        "hard-sigmoid": chain(conv(4, 5, strides=3, activation="hard_sigmoid"), L.Flatten(), dense(10, activation="softplus")),
-        "softsign-exponential": chain(L.Flatten(), dense(20, activation="softsign"), dense(10, activation="exponential")),
+        "elu-selu": chain(conv(4, 5, strides=3, activation="elu"), L.Flatten(),
+                          dense(20, activation="selu"), dense(10)),
+        "swish-gelu": chain(conv(4, 5, strides=3, activation="swish"), L.Flatten(),
+                            dense(20, activation="gelu"), dense(10)),
+        "hard-sigmoid": chain(conv(4, 5, strides=3, activation="hard_sigmoid"), L.Flatten(),
+                              dense(10, activation="softplus")),
+        "softsign-exponential": chain(L.Flatten(), dense(20, activation="softsign"),
+                                      dense(10, activation="exponential")),
         "mish": chain(L.Flatten(), dense(20, activation="mish"), dense(10, activation="log_softmax")),
         "layernorm": chain(L.Flatten(), dense(20), L.LayerNormalization(), L.ReLU(), dense(10)),
         "groupnorm": chain(conv(6, 5, strides=3), L.GroupNormalization(3), L.ReLU(), *head()),
@@ -101,6 +106,13 @@ def nets() -> dict[str, keras.Model]:
     }  # fmt: skip
 
 
+def new_weights(path: str, w: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return random weights of the shape of ``w``; variances are positive."""
+    if w.ndim == 0 or "seed" in path:
+        return w
+    return np.abs(rng.normal(0.3, 0.2, w.shape)) if "var" in path else rng.normal(0, w[..., 0].size ** -0.5, w.shape)
+
+
 def write(folder: pathlib.Path) -> None:
     """Write all files, and say which could not be written and why."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,9 +121,7 @@ def write(folder: pathlib.Path) -> None:
         path = folder / f"{name}.onnx"
         if path.with_suffix(".npz").exists():
             continue
-        net.set_weights([w if w.ndim == 0 else np.abs(rng.normal(0.3, 0.2, w.shape)) if "var" in v.path or "seed" in v.path
-                         else rng.normal(0, 1 / max(1, np.prod(w.shape[:-1])) ** 0.5, w.shape)
-                         for v, w in zip(net.weights, net.get_weights(), strict=True)])  # fmt: skip
+        net.set_weights([new_weights(v.path, w, rng) for v, w in zip(net.weights, net.get_weights(), strict=True)])
         x = rng.random((3, *net.input_shape[1:]), np.float32)
         try:
             net.predict(x, verbose=0)

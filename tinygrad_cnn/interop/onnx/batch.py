@@ -153,5 +153,3 @@ def _same(a: list[Value], b: list[Value]) -> bool:
         x.shape == y.shape and np.allclose(numbers_of(x), numbers_of(y), _TOLERANCE, _TOLERANCE, equal_nan=True)
         for x, y in zip(a, b, strict=True)
     )
-
-

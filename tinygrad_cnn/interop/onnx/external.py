@@ -32,7 +32,7 @@ def load_external(proto: Any, folder: str) -> None:
 
 
 def tensors(proto: Any) -> Iterator[Any]:
-    """Iterate over all tensors of a model: initializers, and those of attributes, also in graphs and functions inside."""
+    """Iterate over all tensors of a model: initializers and attributes, also of the graphs and functions inside it."""
     stack = [proto.graph]
     for function in proto.functions:
         stack.extend(function.node)
@@ -57,7 +57,7 @@ def _byte_count(onnx: Any, tensor: Any) -> int:
     bits = int(name.removeprefix("U")[3:]) if name in ("INT4", "UINT4", "INT2", "UINT2") else 0
     bits = bits or (4 if name == "FLOAT4E2M1" else 6 if name.startswith("FLOAT6") else 0)
     bits = bits or 8 * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    return (math.prod(tensor.dims) * bits + 7) // 8
+    return int(math.prod(tensor.dims) * bits + 7) // 8
 
 
 def _read(tensor: Any, entries: dict[str, str], root: str, count: int) -> bytes:

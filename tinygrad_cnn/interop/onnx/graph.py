@@ -31,7 +31,7 @@ _OUTSIDE_GRAPH = "Loop", "Scan"  # how long they take is not bounded by the size
 
 
 class Input(NamedTuple):
-    """An input of a graph: its name, its data type as ONNX numbers it, and its lengths, None if not even their number."""
+    """An input of a graph: its name, its data type by ONNX's number, and its lengths, None if their number is open."""
 
     name: str
     dtype: int
@@ -124,7 +124,9 @@ class Graph:
 
     def copy(self) -> "Graph":
         """Return a copy whose nodes can be changed; the constants are the same."""
-        nodes = [replace(n, inputs=list(n.inputs), outputs=list(n.outputs), arguments=dict(n.arguments)) for n in self.nodes]
+        nodes = [
+            replace(n, inputs=list(n.inputs), outputs=list(n.outputs), arguments=dict(n.arguments)) for n in self.nodes
+        ]
         return Graph(list(self.inputs), list(self.outputs), nodes, dict(self.constants), set(self.initializers))
 
     def consumers(self) -> Counter[str]:
@@ -235,7 +237,9 @@ def read_graph(proto: Any, opset: int, outer: Iterable[str] = (), prefix: str = 
 def _input(value: Any) -> Input:
     kind = value.type.WhichOneof("value")
     if kind not in ("tensor_type", None):
-        raise UnsupportedError(f"the input {value.name} is a {kind.removesuffix('_type').replace('_', ' ')}, not a tensor")
+        raise UnsupportedError(
+            f"the input {value.name} is a {kind.removesuffix('_type').replace('_', ' ')}, not a tensor"
+        )
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         return Input(value.name, tensor.elem_type, None)

@@ -2,17 +2,15 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from ... import nn
 from ...autograd.tensor import Tensor, wrap
 from ...nn import Buffer, Module, Parameter
+from .builders import BUILDERS, Shape
 from .graph import Graph, Node
-from .values import number
-from .windows import windows
+from .registry import READERS
 
 Shapes = Mapping[str, tuple[int, ...]]
 """The shapes of values, of a run on some images."""
@@ -36,12 +34,18 @@ _WEIGHTS: dict[str, tuple[int, ...]] = {
 """The inputs of operators that are weights or biases of a layer."""
 
 
-class BatchNorm(nn.BatchNorm2d):
-    """`BatchNorm2d` of inputs with any number of axes, of which the second is the channels'."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, num_features, ...) to the same."""
-        return super().forward(x.reshape(*x.shape[:2], -1, 1)).reshape(x.shape)
+_KEEPS_RANK = {
+    "BatchNormalization",
+    "Relu",
+    "Sigmoid",
+    "Tanh",
+    "LeakyRelu",
+    "Clip",
+    "MaxPool",
+    "AveragePool",
+    "Dropout",
+    "Identity",
+}
 
 
 class Layers:
@@ -69,6 +73,8 @@ class Layers:
         self._shared: dict[tuple[Any, ...], str] = {}
         self._parameters: dict[tuple[str, str], Parameter] = {}
         _join_biases(graph)
+        self._producers = {name: replace(node) for node in graph.nodes for name in node.outputs}
+        self._ranks = {name: value.ndim for name, value in graph.constants.items()}
         for node in graph.nodes:
             self._replace(node)
         graph.prune()
@@ -76,13 +82,13 @@ class Layers:
 
     def _replace(self, node: Node) -> None:
         """Make the node a layer if it is one."""
-        builder = _BUILDERS.get(node.op)
+        builder = BUILDERS.get(node.op)
         if builder is None or any(node.outputs[1:]) or not node.inputs or node.inputs[0] in self.graph.constants:
             return
         weights = [self.graph.constants.get(name) if name else None for name in node.inputs[1:]]
         if any(w is None and name for w, name in zip(weights, node.inputs[1:], strict=True)):
             return
-        layer = builder(node, weights, self.shapes.get(node.inputs[0]))
+        layer = builder(node, weights, self._shape(node.inputs[0]))
         if layer is None:
             return
         stateless = node.op not in _WEIGHTS
@@ -92,6 +98,16 @@ class Layers:
             self._tie(node, layer)
             self.modules[name] = layer
         node.op, node.layer, node.inputs, node.arguments = "Layer", self._shared[key], node.inputs[:1], {}
+
+    def _shape(self, name: str) -> Shape:
+        """Return what is known of a value's shape: that of a trial, or the number of axes by the nodes that make it."""
+        if name in self.shapes:
+            return self.shapes[name]
+        while (node := self._producers.get(name)) is not None and node.op in _KEEPS_RANK:
+            name = node.inputs[0]
+        if node is not None and node.op in ("Conv", "ConvTranspose"):
+            return (None,) * self._ranks.get(node.inputs[1], 0) or None
+        return (None, None) if node is not None and node.op == "Gemm" else None
 
     def _tie(self, node: Node, layer: Module) -> None:
         """Let layers that have one initializer in one form share a parameter."""
@@ -183,7 +199,7 @@ _SCOPES = re.compile(r"(StatefulPartitionedCall|PartitionedCall|sequential|model
 
 
 def _layer_name(node: Node) -> str:
-    """Return a layer's name: that of its weight, or of its node, as the file's exporter makes them, or its operator's."""
+    """Return a layer's name: that of its weight or of its node, as exporters make them, else its operator's."""
     for source, ending in zip(node.inputs[1:3], (".weight", ".bias"), strict=False):
         if source.endswith(ending) and len(source) > len(ending):
             return _sanitized(source.removesuffix(ending))
@@ -191,7 +207,7 @@ def _layer_name(node: Node) -> str:
     if not steps:
         return _OWN_NAMES.get(node.op, node.op).lower()
     last = steps[-1]
-    is_operator = re.fullmatch(rf"{node.op}(_?\d+)?", last) is not None
+    is_operator = re.sub(r"_?\d+$", "", last) in READERS
     if "/" not in node.name:
         plain = re.sub(r"^node_", "", last)
         return _sanitized(plain.lower() if is_operator else plain)
@@ -203,159 +219,9 @@ def _layer_name(node: Node) -> str:
             path.append(step)
     if not path:
         return _sanitized(last.lower())
-    if node.op in _WEIGHTS or is_operator and re.search(node.op, path[-1], re.IGNORECASE):
+    if node.op in _WEIGHTS or (is_operator and re.search(node.op, path[-1], re.IGNORECASE)):
         return _sanitized(".".join(path))
     return _sanitized(".".join(path) if node.name.startswith("/") else f"{'.'.join(path)}_{last.lower()}")
 
 
 _OWN_NAMES = {"Gemm": "linear", "BatchNormalization": "norm", "AveragePool": "avgpool"}
-
-_Builder = Callable[[Node, list[Any], tuple[int, ...] | None], Module | None]
-
-
-def _conv(node: Node, weights: list[Any], shape: tuple[int, ...] | None) -> Module | None:
-    w, arguments = weights[0], node.arguments
-    auto_pad = arguments.get("auto_pad", "NOTSET")
-    if w.ndim != 4 or (shape is None and auto_pad.startswith("SAME")):
-        return None
-    if list(arguments.get("kernel_shape") or w.shape[2:]) != list(w.shape[2:]):
-        return None
-    view = windows(
-        shape[2:] if shape else (1, 1), w.shape[2:], arguments.get("strides"), arguments.get("dilations"),
-        arguments.get("pads"), auto_pad,
-    )  # fmt: skip
-    padding: Any = tuple(before for before, _ in view.pads)
-    if any(before != after for before, after in view.pads):
-        reach = [d * (k - 1) for k, d in zip(view.shape, view.dilations, strict=True)]
-        if view.strides != (1, 1) or any(p != (r // 2, r - r // 2) for p, r in zip(view.pads, reach, strict=True)):
-            return None
-        padding = "same"
-    elif min(padding) < 0:
-        return None
-    groups = arguments.get("group", 1)
-    if w.shape[0] % groups:
-        return None
-    layer = nn.Conv2d(
-        w.shape[1] * groups, w.shape[0], view.shape, view.strides, padding, view.dilations, groups, len(weights) > 1
-    )  # type: ignore[arg-type]
-    return _with_weights(layer, w, weights[1] if len(weights) > 1 else None)
-
-
-def _conv_transpose(node: Node, weights: list[Any], shape: tuple[int, ...] | None) -> Module | None:
-    w, arguments = weights[0], node.arguments
-    pads = list(arguments.get("pads") or (0, 0, 0, 0))
-    if w.ndim != 4 or arguments.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID") or "output_shape" in arguments:
-        return None
-    strides, dilations = tuple(arguments.get("strides") or (1, 1)), tuple(arguments.get("dilations") or (1, 1))
-    extra, groups = tuple(arguments.get("output_padding") or (0, 0)), arguments.get("group", 1)
-    if pads[:2] != pads[2:] or min(pads) < 0 or w.shape[0] % groups or any(e >= s for e, s in zip(extra, strides, strict=True)):
-        return None
-    layer = nn.ConvTranspose2d(
-        w.shape[0], w.shape[1] * groups, w.shape[2:], strides, tuple(pads[:2]), extra, groups, len(weights) > 1, dilations
-    )  # type: ignore[arg-type]
-    return _with_weights(layer, w, weights[1] if len(weights) > 1 else None)
-
-
-def _linear(node: Node, weights: list[Any], shape: tuple[int, ...] | None) -> Module | None:
-    arguments = node.arguments
-    w, b = weights[0], weights[1] if len(weights) > 1 else None
-    if arguments.get("transA") or arguments.get("alpha", 1.0) != 1 or w.ndim != 2 or not isinstance(w, Tensor):
-        return None
-    rows = w.data if arguments.get("transB") else w.data.T
-    if b is not None:
-        if arguments.get("beta", 1.0) != 1 or b.shape not in ((rows.shape[0],), (1, rows.shape[0])):
-            return None
-        b = wrap(b.data.reshape(-1))
-    layer = nn.Linear(rows.shape[1], rows.shape[0], b is not None)
-    return _with_weights(layer, wrap(np.ascontiguousarray(rows)), b)
-
-
-def _with_weights(layer: Any, w: Tensor, b: Tensor | None) -> Module | None:
-    if not isinstance(w, Tensor) or (b is not None and b.shape != layer.bias.shape):
-        return None
-    layer.weight = Parameter(w.data)
-    if b is not None:
-        layer.bias = Parameter(b.data)
-    return layer  # type: ignore[no-any-return]
-
-
-def _batch_norm(node: Node, weights: list[Any], shape: tuple[int, ...] | None) -> Module | None:
-    arguments = node.arguments
-    if arguments.get("training_mode") or arguments.get("spatial", 1) != 1 or len(weights) != 4:
-        return None
-    if any(not isinstance(w, Tensor) or w.ndim != 1 for w in weights) or (shape is not None and len(shape) < 2):
-        return None
-    kind = nn.BatchNorm2d if shape is not None and len(shape) == 4 else BatchNorm
-    momentum = min(max(1 - arguments.get("momentum", 0.9), 0.0), 1.0)
-    layer = kind(weights[0].size, arguments.get("epsilon", 1e-5), round(momentum, 6))
-    layer.weight, layer.bias = Parameter(weights[0].data), Parameter(weights[1].data)
-    layer.running_mean, layer.running_var = Buffer(weights[2].data), Buffer(weights[3].data)
-    return layer
-
-
-def _max_pool(node: Node, weights: list[Any], shape: tuple[int, ...] | None) -> Module | None:
-    view = _pool_windows(node, shape)
-    if view is None:
-        return None
-    size, strides, padding, dilations = view
-    return nn.MaxPool2d(size, strides, padding, dilations)
-
-
-def _average_pool(node: Node, weights: list[Any], shape: tuple[int, ...] | None) -> Module | None:
-    view = _pool_windows(node, shape)
-    if view is None or view[3] != (1, 1) or (view[2] != (0, 0) and not node.arguments.get("count_include_pad")):
-        return None
-    return nn.AvgPool2d(*view[:3])
-
-
-def _pool_windows(node: Node, shape: tuple[int, ...] | None) -> tuple[Any, ...] | None:
-    """Return size, strides, padding and dilations of pooling with one border on both sides; None for other pooling."""
-    arguments = dict(node.arguments)
-    if shape is None or len(shape) != 4:
-        return None
-    names = ("kernel_shape", "strides", "dilations", "pads")
-    settings = [arguments.get(name) for name in names]
-    view = windows(shape[2:], settings[0], *settings[1:], arguments.get("auto_pad", "NOTSET"), arguments.get("ceil_mode", 0))  # type: ignore[arg-type]
-    simple = all(a == b and 0 <= 2 * a <= k for (a, b), k in zip(view.pads, view.shape, strict=True))
-    if not simple or any(view.beyond):
-        return None
-    return view.shape, view.strides, tuple(a for a, _ in view.pads), view.dilations
-
-
-def _softmax(node: Node, weights: list[Any], shape: tuple[int, ...] | None) -> Module | None:
-    arguments = node.arguments
-    axis = arguments.get("axis")
-    if arguments["opset"] >= 13:
-        return nn.Softmax(-1 if axis is None else axis)
-    axis = 1 if axis is None else axis
-    if axis == -1 or (shape is not None and axis == len(shape) - 1):
-        return nn.Softmax(axis)
-    return None
-
-
-def _flatten(node: Node, weights: list[Any], shape: tuple[int, ...] | None) -> Module | None:
-    axis = node.arguments.get("axis", 1)
-    return nn.Flatten() if axis == 1 and shape is not None and len(shape) > 1 else None
-
-
-def _dropout(node: Node, weights: list[Any], shape: tuple[int, ...] | None) -> Module | None:
-    ratio = weights[0] if weights and weights[0] is not None else node.arguments.get("ratio", 0.5)
-    p = number(ratio)
-    return nn.Dropout(p) if 0 <= p < 1 else None
-
-
-_BUILDERS: dict[str, _Builder] = {
-    "AveragePool": _average_pool,
-    "BatchNormalization": _batch_norm,
-    "Conv": _conv,
-    "ConvTranspose": _conv_transpose,
-    "Dropout": _dropout,
-    "Flatten": _flatten,
-    "Gemm": _linear,
-    "MaxPool": _max_pool,
-    "Relu": lambda node, weights, shape: nn.ReLU(),
-    "Sigmoid": lambda node, weights, shape: nn.Sigmoid(),
-    "Softmax": _softmax,
-    "Tanh": lambda node, weights, shape: nn.Tanh(),
-}
-"""The layer of a node, by its weights and the shape of its input, None if it is none."""

@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 from ...checks import abbreviated, array_shape, flag, require
-from ...storage.archive import CheckpointError, PathLike, regular_file
+from ...storage.atomic import CheckpointError, PathLike, check_regular_file
 from ..onnx_export import BUFFERS
 from . import readers as readers  # registers them
 from .batch import try_out
@@ -54,7 +54,7 @@ def from_onnx(
     require("onnx", "onnx")
     channels_first = flag("from_onnx", "channels_first", channels_first)
     shape = None if image_shape is None else array_shape("from_onnx", "image_shape", image_shape)
-    name = regular_file(path)
+    name = check_regular_file(path)
     with open(name, "rb") as file:
         content = file.read()
     proto = _parsed(path, content)
@@ -77,7 +77,9 @@ def _parsed(path: PathLike, content: bytes) -> Any:
     try:
         proto = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's errors have no public class
-        raise CheckpointError(f"{path}: is not an ONNX file, or is damaged ({str(error).partition(chr(10))[0]})") from None
+        raise CheckpointError(
+            f"{path}: is not an ONNX file, or is damaged ({str(error).partition(chr(10))[0]})"
+        ) from None
     if not proto.graph.output:
         raise CheckpointError(f"{path}: is not an ONNX file, or is damaged (it has no graph with an output)")
     return proto

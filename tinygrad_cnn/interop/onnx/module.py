@@ -174,5 +174,3 @@ def _batch_of(inputs: list[Input]) -> int | None:
         return None
     first = inputs[0].shape[0]
     return first if isinstance(first, int) else None
-
-

@@ -1,4 +1,4 @@
-"""The values between the nodes of an ONNX graph: floats are tensors, so that they have gradients; all else is arrays."""
+"""The values between the nodes of an ONNX graph: floats are tensors, which have gradients; all else is arrays."""
 
 import math
 import threading
@@ -131,7 +131,7 @@ def cast(value: Value, code: int, *, saturate: bool = True, round_mode: str = "u
         dtype = np.dtype(np.float32 if name == "FLOAT" else np.float64)
         return value.astype(dtype) if isinstance(value, Tensor) else wrap(value.astype(dtype))
     if name == "BOOL":
-        return numbers_of(value) != 0
+        return np.asarray(numbers_of(value) != 0)
     if name in ("STRING", "UNDEFINED", "COMPLEX64", "COMPLEX128"):
         raise UnsupportedError(f"to={name} is not supported")
     if "FLOAT" in name:
@@ -144,7 +144,7 @@ def cast(value: Value, code: int, *, saturate: bool = True, round_mode: str = "u
         whole = np.nan_to_num(array, nan=0.0) if array.dtype.kind == "f" else array
         if whole.dtype.kind == "f" and target.itemsize < 8:  # outside the range bits are cut off, as in C
             whole = np.clip(whole, -(2.0**62), 2.0**62).astype(np.int64)
-        return whole.astype(target)
+        return np.asarray(whole.astype(target))
 
 
 def _narrow(array: Array, name: str) -> Array:
@@ -152,8 +152,8 @@ def _narrow(array: Array, name: str) -> Array:
     bits = int(name[-1])
     low = array.astype(np.int64) & (2**bits - 1)
     if name.startswith("U"):
-        return low.astype(np.uint8)
-    return np.where(low >= 2 ** (bits - 1), low - 2**bits, low).astype(np.int8)
+        return np.asarray(low, np.uint8)
+    return np.asarray(np.where(low >= 2 ** (bits - 1), low - 2**bits, low), np.int8)
 
 
 def _rounded(x: Tensor, code: int, saturate: bool, round_mode: str) -> Tensor:
@@ -171,7 +171,8 @@ def _rounded(x: Tensor, code: int, saturate: bool, round_mode: str) -> Tensor:
     y = x.astype(np.float32)
     if not y.requires_grad:
         return wrap(step)
-    return y + (step - y.data)
+    offset: Array = step - y.data
+    return y + offset
 
 
 def same_kind(value: Value, like: Value) -> Value:

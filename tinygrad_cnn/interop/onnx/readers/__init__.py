@@ -1,4 +1,4 @@
-"""The nodes of ONNX, each computed with this library's ops, so that gradients come along; `READERS` has them by name."""
+"""The nodes of ONNX, each computed with this library's ops, so that it has gradients; `READERS` has them by name."""
 
 from ..registry import READERS as READERS
 from . import activation as activation

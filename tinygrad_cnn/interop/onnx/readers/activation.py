@@ -34,7 +34,7 @@ def tanh(x: Tensor) -> Value:
 @reader("LeakyRelu")
 def leaky_relu(x: Tensor, *, alpha: float = 0.01) -> Value:
     """x where it is positive, else alpha x."""
-    return ops.relu(x) + negative_part(x) * alpha
+    return ops.leaky_relu(x, alpha)
 
 
 @reader("PRelu")
@@ -113,9 +113,7 @@ def swish(x: Tensor, *, alpha: float = 1.0) -> Value:
 @reader("Gelu", allowed={"approximate": ("none", "tanh")})
 def gelu(x: Tensor, *, approximate: str = "none") -> Value:
     """x times the normal distribution function at x, or Hendrycks and Gimpel's approximation of it by tanh (2016)."""
-    if approximate == "tanh":
-        return x * 0.5 * (ops.tanh((x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)) + 1)
-    return x * 0.5 * (elementwise.erf(x * math.sqrt(0.5)) + 1)
+    return ops.gelu(x, approximate)
 
 
 @reader("SwiGLU")

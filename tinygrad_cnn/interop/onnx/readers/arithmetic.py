@@ -33,7 +33,7 @@ def _divide(a: Array, b: Array) -> Array:
     if a.dtype.kind == "b" or b.dtype.kind == "b":
         raise UnsupportedError("bools cannot be divided")
     quotient = np.floor_divide(a, b)
-    return quotient + ((np.mod(a, b) != 0) & ((a < 0) != (b < 0))).astype(quotient.dtype)
+    return np.asarray(quotient + ((np.mod(a, b) != 0) & ((a < 0) != (b < 0))).astype(quotient.dtype))
 
 
 def _no_floats(*values: Tensor) -> Value:
@@ -110,7 +110,7 @@ _UNARY: dict[str, tuple[Callable[[Tensor], Value], Callable[[Array], Any]]] = {
     "Ceil": (elementwise.ceil, np.ceil),
     "Cos": (elementwise.cos, np.cos),
     "Cosh": (elementwise.cosh, np.cosh),
-    "Erf": (elementwise.erf, _no_integers),
+    "Erf": (lambda x: x.erf(), _no_integers),
     "Exp": (lambda x: x.exp(), np.exp),
     "Floor": (elementwise.floor, np.floor),
     "Identity": (lambda x: x, lambda a: a),
@@ -163,7 +163,7 @@ def mean(*values: Value) -> Value:
 
 
 @reader("Clip")
-def clip(x: Value, min: Any = None, max: Any = None) -> Value:  # noqa: A002 - ONNX's names
+def clip(x: Value, min: Any = None, max: Any = None) -> Value:
     """x between bounds; where min is above max, max."""
     if not isinstance(x, Tensor):
         for bound, take in ((min, np.maximum), (max, np.minimum)):
@@ -198,6 +198,6 @@ def cast_like(x: Value, like: Value, *, saturate: int = 1, round_mode: str = "up
     if isinstance(like, Tensor):
         return as_tensor(x).astype(like.dtype) if isinstance(x, Tensor) else to_value(x.astype(like.dtype))
     if like.dtype == bool:
-        return numbers_of(x) != 0
+        return np.asarray(numbers_of(x) != 0)
     with np.errstate(all="ignore"):
         return same_kind(np.trunc(numbers_of(x)) if isinstance(x, Tensor) else x, like)

@@ -8,7 +8,7 @@ import numpy as np
 from .... import ops
 from ....autograd.tensor import Tensor
 from ..registry import reader
-from ..values import Array, Value, as_tensor, numbers_of
+from ..values import Array, Value, numbers_of
 
 
 def _heads(x: Tensor, count: int) -> Tensor:
@@ -46,7 +46,7 @@ def attention(
     biased, allowed = _masked(capped, mask, allowed)
     blind = ~allowed.any(-1, keepdims=True)  # a query without a key attends to nothing
     scores = ops.where(allowed | blind, biased, -math.inf)
-    weights = ops.softmax(ops.where(blind, scores * 0 if not blind.any() else as_tensor(np.float32(0)), scores))
+    weights = ops.softmax(ops.where(blind, 0.0, scores))
     weights = ops.where(np.broadcast_to(blind, weights.shape), 0.0, weights) if blind.any() else weights
     y = ops.matmul(weights, values)
     y = y.transpose(0, 2, 1, 3).reshape(y.shape[0], y.shape[2], -1) if packed else y
@@ -56,9 +56,7 @@ def attention(
     return (y, k, v, (raw, capped, shown, weights)[qk_matmul_output_mode])[:outputs]
 
 
-def _allowed(
-    shape: tuple[int, ...], past: int, lengths: Array | None, causal: bool, left: int, right: int
-) -> Array:
+def _allowed(shape: tuple[int, ...], past: int, lengths: Array | None, causal: bool, left: int, right: int) -> Array:
     """True where a query may see a key, (N or 1, 1, queries, keys)."""
     places = np.arange(shape[2])[:, None] + past
     query = places[None] if lengths is None else places[None] + (lengths[:, None, None] - shape[2])
@@ -123,5 +121,3 @@ def rotary_embedding(
         part = ops.concatenate([real, imaginary], -1)
     y = ops.concatenate([part, rest], -1)
     return y.transpose(0, 2, 1, 3) if x.ndim == 4 else y.reshape(x.shape)
-
-

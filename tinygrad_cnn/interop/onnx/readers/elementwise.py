@@ -2,28 +2,16 @@
 
 from __future__ import annotations  # rules are defined at every call: nothing is evaluated for their types
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from ....autograd.operands import same_float
 from ....autograd.tensor import Tensor
 from ....ops import relu, sigmoid
 from ....ops.activation import relu_backward
 from ....ops.arithmetic import binary, unary
-
-
-def erf(x: Tensor) -> Tensor:
-    """The error function: 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x."""
-
-    def grad_x(g: Tensor, y: Tensor) -> Tensor:
-        """dC/dx = dC/dy * 2 / sqrt(pi) * e^(-x^2)"""
-        return g * (-(x * x)).exp() * (2 / math.sqrt(math.pi))
-
-    return unary("erf", special.erf, x, grad_x, formula="y = erf(x)")
 
 
 def softplus(x: Tensor) -> Tensor:
@@ -160,7 +148,8 @@ def fmod(u: Tensor, v: Tensor) -> Tensor:
 
     def grad_v(g: Tensor, y: Tensor) -> Tensor:
         """dC/dv = -dC/dy * trunc(u / v)"""
-        return -g * np.trunc(u.data / v.data)
+        turns: Tensor = -g * np.trunc(u.data / v.data)
+        return turns
 
     return binary("fmod", np.fmod, u, v, (grad_u, grad_v), formula="y = u - v trunc(u / v)")
 
@@ -175,7 +164,8 @@ def floor_mod(u: Tensor, v: Tensor) -> Tensor:
 
     def grad_v(g: Tensor, y: Tensor) -> Tensor:
         """dC/dv = -dC/dy * floor(u / v)"""
-        return -g * np.floor(u.data / v.data)
+        turns: Tensor = -g * np.floor(u.data / v.data)
+        return turns
 
     return binary("mod", np.mod, u, v, (grad_u, grad_v), formula="y = u - v floor(u / v)")
 
@@ -183,5 +173,3 @@ def floor_mod(u: Tensor, v: Tensor) -> Tensor:
 def negative_part(x: Tensor) -> Tensor:
     """min(x, 0), also of infinities."""
     return -relu(-x)
-
-

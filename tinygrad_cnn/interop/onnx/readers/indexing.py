@@ -49,7 +49,9 @@ def gather(x: Value, indices: Value, *, axis: int = 0) -> Value:
     i = axis_of(axis, x.ndim)
     places = _from_front(numbers_of(indices).astype(np.int64), x.shape[i])
     if places.ndim == 0:  # basic indexing
-        return np.asarray(y) if not isinstance(y := x[(*(slice(None),) * i, int(places))], Tensor) else y
+        index: Any = (*(slice(None),) * i, int(places))
+        y = x[index]
+        return y if isinstance(y, Tensor) else np.asarray(y)
     return take(x, places, i)
 
 

@@ -21,7 +21,7 @@ def matmul(a: Value, b: Value) -> Value:
 @reader("Gemm")
 def gemm(
     a: Value, b: Value, c: Value | None = None, *, alpha: float = 1.0, beta: float = 1.0, broadcast: int = 1,
-    transA: int = 0, transB: int = 0,  # noqa: N803 - ONNX's names
+    transA: int = 0, transB: int = 0,
 ) -> Value:  # fmt: skip
     """``alpha a b + beta c``, a and b transposed on demand; c broadcasts."""
     if not isinstance(a, Tensor):
@@ -46,7 +46,9 @@ def einsum(*operands: Value, equation: str) -> Value:
         raise UnsupportedError(f"equation={equation!r} has {len(terms)} terms for {len(operands)} inputs")
     if not any(isinstance(v, Tensor) for v in operands):
         return np.asarray(np.einsum(text, *operands))
-    dots = max((v.ndim - len(t.replace("...", "")) for t, v in zip(terms, operands, strict=True) if "..." in t), default=0)
+    dots = max(
+        (v.ndim - len(t.replace("...", "")) for t, v in zip(terms, operands, strict=True) if "..." in t), default=0
+    )
     named = [_indices(t, v.ndim, dots) for t, v in zip(terms, operands, strict=True)]
     counts = {i: sum(list(t).count(i) for t in named) for t in named for i in t}
     ellipsis = [f".{k}" for k in range(dots)]
@@ -103,5 +105,3 @@ def _minor(x: Tensor, columns: tuple[int, ...], row: int) -> Tensor:
         rest = columns[:k] + columns[k + 1 :]
         total = x[..., row, column] * _minor(x, rest, row + 1) * (-1) ** k + total
     return as_tensor(total)
-
-

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,7 @@ def split(
         raise ValueError(f"parts of {lengths} do not make an axis of length {x.shape[i]}")
     ends = np.cumsum([0, *lengths]).tolist()
     lead = (slice(None),) * i
-    return tuple(x[(*lead, slice(a, b))] for a, b in zip(ends, ends[1:], strict=False))
+    return tuple(x[(*lead, slice(a, b))] for a, b in pairwise(ends))
 
 
 @reader("Expand")
@@ -134,8 +135,10 @@ def tile(x: Value, repeats: Value, axis: Value | None = None) -> Value:
         return np.tile(x, counts)
     spread = [n for pair in zip((1,) * x.ndim, x.shape, strict=True) for n in pair]
     repeated = [n for pair in zip(counts, x.shape, strict=True) for n in pair]
-    return x.reshape(tuple(spread)).broadcast_to(tuple(repeated)).reshape(
-        tuple(n * m for n, m in zip(x.shape, counts, strict=True))
+    return (
+        x.reshape(tuple(spread))
+        .broadcast_to(tuple(repeated))
+        .reshape(tuple(n * m for n, m in zip(x.shape, counts, strict=True)))
     )
 
 
@@ -210,7 +213,7 @@ def arange(start: Value, limit: Value, delta: Value) -> Value:
 @reader("EyeLike")
 def eye_like(x: Value, *, dtype: int | None = None, k: int = 0) -> Value:
     """1 on a diagonal, else 0, in the shape of x."""
-    return _typed(np.eye(*x.shape, k=k), dtype, numbers_of(x).dtype)
+    return _typed(np.eye(x.shape[0], x.shape[1], k), dtype, numbers_of(x).dtype)
 
 
 def _typed(array: Array, code: int | None, otherwise: Any) -> Value:
@@ -242,7 +245,8 @@ def one_hot(indices: Value, depth: Value, values: Value, *, axis: int = -1) -> V
 def trilu(x: Value, k: Value | None = None, *, upper: int = 1) -> Value:
     """The upper or lower triangle, from diagonal k on; the rest 0."""
     offset = 0 if k is None else max(-(2**31), min(2**31, int(number(k))))
-    inside = np.tri(*x.shape[-2:], k=offset - 1, dtype=bool) ^ True if upper else np.tri(*x.shape[-2:], k=offset, dtype=bool)
+    rows, columns = x.shape[-2:]
+    inside: Array = ~np.tri(rows, columns, offset - 1, bool) if upper else np.tri(rows, columns, offset, bool)
     if isinstance(x, Tensor):
         return ops.where(inside, x, x * 0 if np.isfinite(x.data).all() else 0.0)
     return np.where(inside, x, np.zeros((), x.dtype))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .... import ops
-from ....autograd.tensor import Tensor
+from ....autograd.tensor import Tensor, wrap
 from ..registry import reader
 from ..values import Array, Value, as_tensor, axis_of, numbers_of, to_value
 
@@ -136,7 +136,8 @@ def softmax_cross_entropy(
 def scaler(x: Value, *, offset: Sequence[float], scale: Sequence[float]) -> Value:
     """(x - offset) scale, of scikit-learn's scalers."""
     t = as_tensor(x)
-    return (t - np.asarray(offset, t.dtype)) * np.asarray(scale, t.dtype)
+    shift, factor = (wrap(np.asarray(n, t.dtype)) for n in (offset, scale))
+    return (t - shift) * factor
 
 
 @reader("Normalizer", allowed={"norm": ("MAX", "L1", "L2")})
@@ -144,7 +145,8 @@ def normalizer(x: Value, *, norm: str = "MAX") -> Value:
     """Each row over its norm."""
     t = as_tensor(x)
     size = t.max(1, True) if norm == "MAX" else t.abs().sum(1, True) if norm == "L1" else (t * t).sum(1, True).sqrt()
-    return t / (size + (size.data == 0).astype(t.dtype))
+    zero = wrap((size.data == 0).astype(t.dtype))
+    return t / (size + zero)
 
 
 @reader("LinearRegressor", allowed={"post_transform": ("NONE",)})

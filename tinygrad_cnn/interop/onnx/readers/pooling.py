@@ -65,7 +65,7 @@ def _check_room(x: Tensor, view: Windows) -> None:
 
 
 def _places(x: Array, view: Windows, by_columns: bool) -> Array:
-    """The places of the largest numbers, counted through all elements; by columns the last axis of an image is first."""
+    """The places of the largest numbers, counted through all elements, by columns with an image's last axis first."""
     axes = tuple(range(2, x.ndim))
     low = -math.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     borders = ((0, 0), (0, 0), *view.borders)
@@ -75,10 +75,10 @@ def _places(x: Array, view: Windows, by_columns: bool) -> Array:
     numbers = np.pad(counted, borders, constant_values=0)
     reach = tuple(dilated_size(k, d) for k, d in zip(view.shape, view.dilations, strict=True))
     steps = (slice(None), slice(None), *(slice(None, None, s) for s in view.strides))
-    taps = (..., *(slice(None, None, d) for d in view.dilations))
+    taps: Any = (..., *(slice(None, None, d) for d in view.dilations))
 
     def rows(array: Array) -> Array:
-        view_of_all = np.lib.stride_tricks.sliding_window_view(array, reach, axes)  # type: ignore[call-overload]
+        view_of_all = np.lib.stride_tricks.sliding_window_view(array, reach, axes)
         parts: Array = view_of_all[steps][taps]
         return parts.reshape(*parts.shape[: x.ndim], -1)
 
@@ -136,7 +136,9 @@ def average_pool(
 
 def _plain_average(x: Tensor, view: Windows) -> Tensor | None:
     """The op itself, where it has the borders; None elsewhere."""
-    simple = all(before == after and 2 * before <= k for (before, after), k in zip(view.borders, view.shape, strict=True))
+    simple = all(
+        before == after and 2 * before <= k for (before, after), k in zip(view.borders, view.shape, strict=True)
+    )
     if not simple or x.ndim != 4 or view.dilations != (1, 1):
         return None
     padding = tuple(before for before, _ in view.borders)

@@ -16,7 +16,7 @@ def quantized(x: Array, scale: Array, zero: Array) -> Array:
     with np.errstate(all="ignore"):
         y = np.rint(x / scale) + zero.astype(np.float64)
     info = np.iinfo(zero.dtype)
-    return np.clip(np.nan_to_num(y), info.min, info.max).astype(zero.dtype)
+    return np.asarray(np.clip(np.nan_to_num(y), info.min, info.max), zero.dtype)
 
 
 def scaled(x: Array, scale: Array, zero: Array | None, axis: int) -> Array:

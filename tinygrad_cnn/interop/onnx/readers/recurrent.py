@@ -101,9 +101,7 @@ def _recurrent(
     zeros = as_tensor(np.zeros((x.shape[1], hidden))).astype(x.dtype)
     results, last = [], []
     for k in range(directions):
-        states = [
-            zeros if s is None else as_tensor(s)[:, k] if layout else as_tensor(s)[k] for s in initial
-        ]
+        states = [zeros if s is None else as_tensor(s)[:, k] if layout else as_tensor(s)[k] for s in initial]
         reverse = direction == "reverse" or k == 1
         y, final = _run(x, states, make_step(k), counts, reverse)
         results.append(y.reshape(y.shape[0], 1, *y.shape[1:]))

@@ -146,7 +146,7 @@ def along_axis(x: Value, places: Array, axis: int) -> Value:
 
 
 @reader("TopK", outputs=2)
-def top_k(x: Value, k: Any, *, axis: int = -1, largest: int = 1, sorted: int = 1) -> tuple[Value, Value]:  # noqa: A002
+def top_k(x: Value, k: Any, *, axis: int = -1, largest: int = 1, sorted: int = 1) -> tuple[Value, Value]:
     """The k largest or smallest along the axis, and their places; of equals the first comes first."""
     a, axis = numbers_of(x), axis_of(axis, x.ndim)
     count, n = int(number(k)), a.shape[axis]
@@ -166,7 +166,8 @@ def cumsum(x: Value, axis: Value, *, exclusive: int = 0, reverse: int = 0) -> Va
     sums = np.tri(n, n, -1 if exclusive else 0)
     matrix = sums if reverse else sums.T  # y = x matrix along the axis
     if not isinstance(x, Tensor):
-        return np.moveaxis(np.moveaxis(x, i, -1) @ matrix.astype(x.dtype), -1, i)
+        sums_of_x: Array = np.moveaxis(x, i, -1) @ matrix.astype(x.dtype)
+        return np.moveaxis(sums_of_x, -1, i)
     return ops.matmul(x.swapaxes(i, -1), as_tensor(matrix).astype(x.dtype)).swapaxes(i, -1)
 
 
@@ -177,7 +178,7 @@ def cumprod(x: Value, axis: Value, *, exclusive: int = 0, reverse: int = 0) -> V
     lead, n = (slice(None),) * i, x.shape[i]
     parts: list[Any] = [x[(*lead, slice(k, k + 1))] for k in (range(n - 1, -1, -1) if reverse else range(n))]
     one = as_tensor(np.ones((), np.float32)) if isinstance(x, Tensor) else np.ones((), x.dtype)
-    running, results = parts[0] * 0 + one if parts else one, []
+    running, results = parts[0] * 0 + one if parts else one, list[Any]()
     for part in parts:
         product = running * part
         results.append(running if exclusive else product)
@@ -195,7 +196,7 @@ def nonzero(x: Value) -> Value:
 
 
 @reader("Unique", outputs=4)
-def unique(x: Value, *, axis: int | None = None, sorted: int = 1, outputs: int) -> Any:  # noqa: A002
+def unique(x: Value, *, axis: int | None = None, sorted: int = 1, outputs: int) -> Any:
     """The distinct elements, the places where they stand first, each element's number among them, and their counts."""
     a = numbers_of(x)
     values, first, inverse, counts = np.unique(a, True, True, True, axis=axis)

@@ -9,7 +9,18 @@ import numpy as np
 from .... import ops
 from ....autograd.tensor import Tensor
 from ..registry import reader
-from ..values import Array, UnsupportedError, Value, as_tensor, axis_of, check_size, floats, integers, numbers_of, to_value
+from ..values import (
+    Array,
+    UnsupportedError,
+    Value,
+    as_tensor,
+    axis_of,
+    check_size,
+    floats,
+    integers,
+    numbers_of,
+    to_value,
+)
 
 _COORDINATES: dict[str, Callable[..., Array]] = {
     "asymmetric": lambda p, scale, n, m, roi: p / scale,
@@ -187,7 +198,8 @@ def grid_sample(
         if padding_mode != "zeros" and not mode.endswith("cubic"):
             p = _inside(p, n, padding_mode, bool(align_corners))
         places.append(p)
-    cubic, total = mode.endswith("cubic"), None
+    cubic = mode.endswith("cubic")
+    total: Tensor | None = None
     taps = [_taps(p, mode) for p in places]
     flat = x.reshape(*x.shape[:2], -1).transpose(0, 2, 1)
     for corner in np.ndindex(*(len(t) for t in taps)):

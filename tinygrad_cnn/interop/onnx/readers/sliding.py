@@ -89,7 +89,9 @@ def conv_transpose(
     check_filters(x, w, kernel_shape)
     ones = (1,) * (x.ndim - 2)
     steps, distances, extra = strides or ones, dilations or ones, output_padding or (0,) * len(ones)
-    full = [(n - 1) * s + dilated_size(k, d) for n, k, s, d in zip(x.shape[2:], w.shape[2:], steps, distances, strict=True)]
+    full = [
+        (n - 1) * s + dilated_size(k, d) for n, k, s, d in zip(x.shape[2:], w.shape[2:], steps, distances, strict=True)
+    ]
     if output_shape is None and auto_pad.startswith("SAME"):
         output_shape = [n * s for n, s in zip(x.shape[2:], steps, strict=True)]
     if output_shape is not None:
