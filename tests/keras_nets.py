@@ -9,12 +9,13 @@ import pathlib
 import sys
 
 import numpy as np
+import onnx
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 import keras
 from keras import layers as L
 
-GREY = (28, 28, 1)
+GREY = (12, 12, 1)
 
 
 def nets() -> dict[str, keras.Model]:
@@ -45,7 +46,7 @@ def nets() -> dict[str, keras.Model]:
     def two_heads() -> keras.Model:
         start = keras.Input(GREY)
         a = L.Flatten()(conv(4, 5, strides=3, activation="relu")(start))
-        b = L.Flatten()(L.MaxPooling2D(7)(start))
+        b = L.Flatten()(L.MaxPooling2D(5)(start))
         return keras.Model(start, dense(10)(L.Concatenate()([a, b])))
 
     return {
@@ -91,18 +92,18 @@ def nets() -> dict[str, keras.Model]:
         "upsampling-bilinear": chain(conv(4, 5, strides=4), L.UpSampling2D(2, interpolation="bilinear"), *head()),
         "transposed": chain(conv(4, 5, strides=4), L.Conv2DTranspose(3, 3, strides=2, padding="same"), *head()),
         "noise": chain(L.GaussianNoise(0.1), conv(4, 5, strides=3), L.SpatialDropout2D(0.2), L.ReLU(), *head()),
-        "reshape": chain(L.Reshape((784,)), dense(16, activation="relu"), L.Reshape((4, 4, 1)), conv(2, 3), *head()),
+        "reshape": chain(L.Reshape((144,)), dense(16, activation="relu"), L.Reshape((4, 4, 1)), conv(2, 3), *head()),
         "permute": chain(L.Permute((2, 1, 3)), conv(4, 5, strides=3), *head()),
         "residual": residual(),
         "squeeze-excite": excite(),
         "two-heads": two_heads(),
         "colour": chain(conv(8, 3, padding="same", activation="relu"), L.MaxPooling2D(), conv(8, 3, activation="relu"),
-                        L.MaxPooling2D(), L.Flatten(), dense(43, activation="softmax"), shape=(32, 32, 3)),
+                        L.MaxPooling2D(), L.Flatten(), dense(43, activation="softmax"), shape=(16, 16, 3)),
         "one-dimensional": chain(L.Conv1D(4, 5, strides=2, padding="same", activation="relu"), L.MaxPooling1D(2),
                                  *head(), shape=(64, 1)),
-        "lstm": chain(L.Reshape((28, 28)), L.LSTM(8), dense(10)),
-        "gru": chain(L.Reshape((28, 28)), L.GRU(8), dense(10)),
-        "attention": chain(L.Reshape((28, 28)), dense(8), L.Lambda(lambda x: x / 2.0), L.Flatten(), dense(10)),
+        "lstm": chain(L.Reshape((12, 12)), L.LSTM(8), dense(10)),
+        "gru": chain(L.Reshape((12, 12)), L.GRU(8), dense(10)),
+        "attention": chain(L.Reshape((12, 12)), dense(8), L.Lambda(lambda x: x / 2.0), L.Flatten(), dense(10)),
     }  # fmt: skip
 
 
@@ -111,6 +112,17 @@ def new_weights(path: str, w: np.ndarray, rng: np.random.Generator) -> np.ndarra
     if w.ndim == 0 or "seed" in path:
         return w
     return np.abs(rng.normal(0.3, 0.2, w.shape)) if "var" in path else rng.normal(0, w[..., 0].size ** -0.5, w.shape)
+
+
+def slim(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model without what its nodes do not need: shapes, and texts about the program that wrote it."""
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.ClearField("doc_string")
+    for value in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        del value.metadata_props[:]
+    del model.graph.value_info[:], model.graph.metadata_props[:], model.metadata_props[:]
+    return model
 
 
 def write(folder: pathlib.Path) -> None:
@@ -130,6 +142,7 @@ def write(folder: pathlib.Path) -> None:
             print(f"{name}: Keras cannot write it: {str(error).splitlines()[0][:150]}", flush=True)
             path.unlink(missing_ok=True)
             continue
+        onnx.save(slim(onnx.load(path)), path)
         np.savez(path.with_suffix(".npz"), input=x, output=np.asarray(net(x, training=False).detach()))
 
 

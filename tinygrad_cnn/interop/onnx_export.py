@@ -10,6 +10,7 @@ from ..checks import abbreviated, array_shape, instance, require
 from ..models import Network
 from ..nn import Module
 from ..storage.atomic import PathLike, atomic_writer
+from .onnx_fuse import Fusion
 from .onnx_nodes import Nodes, translate
 from .trace import Trace, Value, trace, unused
 
@@ -38,7 +39,8 @@ def to_onnx(
     Args:
         model: the network; its float type is the file's (onnxruntime convolves float32 only).
         path: where to write; an existing file is replaced.
-        image_shape: the shape of one image without the batch, such as (1, 28, 28); a named network's own when None.
+        image_shape: the shape of one image without the batch, such as (1, 28, 28); when None, a named network's own, or
+            that of the file that the network was read from.
         metadata: texts to store in the file. A named network's settings are added as JSON, under ``model``.
 
     Raises:
@@ -53,8 +55,10 @@ def to_onnx(
     if not all(isinstance(text, str) for entry in texts.items() for text in entry):
         raise TypeError(f"to_onnx: metadata must be texts under texts, got {abbreviated(metadata)}")
     if isinstance(model, Network):
-        image_shape = image_shape or model.image_shape
         texts["model"] = json.dumps(model.settings())
+    own = getattr(model, "image_shape", None)  # a named network's, or that of a file that was read
+    if image_shape is None and isinstance(own, tuple) and 0 not in own:
+        image_shape = own
     if image_shape is None:
         raise ValueError("to_onnx: image_shape is needed, the shape of one image such as (1, 28, 28)")
     proto = _proto(trace("to_onnx", model, array_shape("to_onnx", "image_shape", image_shape)), texts)
@@ -73,13 +77,15 @@ def _proto(traced: Trace, metadata: dict[str, str]) -> Any:
     output = traced.output
     if output == traced.input:
         output = output._replace(name=nodes.add("Identity", [output.name], unused("output", nodes.taken)))
+    listed = Fusion(nodes.list, [output.name]).run()
+    made = {name for node in listed for name in node.output}
     graph = onnx.helper.make_graph(
-        nodes.list,
+        listed,
         "tinygrad_cnn",
         [_info(traced.input)],
         [_info(output)],
         initializer=[onnx.numpy_helper.from_array(np.array(a, order="C"), k) for k, a in traced.state.items()],
-        value_info=[_info(op.result) for op in traced.ops if op.result != output],
+        value_info=[_info(op.result) for op in traced.ops if op.result != output and op.result.name in made],
     )
     proto = onnx.helper.make_model(
         graph, producer_name="tinygrad_cnn", ir_version=IR_VERSION, opset_imports=[onnx.helper.make_opsetid("", OPSET)]

@@ -105,7 +105,7 @@ def _batch_norm(node: Node, weights: list[Any], shape: Shape) -> Module | None:
     if any(not isinstance(w, Tensor) or w.ndim != 1 for w in weights):
         return None
     momentum = min(max(1 - arguments.get("momentum", 0.9), 0.0), 1.0)
-    layer = kind(weights[0].size, arguments.get("epsilon", 1e-5), round(momentum, 6))
+    layer = kind(weights[0].size, float(f"{arguments.get('epsilon', 1e-5):.7g}"), float(f"{momentum:.6g}"))
     layer.weight, layer.bias = Parameter(weights[0].data), Parameter(weights[1].data)
     layer.running_mean, layer.running_var = Buffer(weights[2].data), Buffer(weights[3].data)
     return layer

@@ -27,6 +27,7 @@ from .values import (
 Length = int | str | None
 """The length of an axis: a number, the name of an unknown one, or None."""
 
+_SAME_NUMBERS = "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"
 _OUTSIDE_GRAPH = "Loop", "Scan"  # how long they take is not bounded by the sizes of their inputs
 
 
@@ -89,6 +90,7 @@ class Graph:
         nodes: sorted, so that each comes after those that it needs.
         constants: what does not depend on the inputs.
         initializers: the names of the constants that the file stores as such, or that are made from those.
+        origins: the initializer whose numbers a constant has in another order or shape.
     """
 
     inputs: list[Input]
@@ -96,6 +98,7 @@ class Graph:
     nodes: list[Node]
     constants: dict[str, Value]
     initializers: set[str]
+    origins: dict[str, str] = field(default_factory=dict)
 
     def run(
         self,
@@ -127,7 +130,7 @@ class Graph:
         nodes = [
             replace(n, inputs=list(n.inputs), outputs=list(n.outputs), arguments=dict(n.arguments)) for n in self.nodes
         ]
-        return Graph(list(self.inputs), list(self.outputs), nodes, dict(self.constants), set(self.initializers))
+        return Graph(list(self.inputs), list(self.outputs), nodes, dict(self.constants), set(self.initializers), self.origins)
 
     def consumers(self) -> Counter[str]:
         """Return how many nodes and outputs use each value."""
@@ -145,11 +148,15 @@ class Graph:
         self.nodes = nodes[::-1]
         self.constants = {name: value for name, value in self.constants.items() if name in needed}
 
-    def fold(self) -> None:
-        """Compute the nodes whose inputs are constant, unless their results are large; the others stay nodes."""
-        nodes = []
+    def fold(self, trained: Iterable[str] = ()) -> None:
+        """Compute the nodes whose inputs are constant, unless their results are large; the others stay nodes.
+
+        ``trained`` are constants that will be parameters: what is computed from them changes.
+        """
+        nodes: list[Node] = []
+        fixed = set(trained)
         for node in self.nodes:
-            inputs = [self.constants[name] for name in node.inputs if name in self.constants]
+            inputs = [self.constants[n] for n in node.inputs if n in self.constants and n not in fixed]
             known = len(inputs) == sum(map(bool, node.inputs))
             foldable = not (node.layer or READERS[node.op].random or node.op in _OUTSIDE_GRAPH)
             if not known or not foldable or _result_size(node, inputs) > MAX_ELEMENTS_AT_LOAD:
@@ -166,6 +173,8 @@ class Graph:
                 self.constants[name] = value
                 if stored:
                     self.initializers.add(name)
+                if node.op in _SAME_NUMBERS:
+                    self.origins[name] = self.origins.get(node.inputs[0], node.inputs[0])
         self.nodes = nodes
 
 

@@ -1,21 +1,22 @@
 """Nodes that are a layer become that layer: the network prints, trains and is saved as one that was written here."""
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ...autograd.tensor import Tensor, wrap
+from ...autograd.tensor import Tensor
 from ...nn import Buffer, Module, Parameter
+from ...nn.normalization import _BatchNorm
 from .builders import BUILDERS, Shape
 from .graph import Graph, Node
+from .joins import join_weights
 from .registry import READERS
 
 Shapes = Mapping[str, tuple[int, ...]]
 """The shapes of values, of a run on some images."""
 
-_WEIGHTS: dict[str, tuple[int, ...]] = {
+WEIGHTS: dict[str, tuple[int, ...]] = {
     "Conv": (1, 2),
     "ConvTranspose": (1, 2),
     "Gemm": (1, 2),
@@ -34,18 +35,9 @@ _WEIGHTS: dict[str, tuple[int, ...]] = {
 """The inputs of operators that are weights or biases of a layer."""
 
 
-_KEEPS_RANK = {
-    "BatchNormalization",
-    "Relu",
-    "Sigmoid",
-    "Tanh",
-    "LeakyRelu",
-    "Clip",
-    "MaxPool",
-    "AveragePool",
-    "Dropout",
-    "Identity",
-}
+_KEEPS_RANK = frozenset(
+    "AveragePool BatchNormalization Clip Dropout Identity LeakyRelu MaxPool Relu Sigmoid Tanh".split()  # noqa: SIM905
+)
 
 
 class Layers:
@@ -53,6 +45,7 @@ class Layers:
 
     Attributes:
         modules: the layers.
+        prefixes: what the names of each layer's tensors begin with.
         tensors: parameters and buffers that nodes read.
         sources: the name in ``tensors`` of each value of the graph that is there.
     """
@@ -66,19 +59,21 @@ class Layers:
             buffers: the initializers that are not parameters; None where only the weights of layers are parameters.
         """
         self.graph, self.shapes = graph, shapes
+        self.buffers = None if buffers is None else set(buffers)
         self.modules: dict[str, Module] = {}
+        self.prefixes: dict[str, str] = {}
         self.tensors: dict[str, Tensor] = {}
         self.sources: dict[str, str] = {}
-        self._taken: set[str] = set()
+        self._taken = {_sanitized(name) for name in graph.initializers}
         self._shared: dict[tuple[Any, ...], str] = {}
         self._parameters: dict[tuple[str, str], Parameter] = {}
-        _join_biases(graph)
+        join_weights(graph, ours=buffers is not None)
         self._producers = {name: replace(node) for node in graph.nodes for name in node.outputs}
         self._ranks = {name: value.ndim for name, value in graph.constants.items()}
         for node in graph.nodes:
             self._replace(node)
         graph.prune()
-        self._add_tensors(buffers)
+        self._add_tensors()
 
     def _replace(self, node: Node) -> None:
         """Make the node a layer if it is one."""
@@ -89,15 +84,56 @@ class Layers:
         if any(w is None and name for w, name in zip(weights, node.inputs[1:], strict=True)):
             return
         layer = builder(node, weights, self._shape(node.inputs[0]))
-        if layer is None:
+        if layer is None or not self._keeps_names(node):
             return
-        stateless = node.op not in _WEIGHTS
+        if isinstance(layer, _BatchNorm) and self._is_plain(layer, node.inputs[1:3]):
+            layer.affine, layer.weight, layer.bias = False, None, None
+        stateless = node.op not in WEIGHTS
         key = (node.op, *node.inputs[1:], repr(node.arguments))
         if stateless or key not in self._shared:
-            self._shared[key] = name = self._free_name(_layer_name(node))
+            prefix = self._prefix(node)
+            name = _layer_name(node) if not prefix else _sanitized(prefix)
+            self._shared[key] = name = self._free_name(name)
             self._tie(node, layer)
             self.modules[name] = layer
+            self.prefixes[name] = "" if prefix == "" else f"{name}."
         node.op, node.layer, node.inputs, node.arguments = "Layer", self._shared[key], node.inputs[:1], {}
+
+    def _is_plain(self, layer: _BatchNorm, names: list[str]) -> bool:
+        """Return True for a scale of 1 and a bias of 0 that the file has as constants, not as initializers."""
+        if self.graph.initializers.intersection(names) or layer.weight is None or layer.bias is None:
+            return False
+        return bool((layer.weight.data == 1).all() and (layer.bias.data == 0).all())
+
+    def _origins(self, node: Node) -> list[str]:
+        """Return the initializers that a node's weights are, None where there is none."""
+        return [self.graph.origins.get(name, name) for name in node.inputs[1:]]
+
+    def _prefix(self, node: Node) -> str | None:
+        """Return what comes before ``weight`` or ``bias`` in the names of a layer's weights, None for other names."""
+        if node.op not in WEIGHTS:
+            return None
+        for origin, name in zip(self._origins(node), ("weight", "bias"), strict=False):
+            if origin == name and self.buffers is not None:
+                return ""
+            if origin.endswith(f".{name}") and len(origin) > len(name) + 1:
+                return origin.removesuffix(f".{name}")
+        return None
+
+    def _keeps_names(self, node: Node) -> bool:
+        """Return True if the layer's tensors would have the names that `to_onnx` wrote; of other files, always."""
+        if self.buffers is None or node.op not in WEIGHTS:
+            return True
+        prefix = self._prefix(node)
+        if prefix is None:
+            return False
+        start = f"{prefix}." if prefix else ""
+        origins = {o for o in self._origins(node) if o in self.graph.initializers}
+        trained = {start + "weight", start + "bias"}
+        fixed = {start + "running_mean", start + "running_var"} if node.op == "BatchNormalization" else set()
+        if node.op != "BatchNormalization" and start + "weight" not in origins:
+            return False
+        return origins <= trained | fixed and not origins & trained & self.buffers and origins & fixed <= self.buffers
 
     def _shape(self, name: str) -> Shape:
         """Return what is known of a value's shape: that of a trial, or the number of axes by the nodes that make it."""
@@ -117,20 +153,20 @@ class Layers:
                 form = f"{type(layer).__name__}.{name}{own.shape}{node.arguments.get('transB')}"
                 setattr(layer, name, self._parameters.setdefault((source, form), own))
 
-    def _add_tensors(self, buffers: Iterable[str] | None) -> None:
+    def _add_tensors(self) -> None:
         """Turn the float initializers that nodes still read into parameters and buffers."""
         trained = {
             node.inputs[i]
             for node in self.graph.nodes
-            for i in _WEIGHTS.get(node.op, ())
+            for i in WEIGHTS.get(node.op, ())
             if i < len(node.inputs) and (node.op != "MatMul" or numbers_of_dims(self.graph, node.inputs[i]) > 1)
         }
-        fixed = None if buffers is None else set(buffers)
         for name, value in list(self.graph.constants.items()):
             if not isinstance(value, Tensor) or name not in self.graph.initializers:
                 continue
-            trains = name in trained if fixed is None else name not in fixed
-            key = self._free_name(_sanitized(name))
+            trains = name in trained if self.buffers is None else name not in self.buffers
+            key = _sanitized(name)
+            key = key if key not in (*self.tensors, *self.modules) else self._free_name(key)
             self.tensors[key] = Parameter(value.data) if trains else Buffer(value.data)
             self.sources[name] = key
             del self.graph.constants[name]
@@ -151,44 +187,6 @@ def numbers_of_dims(graph: Graph, name: str) -> int:
     return 0 if value is None else value.ndim
 
 
-def _join_biases(graph: Graph) -> None:
-    """Let a convolution or a matrix product take the constant that is added to its result as its bias."""
-    uses = graph.consumers()
-    adds = {name: node for node in graph.nodes if node.op == "Add" for name in node.inputs}
-    for node in graph.nodes:
-        w = graph.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
-        if not isinstance(w, Tensor) or node.inputs[0] in graph.constants or len(node.inputs) > 2:
-            continue
-        if node.op == "MatMul" and w.ndim == 2:
-            node.op, node.arguments, features, axis = "Gemm", {}, w.shape[1], -1
-        elif node.op == "Conv" or (node.op == "ConvTranspose" and node.arguments.get("group", 1) == 1):
-            features, axis = w.shape[0 if node.op == "Conv" else 1], 1 - w.ndim
-        else:
-            continue
-        add = adds.get(node.outputs[0])
-        if add is None or uses[node.outputs[0]] != 1 or add.op != "Add":
-            continue
-        (other,) = (name for name in add.inputs if name != node.outputs[0]) if add.inputs[0] != add.inputs[1] else ("",)
-        bias = graph.constants.get(other)
-        if not isinstance(bias, Tensor) or not _is_bias(bias.shape, features, axis, w.ndim):
-            continue
-        name = other if bias.ndim == 1 and axis == -1 else f"{other}_of_{node.outputs[0]}"
-        graph.constants[name] = wrap(bias.data.reshape(-1)) if bias.size == features else bias
-        if other in graph.initializers:
-            graph.initializers.add(name)
-        node.inputs.append(name)
-        node.outputs, dropped = list(add.outputs), node.outputs[0]
-        add.op, add.inputs, add.arguments, add.outputs = "Identity", [node.outputs[0]], {}, [dropped]
-    graph.prune()
-
-
-def _is_bias(shape: tuple[int, ...], features: int, axis: int, ndim: int) -> bool:
-    """Return True for one number a feature, with axes of length 1 elsewhere, no more axes than the result has."""
-    if math.prod(shape) != features or len(shape) > ndim or len(shape) < -axis:
-        return False
-    return shape[axis] == features
-
-
 def _sanitized(name: str) -> str:
     """Return a name of letters, digits, underscores and single dots."""
     text = re.sub(r"[^\w.]+", "_", name).strip("_.")
@@ -200,9 +198,6 @@ _SCOPES = re.compile(r"(StatefulPartitionedCall|PartitionedCall|sequential|model
 
 def _layer_name(node: Node) -> str:
     """Return a layer's name: that of its weight or of its node, as exporters make them, else its operator's."""
-    for source, ending in zip(node.inputs[1:3], (".weight", ".bias"), strict=False):
-        if source.endswith(ending) and len(source) > len(ending):
-            return _sanitized(source.removesuffix(ending))
     steps = [step for step in node.name.split("/") if step and not _SCOPES.match(step)]
     if not steps:
         return _OWN_NAMES.get(node.op, node.op).lower()
@@ -219,7 +214,7 @@ def _layer_name(node: Node) -> str:
             path.append(step)
     if not path:
         return _sanitized(last.lower())
-    if node.op in _WEIGHTS or (is_operator and re.search(node.op, path[-1], re.IGNORECASE)):
+    if node.op in WEIGHTS or (is_operator and re.search(node.op, path[-1], re.IGNORECASE)):
         return _sanitized(".".join(path))
     return _sanitized(".".join(path) if node.name.startswith("/") else f"{'.'.join(path)}_{last.lower()}")
 

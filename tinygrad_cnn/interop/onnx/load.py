@@ -106,12 +106,12 @@ def _network(proto: Any, output: str | None, shape: tuple[int, ...] | None, chan
     if channels_first and (not graph.inputs or len(graph.inputs[0].shape or ()) < 3):
         raise UnsupportedError("channels_first=True is for images with an axis for their channels")
     graph.prune()
-    graph.fold()
+    metadata = {entry.key: entry.value for entry in proto.metadata_props}
+    buffers = _buffers(metadata.pop(BUFFERS, None))
+    graph.fold(() if buffers is None else graph.initializers.difference(buffers))
     graph.prune()
     trial = try_out(graph)
     graph = trial.graph
-    metadata = {entry.key: entry.value for entry in proto.metadata_props}
-    buffers = _buffers(metadata.pop(BUFFERS, None))
     layers = Layers(graph, trial.shapes, buffers)
     network = OnnxModule(
         graph, layers, metadata=metadata, free_batch=trial.free, channels_first=channels_first, output=output

@@ -34,7 +34,7 @@ class OnnxModule(Module):
         output: str | None,
     ) -> None:  # fmt: skip
         self._graph, self._sources = graph, dict(layers.sources)
-        self._modules, self._tensors = layers.modules, layers.tensors
+        self._modules, self._tensors, self._prefixes = layers.modules, layers.tensors, layers.prefixes
         self._metadata, self._output, self._channels_first = dict(metadata), output, channels_first
         self._batch = None if free_batch else _batch_of(graph.inputs)
 
@@ -90,7 +90,7 @@ class OnnxModule(Module):
         for name, tensor in self._tensors.items():
             yield prefix + name, tensor
         for name, module in self._modules.items():
-            yield from module._named_tensors(f"{prefix}{name}.", above | {id(self)})
+            yield from module._named_tensors(prefix + self._prefixes[name], above | {id(self)})
 
     def _run(self, values: Mapping[str, Value]) -> list[Value]:
         state: dict[str, Value] = {name: self._tensors[key] for name, key in self._sources.items()}

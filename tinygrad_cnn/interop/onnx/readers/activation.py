@@ -146,14 +146,16 @@ def _rows(x: Tensor, axis: int | None, opset: int) -> tuple[Tensor, int]:
 def softmax(x: Tensor, *, axis: int | None = None, opset: int) -> Value:
     """e^x / sum(e^x)."""
     rows, axis = _rows(x, axis, opset)
-    return ops.softmax(rows, axis).reshape(x.shape)
+    y = ops.softmax(rows, axis)
+    return y if rows is x else y.reshape(x.shape)
 
 
 @reader("LogSoftmax")
 def log_softmax(x: Tensor, *, axis: int | None = None, opset: int) -> Value:
     """log softmax(x)."""
     rows, axis = _rows(x, axis, opset)
-    return ops.log_softmax(rows, axis).reshape(x.shape)
+    y = ops.log_softmax(rows, axis)
+    return y if rows is x else y.reshape(x.shape)
 
 
 @reader("Hardmax")

@@ -75,8 +75,8 @@ def squeeze(x: Value, axes: Any = None) -> Value:
 def unsqueeze(x: Value, axes: Any) -> Value:
     """New axes of length 1."""
     numbers = integers(axes)
-    new, old = axes_of(numbers, x.ndim + len(numbers)), iter(x.shape)
-    return x.reshape(tuple(1 if i in new else next(old) for i in range(x.ndim + len(numbers))))
+    new = axes_of(numbers, x.ndim + len(numbers))
+    return x[tuple(None if i in new else slice(None) for i in range(x.ndim + len(numbers)))]
 
 
 @reader("Transpose")

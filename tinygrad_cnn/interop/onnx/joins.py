@@ -1,0 +1,76 @@
+"""Weights and biases that a file has in nodes of their own, put into the node that they belong to."""
+
+import math
+
+from ...autograd.tensor import Tensor, wrap
+from .graph import Graph, Node
+
+
+def join_weights(graph: Graph, ours: bool) -> None:
+    """Let convolutions and matrix products take what is added to their results, and transposed weights, as their own.
+
+    Args:
+        graph: is changed.
+        ours: True for a file of `to_onnx`, of which only what was a layer is joined, by its names.
+    """
+    makers = {name: node for node in graph.nodes for name in node.outputs}
+    for node in graph.nodes:
+        if node.op == "MatMul":
+            _as_gemm(graph, node, makers.get(node.inputs[1]), ours)
+    uses = graph.consumers()
+    adds = {name: node for node in graph.nodes if node.op == "Add" for name in node.inputs}
+    for node in graph.nodes:
+        add = adds.get(node.outputs[0]) if node.outputs else None
+        if add is not None and add.op == "Add" and uses[node.outputs[0]] == 1 and len(node.inputs) == 2:
+            _take_bias(graph, node, add, ours)
+    graph.prune()
+
+
+def _as_gemm(graph: Graph, node: Node, transpose: Node | None, ours: bool) -> None:
+    """Make a product with a constant matrix, or with its transpose, a Gemm, which has the place for a bias."""
+    if node.inputs[0] in graph.constants:
+        return
+    matrix = graph.constants.get(node.inputs[1])
+    if matrix is not None and not ours:
+        if isinstance(matrix, Tensor) and matrix.ndim == 2:
+            node.op, node.arguments = "Gemm", {}
+    elif transpose is not None and transpose.op == "Transpose":
+        matrix = graph.constants.get(transpose.inputs[0])
+        turned = list(transpose.arguments.get("perm") or (1, 0)) == [1, 0]
+        if isinstance(matrix, Tensor) and matrix.ndim == 2 and turned:
+            node.op, node.inputs, node.arguments = "Gemm", [node.inputs[0], transpose.inputs[0]], {"transB": 1}
+
+
+def _take_bias(graph: Graph, node: Node, add: Node, ours: bool) -> None:
+    """Make a constant that is added to the node's result its third input, if it is one number a feature."""
+    w = graph.constants.get(node.inputs[1])
+    if not isinstance(w, Tensor) or node.inputs[0] in graph.constants:
+        return
+    if node.op == "Gemm":
+        features, axis = w.shape[0 if node.arguments.get("transB") else 1], -1
+    elif node.op in ("Conv", "ConvTranspose"):
+        groups = node.arguments.get("group", 1)
+        features, axis = w.shape[0] if node.op == "Conv" else w.shape[1] * groups, 1 - w.ndim
+    else:
+        return
+    other = next((name for name in add.inputs if name != node.outputs[0]), "")
+    bias = graph.constants.get(other)
+    if not isinstance(bias, Tensor) or not _is_bias(bias.shape, features, axis, w.ndim):
+        return
+    if ours and other != node.inputs[1].removesuffix("weight") + "bias":
+        return
+    name = other if bias.ndim == 1 and axis == -1 else f"{other}_of_{node.outputs[0]}"
+    graph.constants[name] = wrap(bias.data.reshape(-1))
+    graph.origins[name] = graph.origins.get(other, other)
+    if other in graph.initializers:
+        graph.initializers.add(name)
+    node.inputs.append(name)
+    node.outputs, unused = list(add.outputs), node.outputs[0]
+    add.op, add.inputs, add.arguments, add.outputs = "Identity", [node.outputs[0]], {}, [unused]
+
+
+def _is_bias(shape: tuple[int, ...], features: int, axis: int, ndim: int) -> bool:
+    """Return True for one number a feature, with axes of length 1 elsewhere, no more axes than the result has."""
+    if math.prod(shape) != features or len(shape) > ndim or len(shape) < -axis:
+        return False
+    return shape[axis] == features
