@@ -1,15 +1,18 @@
 """A graph that was written for one size of the batch, made to take any: a change that is tried out before it counts."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...autograd.modes import no_grad
-from .graph import Graph, Input, Length
+from ...nn import Module
+from .graph import Graph, Input
 from .values import TooLargeError, Value, cast, numbers_of, small_results, to_value
 
 _MAX_TRIAL_ELEMENTS = 2**22  # of the images on which a graph is tried
+_MAX_INTEGERS = 64  # of an array that is computed from lengths
 _TOLERANCE = 1e-4
 
 
@@ -18,13 +21,37 @@ class Trial(NamedTuple):
 
     Attributes:
         graph: it, or the one that takes any batch.
-        shapes: of its values, where it was run.
+        shapes, dtypes: of its values, where it was run.
         free: True if it takes any batch.
+        images, outputs: on what it was run, and its results; None where it was not run.
     """
 
     graph: Graph
     shapes: dict[str, tuple[int, ...]]
+    dtypes: dict[str, np.dtype[Any]]
     free: bool
+    images: Value | None = None
+    outputs: list[Value] | None = None
+
+    def shapes_of(self, graph: Graph) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of another form of the graph."""
+        return self.shapes if self.images is None else _run(graph, self.images).shapes
+
+    def agrees(self, graph: Graph, layers: Mapping[str, Module], state: Mapping[str, Value]) -> bool:
+        """Return True if another form of the graph has the same results."""
+        if self.images is None or self.outputs is None:
+            return True
+        with no_grad():
+            return _same(graph.run({**state, graph.inputs[0].name: self.images}, layers), self.outputs)
+
+
+class _Run(NamedTuple):
+    """One run of a graph: what its values were, and its outputs."""
+
+    shapes: dict[str, tuple[int, ...]]
+    dtypes: dict[str, np.dtype[Any]]
+    integers: dict[str, Value]  # few numbers each, computed from the lengths of axes
+    outputs: list[Value]
 
 
 def try_out(graph: Graph) -> Trial:
@@ -33,31 +60,42 @@ def try_out(graph: Graph) -> Trial:
     Raises:
         ValueError: a node does not fit its inputs; the message names it.
     """
-    free = bool(graph.inputs) and bool(graph.inputs[0].shape) and not isinstance(_lengths(graph)[0], int)
+    lengths = graph.inputs[0].shape if graph.inputs else None
+    free = bool(lengths) and not isinstance((lengths or (0,))[0], int)
     if len(graph.inputs) != 1 or not _runs(graph.inputs[0]):
-        return Trial(graph, {}, free)
+        return Trial(graph, {}, {}, free)
     (source,) = graph.inputs
-    declared = _lengths(graph)[0]
-    size = declared if isinstance(declared, int) else 2
-    x, more = (_images(source, n, n) for n in (size, size + 1))
+    assert source.shape is not None  # it runs
+    declared = source.shape[0] if isinstance(source.shape[0], int) else None
+    size = declared or 2
+    other = size + 3
+    x, more = _images(source, size), _images(source, other)
     try:
-        shapes, outputs = _run(graph, x)
-        if not _lengths(graph)[1:]:
-            return Trial(graph, shapes, False)
-        changed = _with_any_batch(graph, shapes, size)
-        if changed is not graph and (free or declared is not None):
-            changed_shapes, again = _run(changed, x)
-            if _same(again, outputs) and _agrees(graph, changed, more, x, size, free):
-                return Trial(changed, changed_shapes, True)
-        elif not free and _agrees(graph, graph, more, x, size, free):
-            return Trial(graph, shapes, True)
+        run = _run(graph, x)
+        if len(source.shape) < 2:
+            return Trial(graph, run.shapes, run.dtypes, False, x, run.outputs)
+        changed = _with_any_batch(graph, run.shapes, size)
+        if _agrees(graph, changed, more, size, free) and (rest := _with_lengths(changed, run, more)) is not None:
+            again = _run(rest, x)
+            if _same(again.outputs, run.outputs) and _agrees(graph, rest, more, size, free):
+                return Trial(rest, again.shapes, again.dtypes, True, x, run.outputs)
     except TooLargeError:
-        return Trial(graph, {}, free)
-    return Trial(graph, shapes, free)
+        return Trial(graph, {}, {}, free)
+    return Trial(graph, run.shapes, run.dtypes, free, x, run.outputs)
 
 
-def _lengths(graph: Graph) -> tuple[Length, ...]:
-    return graph.inputs[0].shape or ()
+def _with_lengths(graph: Graph, run: _Run, more: Value) -> Graph | None:
+    """Return the graph with constants for what it computes from lengths of axes that are the same for any batch."""
+    other = _run(graph, more).integers
+    changed = graph.copy()
+    for name, value in run.integers.items():
+        if name in other and _same([value], [other[name]]):
+            changed.constants[name] = value
+    for node in changed.nodes:
+        node.outputs = ["" if name in changed.constants else name for name in node.outputs]
+    changed.nodes = [node for node in changed.nodes if any(node.outputs)]
+    changed.prune()
+    return changed
 
 
 def _runs(source: Input) -> bool:
@@ -70,27 +108,30 @@ def _runs(source: Input) -> bool:
     return len(lengths) == len(rest) and math.prod(lengths) * (first + 1) <= _MAX_TRIAL_ELEMENTS
 
 
-def _images(source: Input, n: int, seed: int) -> Value:
-    assert source.shape is not None
-    lengths = [k for k in source.shape[1:] if isinstance(k, int)]
-    numbers = np.random.default_rng(seed).random((n, *lengths), np.float32)
+def _images(source: Input, n: int) -> Value:
+    lengths = [k for k in (source.shape or ())[1:] if isinstance(k, int)]
+    numbers = np.random.default_rng(n).random((n, *lengths), np.float32)
     return cast(to_value(numbers), source.dtype)
 
 
-def _run(graph: Graph, x: Value) -> tuple[dict[str, tuple[int, ...]], list[Value]]:
+def _run(graph: Graph, x: Value) -> _Run:
     shapes = {graph.inputs[0].name: x.shape} | {name: v.shape for name, v in graph.constants.items()}
-    elements = 0
+    dtypes = {graph.inputs[0].name: x.dtype} | {name: v.dtype for name, v in graph.constants.items()}
+    integers: dict[str, Value] = {}
+    from_lengths, elements = _computed_from_shapes(graph), 0
 
     def observe(name: str, value: Value) -> None:
         nonlocal elements
-        shapes[name] = value.shape
+        shapes[name], dtypes[name] = value.shape, value.dtype
         elements += value.size
         if elements > 16 * _MAX_TRIAL_ELEMENTS:
             raise TooLargeError("the graph is too large to be tried out")
+        if name in from_lengths and value.size <= _MAX_INTEGERS:
+            integers[name] = value
 
     with no_grad(), small_results():
         outputs = graph.run({graph.inputs[0].name: x}, observe=observe)
-    return shapes, outputs
+    return _Run(shapes, dtypes, integers, outputs)
 
 
 def _with_any_batch(graph: Graph, shapes: dict[str, tuple[int, ...]], size: int) -> Graph:
@@ -114,9 +155,7 @@ def _with_any_batch(graph: Graph, shapes: dict[str, tuple[int, ...]], size: int)
             node.inputs, node.arguments = [node.inputs[0], name], {}
         else:
             continue
-    if [n.op for n in changed.nodes] == [n.op for n in graph.nodes] and all(
-        a.inputs == b.inputs for a, b in zip(changed.nodes, graph.nodes, strict=True)
-    ):
+    if all(a.op == b.op and a.inputs == b.inputs for a, b in zip(changed.nodes, graph.nodes, strict=True)):
         return graph
     changed.prune()
     return changed
@@ -132,15 +171,15 @@ def _computed_from_shapes(graph: Graph) -> set[str]:
     return names
 
 
-def _agrees(graph: Graph, changed: Graph, more: Value, x: Value, size: int, free: bool) -> bool:
-    """Return True if the changed graph computes the same for a batch of another size."""
+def _agrees(graph: Graph, changed: Graph, more: Value, size: int, free: bool) -> bool:
+    """Return True if the changed graph computes for a batch of another size what it has to."""
     try:
-        _, results = _run(changed, more)
+        results = _run(changed, more).outputs
         if free:
-            return _same(results, _run(graph, more)[1])
+            return changed is graph or _same(results, _run(graph, more).outputs)
         if any(r.ndim == 0 or r.shape[0] != more.shape[0] for r in results):
             return False
-        first = _run(graph, more[:size])[1]
+        first = _run(graph, more[:size]).outputs
         return _same([r[:size] for r in results], first)
     except TooLargeError:
         raise

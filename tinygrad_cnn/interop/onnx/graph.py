@@ -130,7 +130,9 @@ class Graph:
         nodes = [
             replace(n, inputs=list(n.inputs), outputs=list(n.outputs), arguments=dict(n.arguments)) for n in self.nodes
         ]
-        return Graph(list(self.inputs), list(self.outputs), nodes, dict(self.constants), set(self.initializers), self.origins)
+        return Graph(
+            list(self.inputs), list(self.outputs), nodes, dict(self.constants), set(self.initializers), self.origins
+        )
 
     def consumers(self) -> Counter[str]:
         """Return how many nodes and outputs use each value."""

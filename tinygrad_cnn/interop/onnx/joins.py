@@ -18,12 +18,23 @@ def join_weights(graph: Graph, ours: bool) -> None:
         if node.op == "MatMul":
             _as_gemm(graph, node, makers.get(node.inputs[1]), ours)
     uses = graph.consumers()
-    adds = {name: node for node in graph.nodes if node.op == "Add" for name in node.inputs}
+    readers = {name: node for node in graph.nodes for name in node.inputs}
     for node in graph.nodes:
-        add = adds.get(node.outputs[0]) if node.outputs else None
-        if add is not None and add.op == "Add" and uses[node.outputs[0]] == 1 and len(node.inputs) == 2:
-            _take_bias(graph, node, add, ours)
+        if node.op not in ("Conv", "ConvTranspose", "Gemm") or len(node.inputs) != 2 or uses[node.outputs[0]] != 1:
+            continue
+        after = readers.get(node.outputs[0])
+        if after is not None and after.op == "Add":
+            _take_bias(graph, node, node, after, ours)
+        elif after is not None and _puts_channels_last(after) and uses[after.outputs[0]] == 1:
+            add = readers.get(after.outputs[0])
+            if add is not None and add.op == "Add":
+                _take_bias(graph, node, after, add, ours)
     graph.prune()
+
+
+def _puts_channels_last(node: Node) -> bool:
+    perm = list(node.arguments.get("perm") or ()) if node.op == "Transpose" else []
+    return len(perm) > 2 and perm == [0, *range(2, len(perm)), 1]
 
 
 def _as_gemm(graph: Graph, node: Node, transpose: Node | None, ours: bool) -> None:
@@ -41,8 +52,11 @@ def _as_gemm(graph: Graph, node: Node, transpose: Node | None, ours: bool) -> No
             node.op, node.inputs, node.arguments = "Gemm", [node.inputs[0], transpose.inputs[0]], {"transB": 1}
 
 
-def _take_bias(graph: Graph, node: Node, add: Node, ours: bool) -> None:
-    """Make a constant that is added to the node's result its third input, if it is one number a feature."""
+def _take_bias(graph: Graph, node: Node, last: Node, add: Node, ours: bool) -> None:
+    """Make a constant that is added to the node's result its third input, if it is one number a feature.
+
+    ``last`` is the node itself, or the one that puts the channels of its result last.
+    """
     w = graph.constants.get(node.inputs[1])
     if not isinstance(w, Tensor) or node.inputs[0] in graph.constants:
         return
@@ -51,22 +65,23 @@ def _take_bias(graph: Graph, node: Node, add: Node, ours: bool) -> None:
     elif node.op in ("Conv", "ConvTranspose"):
         groups = node.arguments.get("group", 1)
         features, axis = w.shape[0] if node.op == "Conv" else w.shape[1] * groups, 1 - w.ndim
+        axis = axis if last is node else -1
     else:
         return
-    other = next((name for name in add.inputs if name != node.outputs[0]), "")
+    other = next((name for name in add.inputs if name != last.outputs[0]), "")
     bias = graph.constants.get(other)
     if not isinstance(bias, Tensor) or not _is_bias(bias.shape, features, axis, w.ndim):
         return
     if ours and other != node.inputs[1].removesuffix("weight") + "bias":
         return
-    name = other if bias.ndim == 1 and axis == -1 else f"{other}_of_{node.outputs[0]}"
+    name = other if bias.ndim == 1 else f"{other}_of_{node.outputs[0]}"
     graph.constants[name] = wrap(bias.data.reshape(-1))
     graph.origins[name] = graph.origins.get(other, other)
     if other in graph.initializers:
         graph.initializers.add(name)
     node.inputs.append(name)
-    node.outputs, unused = list(add.outputs), node.outputs[0]
-    add.op, add.inputs, add.arguments, add.outputs = "Identity", [node.outputs[0]], {}, [unused]
+    last.outputs, unused = list(add.outputs), last.outputs[0]
+    add.op, add.inputs, add.arguments, add.outputs = "Identity", [last.outputs[0]], {}, [f"{unused}_without_bias"]
 
 
 def _is_bias(shape: tuple[int, ...], features: int, axis: int, ndim: int) -> bool:

@@ -10,7 +10,6 @@ from ...nn import Buffer, Module, Parameter
 from ...nn.normalization import _BatchNorm
 from .builders import BUILDERS, Shape
 from .graph import Graph, Node
-from .joins import join_weights
 from .registry import READERS
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -34,6 +33,9 @@ WEIGHTS: dict[str, tuple[int, ...]] = {
 }
 """The inputs of operators that are weights or biases of a layer."""
 
+
+_SETTINGS = {"Clip": (1, 2), "Dropout": (1,), "Pad": (2,), "Resize": (1, 2), "Upsample": (1,), "Range": (0, 1, 2)}
+"""The inputs of operators that are read as plain numbers."""
 
 _KEEPS_RANK = frozenset(
     "AveragePool BatchNormalization Clip Dropout Identity LeakyRelu MaxPool Relu Sigmoid Tanh".split()  # noqa: SIM905
@@ -67,7 +69,6 @@ class Layers:
         self._taken = {_sanitized(name) for name in graph.initializers}
         self._shared: dict[tuple[Any, ...], str] = {}
         self._parameters: dict[tuple[str, str], Parameter] = {}
-        join_weights(graph, ours=buffers is not None)
         self._producers = {name: replace(node) for node in graph.nodes for name in node.outputs}
         self._ranks = {name: value.ndim for name, value in graph.constants.items()}
         for node in graph.nodes:
@@ -161,8 +162,16 @@ class Layers:
             for i in WEIGHTS.get(node.op, ())
             if i < len(node.inputs) and (node.op != "MatMul" or numbers_of_dims(self.graph, node.inputs[i]) > 1)
         }
+        settings = {
+            name for node in self.graph.nodes for i, name in enumerate(node.inputs) if i in _SETTINGS.get(node.op, ())
+        } - {
+            name
+            for node in self.graph.nodes
+            for i, name in enumerate(node.inputs)
+            if i not in _SETTINGS.get(node.op, ())
+        }
         for name, value in list(self.graph.constants.items()):
-            if not isinstance(value, Tensor) or name not in self.graph.initializers:
+            if not isinstance(value, Tensor) or name not in self.graph.initializers or name in settings:
                 continue
             trains = name in trained if self.buffers is None else name not in self.buffers
             key = _sanitized(name)

@@ -11,8 +11,10 @@ from . import readers as readers  # registers them
 from .batch import try_out
 from .external import load_external
 from .graph import Graph, read_graph
+from .joins import join_weights
 from .layers import Layers
 from .module import OnnxModule
+from .simplify import simplify
 from .values import UnsupportedError
 
 NEWEST_OPSET = 28
@@ -108,15 +110,26 @@ def _network(proto: Any, output: str | None, shape: tuple[int, ...] | None, chan
     graph.prune()
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
     buffers = _buffers(metadata.pop(BUFFERS, None))
-    graph.fold(() if buffers is None else graph.initializers.difference(buffers))
+    trained = () if buffers is None else graph.initializers.difference(buffers)
+    graph.fold(trained)
     graph.prune()
     trial = try_out(graph)
-    graph = trial.graph
-    layers = Layers(graph, trial.shapes, buffers)
-    network = OnnxModule(
-        graph, layers, metadata=metadata, free_batch=trial.free, channels_first=channels_first, output=output
-    )
-    return network.eval()
+    for simple in (buffers is None, False):  # the files of to_onnx are simple already
+        graph = trial.graph.copy()
+        if simple:
+            simplify(graph, trial.dtypes)
+            graph.fold(trained)
+        join_weights(graph, ours=buffers is not None)
+        if simple:
+            simplify(graph, trial.dtypes)
+        layers = Layers(graph, trial.shapes_of(graph), buffers)
+        network = OnnxModule(
+            graph, layers, metadata=metadata, free_batch=trial.free, channels_first=channels_first, output=output
+        ).eval()
+        state = {name: layers.tensors[key] for name, key in layers.sources.items()}
+        if trial.agrees(graph, layers.modules, state):
+            break
+    return network
 
 
 def _buffers(text: str | None) -> list[str] | None:

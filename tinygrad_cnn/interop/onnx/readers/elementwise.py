@@ -2,16 +2,18 @@
 
 from __future__ import annotations  # rules are defined at every call: nothing is evaluated for their types
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ....autograd.operands import same_float
-from ....autograd.tensor import Tensor
+from ....autograd.tensor import Tensor, record
 from ....ops import relu, sigmoid
 from ....ops.activation import relu_backward
 from ....ops.arithmetic import binary, unary
+from ....ops.movement import put
 
 
 def softplus(x: Tensor) -> Tensor:
@@ -168,6 +170,26 @@ def floor_mod(u: Tensor, v: Tensor) -> Tensor:
         return turns
 
     return binary("mod", np.mod, u, v, (grad_u, grad_v), formula="y = u - v floor(u / v)")
+
+
+def extreme_over(x: Tensor, axes: tuple[int, ...], keepdims: bool, largest: bool) -> Tensor:
+    """The largest or smallest number over some axes; the gradient goes to the first of equals, and a NaN wins."""
+    rest = tuple(i for i in range(x.ndim) if i not in axes)
+    order = (*rest, *axes)
+    moved = x.data.transpose(order)
+    rows = moved.reshape(math.prod(moved.shape[: len(rest)]), -1)
+    best = (np.argmax if largest else np.argmin)(rows, axis=1)
+    numbers = np.arange(len(rows))
+    shape, rows_shape, back = moved.shape, rows.shape, np.argsort(order).tolist()
+
+    def grad_x(g: Tensor, y: Tensor) -> Tensor:
+        """dC/dx = dC/dy at the number that was taken, else 0"""
+        return put(g.reshape(-1), (numbers, best), rows_shape).reshape(shape).transpose(back)
+
+    name = "reduce_max" if largest else "reduce_min"
+    taken = rows[numbers, best].reshape([1 if i in axes else n for i, n in enumerate(x.shape) if keepdims or i in rest])
+    formula = "y = the largest of x" if largest else "y = the smallest of x"
+    return record(name, taken, (x,), (grad_x,), kind="reduction", formula=formula, axes=axes, keepdims=keepdims)
 
 
 def negative_part(x: Tensor) -> Tensor:

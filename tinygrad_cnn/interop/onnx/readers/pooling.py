@@ -13,6 +13,7 @@ from ....ops.movement import put
 from ..registry import reader
 from ..values import Array, Value, as_tensor, integers, numbers_of
 from ..windows import AUTO_PADS, Windows, windows
+from .elementwise import extreme_over
 from .movement import bordered
 
 Numbers = Sequence[int] | None
@@ -168,7 +169,7 @@ def global_average_pool(x: Tensor) -> Value:
 @reader("GlobalMaxPool")
 def global_max_pool(x: Tensor) -> Value:
     """The largest number of each map."""
-    return x.max(_spatial_axes(x), True)
+    return extreme_over(x, _spatial_axes(x), True, True)
 
 
 @reader("GlobalLpPool")

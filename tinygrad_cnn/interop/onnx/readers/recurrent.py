@@ -98,7 +98,7 @@ def _recurrent(
     directions, hidden = r.shape[0], r.shape[2]
     counts = None if lengths is None else numbers_of(lengths).astype(np.int64)
     counts = None if counts is None or (counts == x.shape[0]).all() else counts
-    zeros = as_tensor(np.zeros((x.shape[1], hidden))).astype(x.dtype)
+    zeros = (x[0, :, :1] * 0).broadcast_to((x.shape[1], hidden))  # made from x, so that an export knows its length
     results, last = [], []
     for k in range(directions):
         states = [zeros if s is None else as_tensor(s)[:, k] if layout else as_tensor(s)[k] for s in initial]

@@ -10,6 +10,7 @@ from .... import ops
 from ....autograd.tensor import Tensor
 from ..registry import reader
 from ..values import Array, Value, as_tensor, axes_of, axis_of, integers, number, numbers_of, to_value
+from .elementwise import extreme_over
 
 Axes = tuple[int, ...]
 _Reduce = Callable[[Any, Axes, bool], Any]
@@ -54,7 +55,7 @@ def _product(x: Tensor, axes: Axes, keepdims: bool) -> Tensor:
 def _extreme(largest: bool) -> Callable[[Tensor, Axes, bool], Tensor]:
     def compute(x: Tensor, axes: Axes, keepdims: bool) -> Tensor:
         if math.prod(x.shape[i] for i in axes):
-            return x.max(axes, keepdims) if largest else x.min(axes, keepdims)
+            return extreme_over(x, axes, keepdims, largest)
         shape = [1 if i in axes else n for i, n in enumerate(x.shape) if keepdims or i not in axes]
         return as_tensor(np.full(shape, -math.inf if largest else math.inf)).astype(x.dtype)
 
