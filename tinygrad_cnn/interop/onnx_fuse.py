@@ -60,7 +60,7 @@ class Fusion:
         return None if node is None else list(node.input)
 
     def _batch_norm(self, add: Any) -> Any | None:
-        """``x scale + shift`` with ``scale = w / sqrt(var + eps)`` and ``shift = b - mean scale``, as `batch_norm` has it."""
+        """``x scale + shift``, scale = w / sqrt(var + eps) and shift = b - mean scale, as `batch_norm` computes it."""
         if add.op_type != "Add":
             return None
         steps = _steps(self._inputs)
@@ -98,5 +98,5 @@ class Fusion:
 
 
 def _steps(inputs: Callable[..., list[str] | None]) -> Callable[..., list[str]]:
-    """Return a function of a value's name and its operator that gives the inputs, or empty names for another operator."""
+    """Return a function that gives the inputs of the node that makes a value, or empty names for another operator."""
     return lambda name, op, uses=1: inputs(name, op, uses) or ["", ""]

@@ -8,10 +8,36 @@ import numpy as np
 
 from .graph import Graph, Node
 
-_EACH_ELEMENT = frozenset(
-    "Cast Celu Clip Dropout Elu Erf Exp Gelu HardSigmoid HardSwish Identity LeakyRelu Log Mish Neg Relu Selu Sigmoid "
-    "Softplus Softsign Sqrt Swish Tanh ThresholdedRelu".split()  # noqa: SIM905 - a list of so many is harder to read
-)
+_EACH_ELEMENT = {
+    *(
+        "Cast",
+        "Celu",
+        "Clip",
+        "Dropout",
+        "Elu",
+        "Erf",
+        "Exp",
+        "Gelu",
+        "HardSigmoid",
+        "HardSwish",
+        "Identity",
+        "LeakyRelu",
+    ),
+    *(
+        "Log",
+        "Mish",
+        "Neg",
+        "Relu",
+        "Selu",
+        "Sigmoid",
+        "Softplus",
+        "Softsign",
+        "Sqrt",
+        "Swish",
+        "Tanh",
+        "ThresholdedRelu",
+    ),
+}
 _FLOAT_TYPES = {1: np.dtype(np.float32), 11: np.dtype(np.float64)}  # by ONNX's numbers
 
 
@@ -70,7 +96,8 @@ def _move_transpositions(graph: Graph) -> bool:
     for node in graph.nodes:
         if node.op != "Transpose" or "perm" not in node.arguments:
             continue
-        path, after = [], _only_reader(node, uses, readers)
+        path: list[Node] = []
+        after = _only_reader(node, uses, readers)
         while after is not None and _is_of_elements(after, path[-1] if path else node, graph):
             path.append(after)
             after = _only_reader(after, uses, readers)
