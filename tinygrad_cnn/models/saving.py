@@ -1,8 +1,8 @@
 """Weights files and checkpoints: reading one gives the model that was saved, or an error, never another model.
 
 Both are archives (`storage.archive`); weights alone may be ``.safetensors`` too, and are read from PyTorch's files.
-A weights file holds a model's parameters and buffers, and the name and settings of a named network. A checkpoint holds in addition the state of a
-training run (`training.checkpoint`); it can be loaded as weights too.
+A weights file holds a model's parameters and buffers, and the name and settings of a named network. A checkpoint holds
+in addition the state of a training run (`training.checkpoint`); it can be loaded as weights too.
 """
 
 import json

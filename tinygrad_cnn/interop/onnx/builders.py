@@ -100,7 +100,8 @@ def _with_weights(layer: Any, w: Tensor, b: Tensor | None) -> Module | None:
 def _batch_norm(node: Node, weights: list[Any], shape: Shape) -> Module | None:
     arguments = node.arguments
     kind = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d}.get(len(shape or ()))
-    if kind is None or arguments.get("training_mode") or arguments.get("spatial", 1) != 1 or len(weights) != 4:
+    trains = not arguments.get("is_test", 0) if arguments["opset"] < 7 else arguments.get("training_mode")
+    if kind is None or trains or arguments.get("spatial", 1) != 1 or len(weights) != 4:
         return None
     if any(not isinstance(w, Tensor) or w.ndim != 1 for w in weights):
         return None

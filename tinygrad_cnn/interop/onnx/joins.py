@@ -1,9 +1,13 @@
 """Weights and biases that a file has in nodes of their own, put into the node that they belong to."""
 
 import math
+from collections.abc import Mapping
+
+import numpy as np
 
 from ...autograd.tensor import Tensor, wrap
 from .graph import Graph, Node
+from .windows import Windows, windows
 
 
 def join_weights(graph: Graph, ours: bool) -> None:
@@ -89,3 +93,53 @@ def _is_bias(shape: tuple[int, ...], features: int, axis: int, ndim: int) -> boo
     if math.prod(shape) != features or len(shape) > ndim or len(shape) < -axis:
         return False
     return shape[axis] == features
+
+
+def split_borders(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Put unequal borders of convolutions and max pooling into nodes of their own: layers have equal ones.
+
+    Args:
+        graph: is changed.
+        shapes: what is known of its values' shapes.
+    """
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        view = _windows_of(graph, node, shapes.get(node.inputs[0]) if node.inputs else None)
+        sides = () if view is None else view.pads
+        if (
+            view is None
+            or len(sides) != 2
+            or all(a == b for a, b in sides)
+            or min(map(min, sides)) < 0
+            or _is_same(view)
+        ):
+            nodes.append(node)
+            continue
+        names = [f"{node.outputs[0]}_{part}" for part in ("padded", "borders", "fill")]
+        borders = [0, 0, *(a for a, _ in sides), 0, 0, *(b for _, b in sides)]
+        graph.constants[names[1]] = np.array(borders, np.int64)
+        fill = -math.inf if node.op == "MaxPool" else 0.0
+        graph.constants[names[2]] = wrap(np.array(fill, np.float32))
+        nodes.append(Node("Pad", node.label, "", [node.inputs[0], *names[1:]], names[:1]))
+        node.inputs[0] = names[0]
+        node.arguments = {k: v for k, v in node.arguments.items() if k not in ("auto_pad", "pads")}
+        nodes.append(node)
+    graph.nodes = nodes
+
+
+def _windows_of(graph: Graph, node: Node, shape: tuple[int, ...] | None) -> Windows | None:
+    """Return the windows of a convolution with constant filters or of max pooling, if the image's shape is known."""
+    if node.op not in ("Conv", "MaxPool") or shape is None or len(shape) != 4 or any(node.outputs[1:]):
+        return None
+    a, w = node.arguments, graph.constants.get(node.inputs[1]) if node.op == "Conv" else None
+    size = a.get("kernel_shape") if w is None else w.shape[2:]
+    if size is None or len(size) != 2:
+        return None
+    settings = (a.get("strides"), a.get("dilations"), a.get("pads"), a.get("auto_pad", "NOTSET"), a.get("ceil_mode", 0))
+    return windows(shape[2:], size, *settings)
+
+
+def _is_same(view: Windows) -> bool:
+    """Return True for borders that a layer with ``padding="same"`` has."""
+    reach = [d * (k - 1) for k, d in zip(view.shape, view.dilations, strict=True)]
+    return view.strides == (1, 1) and all(p == (r // 2, r - r // 2) for p, r in zip(view.pads, reach, strict=True))

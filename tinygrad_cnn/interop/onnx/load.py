@@ -11,7 +11,7 @@ from . import readers as readers  # registers them
 from .batch import try_out
 from .external import load_external
 from .graph import Graph, read_graph
-from .joins import join_weights
+from .joins import join_weights, split_borders
 from .layers import Layers
 from .module import OnnxModule
 from .simplify import simplify
@@ -122,6 +122,7 @@ def _network(proto: Any, output: str | None, shape: tuple[int, ...] | None, chan
         join_weights(graph, ours=buffers is not None)
         if simple:
             simplify(graph, trial.dtypes)
+            split_borders(graph, trial.shapes_of(graph))
         layers = Layers(graph, trial.shapes_of(graph), buffers)
         network = OnnxModule(
             graph, layers, metadata=metadata, free_batch=trial.free, channels_first=channels_first, output=output

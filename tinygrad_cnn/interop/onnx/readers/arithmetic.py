@@ -71,8 +71,11 @@ def power(a: Value, b: Value, *, axis: int | None = None, broadcast: int = 0, op
     b = _aligned(a, b, axis, broadcast, opset)
     if isinstance(a, Tensor):
         return a ** (b if isinstance(b, Tensor) else b.astype(a.dtype))
+    exponent = numbers_of(b)
     with np.errstate(all="ignore"):
-        return np.asarray(np.power(a, numbers_of(b)).astype(a.dtype))
+        whole = exponent.dtype.kind in "iu" and bool((exponent >= 0).all())
+        powers = np.power(a, exponent) if whole else np.power(a.astype(np.float64), exponent)
+        return np.asarray(powers.astype(a.dtype))
 
 
 @reader("Mod", allowed={"fmod": (0, 1)})

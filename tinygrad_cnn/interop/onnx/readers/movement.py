@@ -202,7 +202,7 @@ def constant_of_shape(shape: Value, *, value: Any = None) -> Value:
 
 
 @reader("Range")
-def arange(start: Value, limit: Value, delta: Value) -> Value:
+def arange(start: Value, limit: Value, delta: Value, *, stash_type: int = 1) -> Value:
     """The numbers from ``start`` up to ``limit`` in steps of ``delta``."""
     first, last, step = (numbers_of(v).item() for v in (start, limit, delta))
     count = max(0, math.ceil((last - first) / step))

@@ -20,12 +20,13 @@ def _channels(t: Value, ndim: int) -> Tensor:
 @reader("BatchNormalization", outputs=5)
 def batch_normalization(
     x: Tensor, scale: Value, bias: Value, mean: Value, var: Value, *, epsilon: float = 1e-5, momentum: float = 0.9,
-    spatial: int = 1, training_mode: int = 0, is_test: int = 1, outputs: int,
+    spatial: int = 1, training_mode: int = 0, is_test: int = 0, outputs: int, opset: int,
 ) -> Any:  # fmt: skip
-    """Channels with the statistics of the file, or the batch's with ``training_mode`` (or not ``is_test``).
+    """Channels with the statistics of the file, or the batch's with ``training_mode`` (below 7 without ``is_test``).
 
     Without ``spatial``, which operator set 9 abolished, there is a scale, a bias, a mean and a variance for each pixel.
     """
+    training_mode = training_mode if opset >= 7 else not is_test
     if not spatial:
         y = (x - as_tensor(mean)) / (as_tensor(var) + epsilon).sqrt()
         return y * as_tensor(scale) + as_tensor(bias)
