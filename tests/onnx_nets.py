@@ -7,7 +7,7 @@
 import pathlib
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -233,12 +233,14 @@ def export(net: nn.Module, shape: tuple[int, ...], path: pathlib.Path, exporter:
                               output_names=["output"], dynamic_shapes=shapes, external_data=False)  # fmt: skip
 
 
-def write(folder: pathlib.Path) -> None:
-    """Write all files, and say which could not be written and why."""
+def write(folder: pathlib.Path, names: Collection[str] = (), forms: Sequence[tuple[str, int]] = FORMS) -> None:
+    """Write the files of some nets, by default all, and say which could not be written and why."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed, (name, (net, shape)) in enumerate(nets().items()):
+        if names and name not in names:
+            continue
         net = prepared(net, shape, seed)
-        for k, (exporter, opset) in enumerate(FORMS):
+        for k, (exporter, opset) in enumerate(forms):
             path, free = folder / f"{name}-{exporter}-{opset}.onnx", bool((seed + k) % 2)
             if path.with_suffix(".npz").exists():
                 continue

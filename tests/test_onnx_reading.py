@@ -92,10 +92,10 @@ def windows(draw: Any) -> tuple[str, dict[str, Any], tuple[int, ...], int]:
     kernel = draw(st.lists(st.integers(1, 4), min_size=count, max_size=count))
     attributes: dict[str, Any] = {"kernel_shape": kernel}
     if draw(st.booleans()):
-        attributes["strides"] = [draw(st.integers(1, min(3, k))) for k in kernel]  # ONNX Runtime's borders are never < 0
+        attributes["strides"] = [draw(st.integers(1, min(3, k))) for k in kernel]  # ONNX Runtime lacks gaps
     if op != "AveragePool" and draw(st.booleans()):
         attributes["dilations"] = draw(st.lists(st.integers(1, 2), min_size=count, max_size=count))
-    same = [] if "dilations" in attributes else ["SAME_UPPER", "SAME_LOWER"]  # ONNX Runtime has no such dilated ones
+    same = [] if "dilations" in attributes else ["SAME_UPPER", "SAME_LOWER"]  # ONNX Runtime lacks dilated ones
     auto_pad = draw(st.sampled_from([None, "NOTSET", "VALID", *same]))
     if auto_pad:
         attributes["auto_pad"] = auto_pad

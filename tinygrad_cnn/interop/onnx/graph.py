@@ -4,7 +4,7 @@ import copy
 import heapq
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -15,7 +15,6 @@ from ...checks import require
 from ...nn import Module
 from .registry import READERS, bind
 from .values import (
-    MAX_ELEMENTS_AT_LOAD,
     TooLargeError,
     UnsupportedError,
     Value,
@@ -28,7 +27,7 @@ Length = int | str | None
 """The length of an axis: a number, the name of an unknown one, or None."""
 
 _SAME_NUMBERS = "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"
-_OUTSIDE_GRAPH = "Loop", "Scan"  # how long they take is not bounded by the sizes of their inputs
+_NOT_FOLDED = {"Conv", "ConvTranspose", "Einsum", "Attention", "GridSample", "Loop", "Scan"}  # as much work as a layer
 
 
 class Input(NamedTuple):
@@ -64,6 +63,7 @@ class Node:
         """Return the node's results. ValueError, which names it, if its inputs do not fit."""
         inputs = [values[name] if name else None for name in self.inputs]
         try:
+            check_size((_result_size(self.op, [v for v in inputs if v is not None]),))
             if self.layer:
                 return (layers[self.layer](*inputs),)
             results = READERS[self.op].compute(*inputs, **self.arguments)
@@ -160,8 +160,8 @@ class Graph:
         for node in self.nodes:
             inputs = [self.constants[n] for n in node.inputs if n in self.constants and n not in fixed]
             known = len(inputs) == sum(map(bool, node.inputs))
-            foldable = not (node.layer or READERS[node.op].random or node.op in _OUTSIDE_GRAPH)
-            if not known or not foldable or _result_size(node, inputs) > MAX_ELEMENTS_AT_LOAD:
+            foldable = not (node.layer or READERS[node.op].random or node.op in _NOT_FOLDED)
+            if not known or not foldable:
                 nodes.append(node)
                 continue
             try:
@@ -180,17 +180,17 @@ class Graph:
         self.nodes = nodes
 
 
-def _result_size(node: Node, inputs: list[Value]) -> int:
-    """Return a bound of the size of a node's result, where it can be larger than the inputs by broadcasting."""
+def _result_size(op: str, inputs: Sequence[Value]) -> int:
+    """Return the size of a node's result where it can be larger than the inputs together; otherwise theirs."""
     shapes = [v.shape for v in inputs]
-    if node.op in ("Conv", "ConvTranspose", "Einsum", "Attention", "GridSample", "AffineGrid", "Col2Im", "Gemm", "If"):
-        return math.prod(v.size + 1 for v in inputs)
-    if node.op == "MatMul" and all(len(s) > 1 for s in shapes):
-        lead = np.broadcast_shapes(shapes[0][:-2], shapes[1][:-2]) if _fit(shapes[0][:-2], shapes[1][:-2]) else ()
-        return math.prod(lead) * shapes[0][-2] * shapes[1][-1]
-    if node.op in ("Gather", "GatherND", "ArrayFeatureExtractor") and len(inputs) > 1:
-        rows = min((n for n in shapes[0] if n), default=1)
-        return inputs[0].size // max(rows, 1) * (inputs[1].size + 1)
+    if op in ("MatMul", "Gemm", "MatMulInteger", "QLinearMatMul") and len(inputs) > 1:
+        a, b = shapes[0], shapes[3 if op == "QLinearMatMul" else 1]
+        if len(a) > 1 and len(b) > 1:
+            lead = np.broadcast_shapes(a[:-2], b[:-2]) if _fit(a[:-2], b[:-2]) else ()
+            return math.prod(lead) * max(a[-2:]) * max(b[-2:])
+    if op in ("Gather", "GatherND", "ArrayFeatureExtractor") and len(inputs) > 1:
+        shortest = min((n for n in shapes[0] if n), default=1)
+        return inputs[0].size // max(shortest, 1) * (inputs[1].size + 1)
     if len(shapes) > 1 and _fit(*shapes):
         return math.prod(np.broadcast_shapes(*shapes))
     return sum(v.size for v in inputs)

@@ -66,11 +66,10 @@ def from_onnx(
     except UnsupportedError as error:
         raise CheckpointError(f"{path}: cannot be read: {error}") from None
     except Exception as error:  # of protobuf and NumPy, of every kind, where a file is damaged
-        reason = " ".join(str(error).split())[:300]
-        damage = _damage(proto)
-        if damage:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        if not reason.startswith("node ") and (damage := _damage(proto)):
             raise CheckpointError(f"{path}: is damaged ({damage})") from None
-        raise CheckpointError(f"{path}: cannot be read: {reason or type(error).__name__}") from error
+        raise CheckpointError(f"{path}: cannot be read: {reason}") from error
 
 
 def _parsed(path: PathLike, content: bytes) -> Any:

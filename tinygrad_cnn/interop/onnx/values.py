@@ -19,7 +19,7 @@ Value = Tensor | Array
 
 MAX_ELEMENTS = 2**28
 """The largest array that a node may make out of smaller ones: 1 GiB of float32."""
-MAX_ELEMENTS_AT_LOAD = 2**24
+MAX_ELEMENTS_AT_LOAD, MAX_ROUNDS_AT_LOAD = 2**24, 1_000
 """The same while a file is read: a small file cannot ask for much time or memory."""
 
 
@@ -93,9 +93,10 @@ class TooLargeError(ValueError):
 
 
 class _Limit(threading.local):
-    """The number of elements that a result may have in this thread."""
+    """The number of elements that a result may have in this thread, and of the rounds of a loop."""
 
     elements = MAX_ELEMENTS
+    rounds: float = math.inf
 
 
 _limit = _Limit()
@@ -103,12 +104,18 @@ _limit = _Limit()
 
 @contextmanager
 def small_results() -> Iterator[None]:
-    """While it is active no result may have more than `MAX_ELEMENTS_AT_LOAD` elements."""
-    _limit.elements = MAX_ELEMENTS_AT_LOAD
+    """While it is active, results and loops are at most as long as the limits ``..._AT_LOAD`` say."""
+    _limit.elements, _limit.rounds = MAX_ELEMENTS_AT_LOAD, MAX_ROUNDS_AT_LOAD
     try:
         yield
     finally:
-        _limit.elements = MAX_ELEMENTS
+        _limit.elements, _limit.rounds = MAX_ELEMENTS, math.inf
+
+
+def check_rounds(count: int) -> None:
+    """TooLargeError for a loop of more rounds than allowed."""
+    if count > _limit.rounds:
+        raise TooLargeError(f"the loop would have more than {_limit.rounds:,} rounds")
 
 
 def check_size(shape: Sequence[int]) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...kernels.geometry import dilated_size
-from .values import Array
+from .values import Array, check_size
 
 AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 
@@ -69,6 +69,7 @@ def windows(
         borders = ((0, 0),) * len(image)
     else:
         borders = tuple(zip(pads[: len(image)], pads[len(image) :], strict=True))
+    check_size([n + max(0, a) + max(0, b) for n, (a, b) in zip(image, borders, strict=True)])
     beyond = ceil_mode * np.array(
         [_beyond(*axis) for axis in zip(image, reach, steps, borders, strict=True)], dtype=np.int64
     )

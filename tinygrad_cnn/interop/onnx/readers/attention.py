@@ -8,7 +8,7 @@ import numpy as np
 from .... import ops
 from ....autograd.tensor import Tensor
 from ..registry import reader
-from ..values import Array, Value, numbers_of
+from ..values import Array, Value, as_tensor, check_size, numbers_of
 
 
 def _heads(x: Tensor, count: int) -> Tensor:
@@ -39,6 +39,7 @@ def attention(
         places = np.repeat(np.arange(k.shape[1]), repeats)
         keys, values = k[:, places], v[:, places]
     root = math.sqrt(scale if scale is not None else 1 / math.sqrt(q.shape[-1]))
+    check_size((*q.shape[:3], keys.shape[2]))
     raw = ops.matmul(q * root, (keys * root).swapaxes(-1, -2))
     capped = ops.tanh(raw / softcap) * softcap if softcap else raw
     lengths = None if nonpad_kv_seqlen is None else numbers_of(nonpad_kv_seqlen)
@@ -106,10 +107,10 @@ def rotary_embedding(
     """
     heads = _heads(x, num_heads).transpose(0, 2, 1, 3)  # (N, S, heads, features)
     turned = rotary_embedding_dim or heads.shape[-1]
-    c, s = numbers_of(cos), numbers_of(sin)
+    c, s = as_tensor(cos), as_tensor(sin)
     if positions is not None:
         c, s = c[numbers_of(positions)], s[numbers_of(positions)]
-    c, s = c[:, :, None, :].astype(x.dtype), s[:, :, None, :].astype(x.dtype)
+    c, s = c[:, :, None, :], s[:, :, None, :]
     rest, part = heads[..., turned:], heads[..., :turned]
     half = turned // 2
     a, b = (part[..., 0::2], part[..., 1::2]) if interleaved else (part[..., :half], part[..., half:])

@@ -9,7 +9,7 @@ from .... import ops
 from ....autograd.tensor import Tensor
 from ..graph import Graph
 from ..registry import reader
-from ..values import Value, as_tensor, numbers_of
+from ..values import Value, as_tensor, check_rounds, numbers_of
 
 
 def _truth(value: Value | None) -> bool:
@@ -51,6 +51,7 @@ def loop(
         for parts, value in zip(collected, results[1 + len(carried) :], strict=True):
             parts.append(value)
         k += 1
+        check_rounds(k)
     return (*carried, *map(_joined, collected))
 
 

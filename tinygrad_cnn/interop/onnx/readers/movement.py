@@ -157,7 +157,6 @@ def pad(
         sides[i] = widths[k], widths[k + len(named)]
     x = _cropped(x, sides)
     borders = [(max(0, before), max(0, after)) for before, after in sides]
-    check_size([n + before + after for n, (before, after) in zip(x.shape, borders, strict=True)])
     fill = value if constant_value is None or not np.size(numbers_of(constant_value)) else number(constant_value)
     return bordered(x, borders, mode, fill)
 
@@ -173,6 +172,7 @@ def bordered(x: Value, borders: Sequence[tuple[int, int]], mode: str, fill: floa
     """Return x with borders (before, after) on each axis, none of them negative."""
     if not any(map(any, borders)):
         return x
+    check_size([n + before + after for n, (before, after) in zip(x.shape, borders, strict=True)])
     if mode == "constant":
         if isinstance(x, Tensor):
             return ops.pad(x, tuple(borders), value=fill)

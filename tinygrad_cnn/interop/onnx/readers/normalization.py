@@ -1,6 +1,5 @@
 """Normalisation of ONNX, and its losses."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 from .... import ops
 from ....autograd.tensor import Tensor, wrap
 from ..registry import reader
-from ..values import Array, Value, as_tensor, axis_of, numbers_of, to_value
+from ..values import Value, as_tensor, axis_of, numbers_of, to_value
 
 
 def _channels(t: Value, ndim: int) -> Tensor:
@@ -111,15 +110,13 @@ def negative_log_likelihood(
     classes = np.where(ignored, 0, targets)
     index: list[Any] = list(np.ogrid[tuple(slice(n) for n in targets.shape)])
     index.insert(1, classes)
-    weights: Array = np.ones(targets.shape, scores.dtype)
-    if weight is not None:
-        weights = numbers_of(weight)[classes].astype(scores.dtype)
-    weights = np.where(ignored, scores.dtype.type(0), weights)
+    counted = wrap((~ignored).astype(scores.dtype))
+    weights = counted if weight is None else as_tensor(weight)[classes] * counted
     losses = -scores[tuple(index)] * weights
     if reduction == "none":
         return losses
     total = losses.sum()
-    return total if reduction == "sum" else total / float(weights.sum() or math.nan)
+    return total if reduction == "sum" else total / weights.sum()
 
 
 @reader("SoftmaxCrossEntropyLoss", outputs=2, allowed={"reduction": ("mean", "sum", "none")})

@@ -11,7 +11,7 @@ from ....autograd.tensor import Tensor
 from ....kernels.geometry import dilated_size
 from ....ops.movement import put
 from ..registry import reader
-from ..values import Array, Value, as_tensor, integers, numbers_of
+from ..values import Array, Value, as_tensor, check_size, integers, numbers_of
 from ..windows import AUTO_PADS, Windows, windows
 from .elementwise import extreme_over
 from .movement import bordered
@@ -97,6 +97,7 @@ def max_unpool(
     steps, borders = strides or (1,) * count, pads or (0,) * 2 * count
     lengths = zip(x.shape[2:], kernel_shape, steps, borders[:count], borders[count:], strict=True)
     natural = (*x.shape[:2], *((n - 1) * s + k - before - after for n, k, s, before, after in lengths))
+    check_size(natural)
     rows = put(as_tensor(x).reshape(-1), numbers_of(places).reshape(-1), (math.prod(natural),)).reshape(natural)
     if output_shape is None:
         return rows
@@ -187,6 +188,7 @@ def col2im(
     image, block = integers(image_shape), integers(block_shape)
     view = windows(image, block, strides, dilations, pads, "NOTSET")
     padded = [n + sum(border) for n, border in zip(image, view.borders, strict=True)]
+    check_size((x.shape[0], *padded))
     coordinates = []
     for i, (n, k, s, d) in enumerate(zip(padded, block, view.strides, view.dilations, strict=True)):
         places = np.arange((n - dilated_size(k, d)) // s + 1) * s

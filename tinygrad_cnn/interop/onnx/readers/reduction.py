@@ -9,7 +9,7 @@ import numpy as np
 from .... import ops
 from ....autograd.tensor import Tensor
 from ..registry import reader
-from ..values import Array, Value, as_tensor, axes_of, axis_of, integers, number, numbers_of, to_value
+from ..values import Array, Value, as_tensor, axes_of, axis_of, check_size, integers, number, numbers_of, to_value
 from .elementwise import extreme_over
 
 Axes = tuple[int, ...]
@@ -164,6 +164,7 @@ def cumsum(x: Value, axis: Value, *, exclusive: int = 0, reverse: int = 0) -> Va
     """The sums of the elements up to each, with it unless ``exclusive``; from the end with ``reverse``."""
     i = axis_of(int(number(axis)), x.ndim)
     n = x.shape[i]
+    check_size((n, n))
     sums = np.tri(n, n, -1 if exclusive else 0)
     matrix = sums if reverse else sums.T  # y = x matrix along the axis
     if not isinstance(x, Tensor):

@@ -142,6 +142,7 @@ def _along(x: Tensor, axis: int, places: Array, n: int, scale: float, how: _Meth
 
 def _weights(places: Array, n: int, scale: float, how: _Method) -> Array:
     """The weight of each old pixel in each new one, (new, old); those beyond the border count for the last one."""
+    check_size((len(places), n))
     stretch = min(scale, 1.0) if how.antialias else 1.0
     reach = math.ceil((1 if how.mode == "linear" else 2) / stretch)
     first = np.floor(places).astype(np.int64) - reach + 1

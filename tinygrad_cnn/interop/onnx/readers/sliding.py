@@ -10,7 +10,7 @@ from ....autograd.tensor import Tensor
 from ....kernels.geometry import dilated_size
 from ....ops.movement import put
 from ..registry import reader
-from ..values import Array, Value, as_tensor, number, numbers_of, to_value
+from ..values import Array, Value, as_tensor, check_size, number, numbers_of, to_value
 from ..windows import AUTO_PADS, Borders, windows
 from .movement import bordered
 from .quantization import quantized, scaled
@@ -92,6 +92,7 @@ def conv_transpose(
     full = [
         (n - 1) * s + dilated_size(k, d) for n, k, s, d in zip(x.shape[2:], w.shape[2:], steps, distances, strict=True)
     ]
+    check_size([n + e for n, e in zip(full, extra, strict=True)])
     if output_shape is None and auto_pad.startswith("SAME"):
         output_shape = [n * s for n, s in zip(x.shape[2:], steps, strict=True)]
     if output_shape is not None:
@@ -205,6 +206,7 @@ def qlinear_matmul(
 @reader("LRN")
 def lrn(x: Tensor, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0) -> Value:
     """x over a power of the squares' mean over neighbouring channels."""
+    check_size((x.shape[1], x.shape[1]))
     channels = np.arange(x.shape[1])
     distance = channels[None, :] - channels[:, None]
     band = (distance >= -((size - 1) // 2)) & (distance <= size - 1 - (size - 1) // 2)
