@@ -78,7 +78,7 @@ if importlib.util.find_spec("torch") and importlib.util.find_spec("onnxscript"):
 
 @pytest.mark.skipif(torch_nets is None, reason="needs PyTorch and onnxscript")
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("form", [("script", 13), ("dynamo", 20)], ids=lambda form: f"{form[0]}-{form[1]}")
+@pytest.mark.parametrize("form", [("script", 13), pytest.param(("dynamo", 20), marks=pytest.mark.slow)], ids=str)
 def test_some_files_of_pytorch_agree(form, tmp_path):
     names = ["conv-bn-relu", "mlp-view-size", "padding-same-even", "avgpool-ceil", "attention", "adaptive-rectangle"]
     torch_nets.write(tmp_path, names, [form])
