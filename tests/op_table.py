@@ -820,16 +820,16 @@ def cross_entropy_backward(n):
     rows, classes = n.integer(1, 4), n.integer(1, 5)
     g, z, shares = n.normal(*n.choice((), (rows, 1))), n.normal(rows, classes), n.positive(rows, classes)
     a = np.exp(z) / np.exp(z).sum(1, keepdims=True)
-    target = cost.Target(shares, shares.sum(1, keepdims=True), 3)
+    sums = shares.sum(1, keepdims=True)
     return Case(
-        lambda g, z: cost.cross_entropy_backward(g, z, tg.softmax(z.detach()).data, narrowed(target, z)), (g, z),
-        (a * target.sums - shares) * g / 3, (0,),
+        lambda g, z: cost.cross_entropy_backward(g, z, said_less_shares(z, shares), sums.astype(z.dtype), 3), (g, z),
+        (a * sums - shares) * g / 3, (0,),
     )  # fmt: skip
 
 
-def narrowed(target, z):
-    """The target in the type of z."""
-    return cost.Target(target.shares.astype(z.dtype), target.sums.astype(z.dtype), target.divisor)
+def said_less_shares(z, shares):
+    """What an op takes beside z, computed from it."""
+    return tg.softmax(z.detach()).data * shares.sum(1, keepdims=True).astype(z.dtype) - shares.astype(z.dtype)
 
 
 def quadratic_cost(n):

@@ -96,19 +96,18 @@ RESULTS = {  # the parameters that a kernel writes to
 }
 
 
+workers_load = workers._load
+
+
 @numba.njit
 def one_task(progress, total):
-    """`workers.tasks` for a thread that is not given a second task."""
-    yield progress
+    """`workers.tasks` for a thread that is given one task only: the number that stands in the first counter."""
+    yield workers_load(progress, 0)
 
 
-_COUNTERS = np.zeros(2, np.intp)
-
-
-def fresh() -> int:
-    """The address of two counters at 0: the ``progress`` of a call."""
-    _COUNTERS[:] = 0
-    return _COUNTERS.ctypes.data
+def fresh() -> np.ndarray:
+    """Two counters at 0: the ``progress`` of a call."""
+    return np.zeros(2, np.intp)
 
 
 def name_of(kernel) -> str:
@@ -146,7 +145,7 @@ def test_every_place_of_a_result_is_written_by_one_task(monkeypatch):
         for task in range(tasks):
             for result in results:
                 forget(result)
-            versions[name](task, *arguments)
+            versions[name](np.array([task, 0]), *arguments)
             for result, written in zip(results, times, strict=True):
                 written += known(result)
         assert all((written == 1).all() for written in times), name
@@ -196,7 +195,7 @@ _increment = workers._increment
 @numba.njit
 def finish(progress):
     """What `workers.tasks` does when a task is done."""
-    _increment(progress, 1)
+    _increment(progress.ctypes.data, 1)
 
 
 @pytest.fixture

@@ -391,9 +391,9 @@ def test_a_compiled_kernel_counts_its_tasks(sliding, pooling):
 
     def counted(kernel, work, *arguments):
         progress = np.zeros(2, np.intp)
-        tasks = kernel(progress.ctypes.data, *arguments)
+        tasks = kernel(progress, *arguments)
         assert progress.tolist() == [tasks + 1, tasks]  # the last one asked for was one too many
-        assert kernel(progress.ctypes.data, *arguments) == tasks  # a helper that comes late
+        assert kernel(progress, *arguments) == tasks  # a helper that comes late
         assert progress.tolist() == [tasks + 2, tasks]  # finds nothing to do
         assert kernel.nopython_signatures  # and was compiled, to leave Python to the other threads
 

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import pickle
+import shutil
 import weakref
 from itertools import chain
 
@@ -301,6 +302,45 @@ def test_a_state_of_other_groups_is_refused_and_changes_nothing():
     with pytest.raises(ValueError, match=r"the state is of groups of \[2, 1\] parameters, these are of \[3\]"):
         other.load_state_dict(optimizer.state_dict())
     assert optimizer.lr == 0.5 and other.lr == 0.1
+
+
+# Training -------------------------------------------------------------------------------------------------------------
+
+SOME = tg.data.digits()[0][:50]
+
+
+def run_of_groups(path, head=None, schedule=None, **settings):
+    """Two epochs of four steps with a slow first layer and, by default, a quick second one."""
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 8, rng=rng), nn.Tanh(), nn.Linear(8, 10, rng=rng))
+    groups = [{"params": model[1].parameters()}, {"params": model[3].parameters(), **(head or {"lr": 0.2})}]
+    optimizer = optim.SGD(groups, 0.02, momentum=0.9)
+    return tg.train(
+        model, SOME, epochs=2, batch_size=16, optimizer=optimizer, schedule=schedule and schedule(optimizer),
+        checkpoint=path, rng=np.random.default_rng(5), **settings,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("schedule", [None, lambda o: optim.OneCycle(o, 0.1, 8)], ids=["plain", "one cycle"])
+def test_a_run_of_groups_goes_on_to_the_same_bits_and_compares_every_group(schedule, tmp_path):
+    path = tmp_path / "run.npz"
+    whole = run_of_groups(None, schedule=schedule)
+    losses = [record.loss for record in whole]
+    steps = iter(run_of_groups(path, schedule=schedule))
+    part = [next(steps).loss for _ in range(6)]
+    steps.close()
+    changes = {
+        r"lr was \[0.02, 0.2\], now \[0.02, 0.1\]": {"lr": 0.1},
+        r"optimizer weight_decay was 0.*, now \[0.*, 0.1\]": {"lr": 0.2, "weight_decay": 0.1},
+    }
+    for message, head in changes.items():
+        with pytest.raises(ValueError, match=message):
+            run_of_groups(path, head, schedule, resume=True)
+        overridden = run_of_groups(shutil.copy(path, tmp_path / "copy.npz"), head, schedule, resume=True, override=True)
+        ratio = overridden.optimizer.param_groups[1]["lr"] / overridden.optimizer.lr
+        assert ratio == pytest.approx(head["lr"] / 0.02)
+    resumed = run_of_groups(path, schedule=schedule, resume=True)
+    assert part + [record.loss for record in resumed] == losses
 
 
 # Wrong calls ----------------------------------------------------------------------------------------------------------

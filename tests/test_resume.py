@@ -51,6 +51,11 @@ def weighted(factor):
     return cost
 
 
+def pairs(parameters):
+    parameters = list(parameters)
+    return parameters[:2], parameters[2:]
+
+
 def scaled_cost(scores, labels, *, factor):
     return tg.cross_entropy(scores, labels) * factor
 
@@ -124,14 +129,22 @@ CHANGES = {
         {"optimizer": lambda q: SGD(list(q)[:2], 0.1, momentum=0.9)},
         "frozen was [], now [4.weight, ",
     ),
+    "parameter groups": (
+        {"optimizer": lambda q: SGD([{"params": w} for w in pairs(q)], 0.1, momentum=0.9)},
+        "lr was 0.1, now [0.1, 0.1]; optimizer groups was [[1.weight, 1.bias, 4.weight, 4.bias]], now [[1.weight, ",
+    ),
+    "parameters in another order": (
+        {"optimizer": lambda q: SGD(list(q)[::-1], 0.1, momentum=0.9)},
+        "optimizer groups was [[1.weight, 1.bias, 4.weight, 4.bias]], now [[4.bias, 4.weight, 1.bias, 1.weight]]",
+    ),
     "other parameters": (
         {"optimizer": lambda q: SGD(list(q)[2:], 0.1, momentum=0.9)},
         "frozen was [], now [1.weight, ",
     ),
     "schedule": ({"schedule": lambda o: CosineDecay(o, 8)}, "schedule was None, now CosineDecay"),
     "seed": ({"seed": 6}, "the order's seed was "),
-    "dropout": ({"p": 0.5}, "layer 3 was Dropout(p=0.4), now Dropout(p=0.5)"),
-    "a layer's own setting": ({"slope": 0.2}, "layer 2 was Leaky(slope=0.1), now Leaky(slope=0.2)"),
+    "dropout": ({"p": 0.5}, "layer 3 p was 0.4, now 0.5"),
+    "a layer's own setting": ({"slope": 0.2}, "layer 2 slope was 0.1, now 0.2"),
     "frozen layer": ({"frozen": True}, "frozen was [], now [1.weight, 1.bias]"),
     "layer in evaluation mode": ({"evaluation": True}, "evaluation was [], now [3]"),
     "augmentation": ({"augment": tg.data.shift(2)}, "augment was shift(max_pixels=1), now shift(max_pixels=2)"),
@@ -195,9 +208,10 @@ def test_what_is_no_setting_is_not_described():
         return recursive(k - 1)
 
     assert plain(recursive) is not None
-    assert differences({"layer 0": "ReLU"}, {"layer 0": "ReLU", "layer 1": "Dropout(p=0.5)"}) == {
-        "layer 1": "layer 1 was None, now Dropout(p=0.5)"
+    assert differences({"layer 0": "ReLU"}, {"layer 0": "ReLU", "layer 1": "Dropout", "layer 1 p": 0.5}) == {
+        "layer 1": "layer 1 was None, now Dropout"
     }
+    assert differences({}, {"layer 0": "ReLU"}) == {}, "files of version 0.1 hold no layers"
 
 
 # Override -------------------------------------------------------------------------------------------------------------
@@ -313,11 +327,11 @@ def test_a_run_goes_on_from_a_state_dict_to_the_same_bits_without_any_file():
     second.load_state_dict(state)
     assert part + rest == losses and [r.loss for r in second] == rest
     assert bits(first.model) == bits(second.model) == bits(whole.model)
-    with pytest.raises(CheckpointError, match=r"^is of another run: layer 3 was Dropout\(p=0\.4\), now"):
+    with pytest.raises(CheckpointError, match=r"^is of another run: layer 3 p was 0\.4, now 0\.1"):
         run_of(p=0.1).load_state_dict(state)
     run = run_of(p=0.1)
     run.load_state_dict(state, override=True)
-    assert run.overrides == ["layer 3 was Dropout(p=0.4), now Dropout(p=0.1)"]
+    assert run.overrides == ["layer 3 p was 0.4, now 0.1"]
 
 
 def test_a_checkpoint_is_read_once_when_a_run_is_resumed(path, tmp_path, monkeypatch, capsys):

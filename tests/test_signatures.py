@@ -170,6 +170,20 @@ def test_inplace_leaves_the_input_alone():
         assert x.data.tolist() == [-1, 2]
 
 
+@pytest.mark.parametrize("pool", [nn.MaxPool2d(2, ceil_mode=True), nn.AvgPool2d(2, ceil_mode=True)], ids=repr)
+def test_rounding_up_is_no_anomaly(pool):
+    x = Tensor(np.ones((1, 1, 3, 3)), requires_grad=True)
+    with tg.detect_anomaly():
+        pool(x).sum().backward()
+        with pytest.raises(tg.AnomalyError, match="made nan"):
+            pool(Tensor(np.full((1, 1, 3, 3), np.nan)))
+    assert np.isfinite(x.grad.data).all()
+
+
+def test_the_mean_of_a_map_of_ones_is_one():
+    assert (nn.AdaptiveAvgPool2d(1)(np.ones((2, 3, 41, 7), np.float32)).data == 1).all()
+
+
 # Lists of modules -----------------------------------------------------------------------------------------------------
 
 STEPS = {

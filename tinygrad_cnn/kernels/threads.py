@@ -6,7 +6,6 @@ Two pools of threads disturb each other: while BLAS's threads wait for work they
 import importlib
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -17,7 +16,7 @@ _MAX_THREADS = 1024
 
 _count: int | None = None
 _blas: Any = None
-_executor: tuple[int, ThreadPoolExecutor] | None = None
+_executor: tuple[int, Any] | None = None
 
 
 def set_num_threads(n: int) -> None:
@@ -90,11 +89,13 @@ def limit_blas() -> None:
     _blas.limit(limits=1)
 
 
-def _pool(workers: int) -> ThreadPoolExecutor:
+def _pool(workers: int) -> Any:
     """Return the thread pool, with at least so many threads."""
     global _executor
     if _executor is None or _executor[0] < workers:
         silent = partial(np.seterr, all="ignore")  # each thread has a setting of its own for NumPy's warnings
+        from concurrent.futures import ThreadPoolExecutor  # here: it takes a tenth of the package's import
+
         _executor = workers, ThreadPoolExecutor(workers, "tinygrad_cnn", silent)
     return _executor[1]
 

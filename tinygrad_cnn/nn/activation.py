@@ -26,7 +26,7 @@ class ReLU(Module):
     """`relu`."""
 
     def __init__(self, inplace: bool = False) -> None:
-        self.inplace = flag("ReLU", "inplace", inplace)
+        flag("ReLU", "inplace", inplace)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
@@ -38,7 +38,7 @@ class LeakyReLU(Module):
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         self.negative_slope = checks.number("LeakyReLU", "negative_slope", negative_slope)
-        self.inplace = flag("LeakyReLU", "inplace", inplace)
+        flag("LeakyReLU", "inplace", inplace)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""

@@ -90,6 +90,8 @@ class ModuleList(Module):
 
     def _set(self, modules: Iterable[Module]) -> Self:
         """Make these the modules, under their indices."""
+        if not isinstance(modules, Iterable):
+            raise TypeError(f"ModuleList: modules must be a collection of modules, got {abbreviated(modules)}")
         modules = list(modules)
         for k, module in enumerate(modules):
             if not isinstance(module, Module):

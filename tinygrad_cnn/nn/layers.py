@@ -216,7 +216,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, inplace: bool = False, *, rng: Rng = None) -> None:
         self.p = checks.number("Dropout", "p", p, 0, 1)
-        self.inplace = flag("Dropout", "inplace", inplace)
+        flag("Dropout", "inplace", inplace)
         self.rng = checks.generator("Dropout", rng)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ class MaxPool2d(Module):
         self.padding = checks.pair(name, "padding", padding, 0)
         self.dilation = checks.pair(name, "dilation", dilation, 1)
         if flag(name, "return_indices", return_indices):
-            raise ValueError(f"{name}: return_indices must be False, got True; the maxima's places are not returned")
+            raise ValueError(f"{name}: return_indices must be False, got True; the maxima's indices are not returned")
         self.ceil_mode = flag(name, "ceil_mode", ceil_mode)
 
     def forward(self, x: Tensor) -> Tensor:

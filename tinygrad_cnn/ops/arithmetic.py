@@ -52,7 +52,7 @@ def add(u: Tensor, v: Operand) -> Tensor:
 
     def grad_v(g: Tensor, y: Tensor) -> Tensor:
         """dC/dv = dC/dy"""
-        return g
+        return g  # of a bias that was broadcast, the engine sums it: `autograd.engine.unbroadcast`
 
     return binary("add", np.add, u, v, (grad_u, grad_v), formula="y = u + v")
 

@@ -6,6 +6,9 @@ Three ops are the three partial derivatives of one sum over images, places and t
 
 the feature map `correlate2d` is dT/dg, the weight gradient `correlate2d_weight` is dT/dw, and the gradient for the
 previous layer `convolve2d_full` is dT/dx. So the rules of each are the other two, and every order of derivative closes.
+
+In the rules dC/dz is what the article calls the components of dC/db, one for each neuron; the two operands of a full
+convolution, which turns one of them by 180 degrees, may be exchanged.
 """
 
 from __future__ import annotations  # rules are defined at every call: nothing is evaluated for their types

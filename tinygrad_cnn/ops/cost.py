@@ -3,7 +3,7 @@
 from __future__ import annotations  # rules are defined at every call: nothing is evaluated for their types
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,20 +14,6 @@ from ..checks import abbreviated, integer, number, shapes
 from ..kernels.exponentials import log_softmax
 from ..kernels.warnings import without_warnings
 from .activation import softmax, softmax_backward
-
-
-class Target(NamedTuple):
-    """What the network should have said, as `cross_entropy` weighs it.
-
-    Attributes:
-        shares: q ``(N, K)``: for each row, the classes' shares of the target.
-        sums: the rows' sums of ``shares``, ``(N, 1)`` or one number.
-        divisor: what the sum over the rows is divided by.
-    """
-
-    shares: NDArray[Any]
-    sums: NDArray[Any] | float
-    divisor: float
 
 
 def cross_entropy(
@@ -78,9 +64,9 @@ def cross_entropy(
 
     def grad_z(g: Tensor, y: Tensor) -> Tensor:
         """dC/dz = (softmax(z) - one_hot(label)) / N: what the network said, less what it should have"""
-        one_hot = np.zeros_like(log_a)
-        one_hot[np.arange(len(targets)), targets] = 1
-        return cross_entropy_backward(g, z, np.exp(log_a), Target(one_hot, 1.0, len(targets)))
+        difference = np.exp(log_a)
+        difference[np.arange(len(targets)), targets] -= 1
+        return cross_entropy_backward(g, z, difference, 1.0, len(targets))
 
     data = without_warnings.run(np.add.reduce, log_a[np.arange(len(targets)), targets]) / -len(targets)
     formula = "C = -log softmax(z)[label], mean over the batch"
@@ -113,8 +99,10 @@ def _weighted_cross_entropy(
         shares = np.zeros_like(log_a) + each * (smoothing / classes)
         shares[rows, labels] += each[labels] * (1 - smoothing)
         shares[~counts] = 0
-        target = Target(shares, shares.sum(1, keepdims=True), divisor if counts.any() else math.inf)
-        return cross_entropy_backward(g.reshape(-1, 1) if g.ndim else g, z, np.exp(log_a), target)
+        sums = shares.sum(1, keepdims=True)
+        difference = np.exp(log_a) * sums - shares
+        each_row = g.reshape(-1, 1) if g.ndim else g
+        return cross_entropy_backward(each_row, z, difference, sums, divisor if counts.any() else math.inf)
 
     end = {"mean": "D = the sum of w[label]", "sum": "D = 1", "none": "one for each row, D = 1"}[reduction]
     formula = f"C = -sum(q log softmax(z)) / D, q = (1 - e) w[label] one_hot(label) + e w / K, {end}"
@@ -122,25 +110,31 @@ def _weighted_cross_entropy(
     return record("cross_entropy", data, (z,), (grad_z,), kind="cost", formula=formula, **params)
 
 
-def cross_entropy_backward(g: Tensor, z: Tensor, a: NDArray[Any], target: Target) -> Tensor:
-    """``(a sums - shares) g / divisor`` with a = softmax(z): the rule of `cross_entropy`.
+def cross_entropy_backward(
+    g: Tensor, z: Tensor, difference: NDArray[Any], sums: NDArray[Any] | float, divisor: float
+) -> Tensor:
+    """``difference g / divisor`` with ``difference = a sums - q`` and a = softmax(z): the rule of `cross_entropy`.
 
-    ``g`` is one number, or one for each row, ``(N, 1)``.
+    Args:
+        g: one number, or one for each row, ``(N, 1)``.
+        z, difference: ``(N, K)``; q are the shares of the classes in the target of each row.
+        sums: the rows' sums of q, one number or ``(N, 1)``.
+        divisor: what the sum over the rows was divided by.
     """
-    shares, sums, divisor = target
 
     def grad_g(v: Tensor, y: Tensor) -> Tensor:
         """dC/dg = the sum of dC/dy (a sum(q) - q) / D"""
-        return (v * (softmax(z) * sums - shares)).sum(1 if g.ndim else None, keepdims=g.ndim > 0) / divisor
+        said = softmax(z) * sums
+        shares = said.data - difference
+        total: Tensor = (v * (said - shares)).sum(1 if g.ndim else None, keepdims=g.ndim > 0)
+        return total / divisor
 
     def grad_z(v: Tensor, y: Tensor) -> Tensor:
         """dC/dz = a * (u - sum(u * a)) with u = dC/dy g sum(q) / D"""
         return softmax_backward(v * (g * sums / divisor), softmax(z))
 
-    with np.errstate(all="ignore"):
-        data = a * sums
-        data -= shares
-        data *= g.data / divisor
+    scale = without_warnings.run(np.true_divide, g.data, divisor)
+    data = without_warnings.run(np.multiply, difference, scale)
     formula = "y = (a sum(q) - q) g / D with a = softmax(z)"
     return record("cross_entropy_backward", data, (g, z), (grad_g, grad_z), kind="arithmetic", formula=formula)
 

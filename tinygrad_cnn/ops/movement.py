@@ -16,18 +16,25 @@ from ..kernels.warnings import without_warnings
 from .activation import relu_backward
 
 
-@tensor_method("reshape", "view")
+@tensor_method("reshape")
 def reshape(u: Tensor, *shape: int | tuple[int, ...]) -> Tensor:
-    """The same elements, in row-major order, in another shape; one length may be -1.
+    """The same elements, in row-major order, in another shape; one length may be -1."""
+    return _reshape("reshape", u, shape)
 
-    `view` is PyTorch's name. Both copy the numbers only where their order in memory requires it.
-    """
+
+@tensor_method("view")
+def view(u: Tensor, *shape: int | tuple[int, ...]) -> Tensor:
+    """`reshape` under PyTorch's name; the numbers are copied where their order in memory requires it."""
+    return _reshape("view", u, shape)
+
+
+def _reshape(op: str, u: Tensor, shape: tuple[Any, ...]) -> Tensor:
     target = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
     try:
-        data = u._data.reshape(target)  # type: ignore[arg-type]
+        data = u._data.reshape(target)
     except (OverflowError, TypeError, ValueError):
         got = abbreviated(target)
-        raise ValueError(f"reshape: {u.size} numbers of shape {u.shape} do not fit {got}") from None
+        raise ValueError(f"{op}: {u.size} numbers of shape {u.shape} do not fit {got}") from None
     before = u.shape
 
     def grad_u(g: Tensor, y: Tensor) -> Tensor:
@@ -198,7 +205,7 @@ def pad(x: Tensor, widths: int | Sequence[tuple[int, int]], *, value: float = 0.
     data[inner] = x.data
     formula = "the same numbers with a border"
     anomaly = state.anomaly
-    state.anomaly = anomaly and math.isfinite(value)  # an infinite border is what was asked for
+    state.anomaly = anomaly and math.isfinite(value)  # an infinite border is no anomaly
     try:
         return record("pad", data, (x,), (grad_x,), kind="movement", formula=formula, widths=sides, value=value)
     finally:

@@ -181,11 +181,11 @@ def adaptive_avgpool(x: Tensor, output_size: int | tuple[int | None, int | None]
     return matmul(matmul(wrap(down), x), wrap(across.T))
 
 
-def _averaging(places: int, length: int) -> NDArray[np.float64]:
-    """The matrix ``(places, length)`` whose product with a column is the mean of each part."""
-    matrix = np.zeros((places, length))
-    for p in range(places):
-        start, stop = p * length // places, -(-(p + 1) * length // places)
+def _averaging(count: int, length: int) -> NDArray[np.float64]:
+    """The matrix ``(count, length)`` whose product with a column is the mean of each part."""
+    matrix = np.zeros((count, length))
+    for p in range(count):
+        start, stop = p * length // count, -(-(p + 1) * length // count)
         matrix[p, start:stop] = 1 / (stop - start)
     return matrix
 
@@ -228,17 +228,17 @@ def _beyond(image: Pair, params: PoolParams) -> Pair:
     rows_columns = []
     for n, k, s, p, d in zip(image, *params, strict=True):
         room = n + 2 * p - dilated_size(k, d)
-        places = -(-room // s) + 1
-        if (places - 1) * s >= n + p:
-            places -= 1
-        rows_columns.append(max(0, (places - 1) * s - room))
+        count = -(-room // s) + 1
+        if (count - 1) * s >= n + p:
+            count -= 1
+        rows_columns.append(max(0, (count - 1) * s - room))
     return rows_columns[0], rows_columns[1]
 
 
-def _pixels_under(image: Pair, params: PoolParams, places: Pair, include_border: bool) -> NDArray[Any]:
+def _pixels_under(image: Pair, params: PoolParams, map_: Pair, include_border: bool) -> NDArray[Any]:
     """How many pixels of the map, or of the padded map, lie under each place of the overlay, ``(OH, OW)``."""
     counts = []
-    for n, k, s, p, m in zip(image, params.shape, params.stride, params.padding, places, strict=True):
+    for n, k, s, p, m in zip(image, params.shape, params.stride, params.padding, map_, strict=True):
         border = p if include_border else 0
         starts = np.arange(m) * s - p
         counts.append(np.minimum(starts + k, n + border) - np.maximum(starts, -border))

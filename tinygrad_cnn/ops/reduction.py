@@ -27,7 +27,8 @@ def sum_over(
         axis, dim: one axis or several.
         keepdims, keepdim: True keeps the axes, with length 1.
     """
-    axis, keepdims = axis_or_dim("sum", axis, dim), keepdims_or_keepdim("sum", keepdims, keepdim)
+    axis = axis if dim is None else axis_or_dim("sum", axis, dim)
+    keepdims = keepdims_or_keepdim("sum", keepdims, keepdim)
     u, axes = as_float(u), normal_axes("sum", axis, u.ndim)
     with_axes = tuple(1 if i in axes else n for i, n in enumerate(u.shape))
 
@@ -92,7 +93,7 @@ def maximum(
 ) -> Tensor:
     """The largest element over ``axis``, by default of all. The gradient goes to the first of equals; a NaN wins.
 
-    The values only, also with ``dim``: their places are what `argmax` returns.
+    The values only, also with ``dim``: their indices are what `argmax` returns.
     """
     axis, keepdims = axis_or_dim("max", axis, dim), keepdims_or_keepdim("max", keepdims, keepdim)
     return _extreme("max", np.argmax, u, axis, keepdims)

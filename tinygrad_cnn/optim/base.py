@@ -45,7 +45,7 @@ class Optimizer:
         self.state: list[dict[str, Array]] = []
         self._defaults = self.check_settings(name, {"lr": lr, **settings})
         self._entries: list[dict[str, Any]] = []  # each group's params and name; the settings too, but of the first
-        self._checked: list[dict[str, Any]] = []  # each group's settings as they were last found right
+        self._checked: list[dict[str, Any]] = []  # each group's settings at their last check
         for group in _groups(name, params):
             self.add_param_group(group)
         if not self.params:

@@ -294,15 +294,16 @@ class Run:
         self.step, self.images, self.seconds = int(state["step"]), int(state["images"]), float(state["seconds"])
 
     def _load_optimizer(self, state: Mapping[str, Any], changes: Set[str]) -> None:
-        lr = self.optimizer.lr
-        if not changes & {"optimizer", "frozen"}:
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        if not changes & {"optimizer", "optimizer groups", "frozen"}:
             self.optimizer.load_state_dict(state["optimizer"])
         has_new_rate = _concern(changes, "lr", "schedule")
         if self.schedule is not None:
-            start = {"steps": state["step"], "first": self.schedule.first}
-            self.schedule.load_state_dict(start if has_new_rate else state["schedule"])
+            own = self.schedule.state_dict() | {"steps": state["step"]}
+            self.schedule.load_state_dict(own if has_new_rate else state["schedule"])
         elif has_new_rate:
-            self.optimizer.lr = lr
+            for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
+                group["lr"] = lr
 
     def _load_batches(self, state: Mapping[str, Any], changes: Set[str]) -> None:
         batches, self._sums = state["batches"], list(state["sums"])

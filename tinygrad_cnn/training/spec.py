@@ -25,15 +25,23 @@ _STATE = ("lr", "steps", "first")  # of optimizers and schedules: they change, o
 
 def run_spec(model: Module, optimizer: Optimizer, schedule: Schedule | None, cost: Cost, augment: object) -> Spec:
     """Return the entries for a model and for what trains it, as they are before the first step."""
+    names = {id(p): name for name, p in model.named_parameters()}
     updated = {id(p) for p in optimizer.params if p.requires_grad}
     keeps_modes = any(m.training for m in model.modules())
+    layers: Spec = {}
+    for name, m in model.named_modules():
+        layers |= _with_settings(f"layer {name or '(all)'}", m)
+    groups = optimizer.param_groups
+    rates = [group["lr"] for group in groups] if schedule is None else schedule.rates
     return {
         "model": model_spec(model),
-        **{f"layer {name or '(all)'}": describe(m) for name, m in model.named_modules()},
-        "frozen": [name for name, p in model.named_parameters() if id(p) not in updated],
+        **layers,
+        "frozen": [name for key, name in names.items() if key not in updated],
         "evaluation": [name for name, m in model.named_modules() if keeps_modes and not m.training],
-        "lr": optimizer.lr if schedule is None else schedule.first,
+        "lr": rates[0] if len(rates) == 1 else list(rates),
         **_with_settings("optimizer", optimizer),
+        **{f"optimizer {name}": plain(value) for name, value in optimizer.settings().items()},
+        "optimizer groups": [[names.get(id(p), "?") for p in group["params"]] for group in groups],
         **_with_settings("schedule", schedule),
         "cost": plain(cost),
         "augment": plain(augment),
@@ -62,14 +70,14 @@ def digest(dataset: Dataset) -> str:
 
 
 def differences(then: Mapping[str, Any], now: Spec) -> dict[str, str]:
-    """Return a message for each entry that differs, by name. Entries that ``then`` lacks are not compared.
+    """Return a message for each entry that differs, by name. Entries that ``then`` lacks are not compared, but layers.
 
     >>> differences({"lr": 0.1, "clip": None}, {"lr": 0.01, "clip": None, "ema": 0.9})
     {'lr': 'lr was 0.1, now 0.01'}
     """
     names = [name for name in now if name in then]
-    if any(name.startswith("layer ") for name in then):  # absent from one of two lists of layers is a difference too
-        names += [name for name in {**then, **now} if name.startswith("layer ") and name not in names]
+    if any(_is_layer(name) for name in then):
+        names += [name for name in {**then, **now} if _is_layer(name) and name not in names]
     changed = {name for name in names if then.get(name) != now.get(name)}
     messages = {}
     for name in filter(changed.__contains__, names):
@@ -99,20 +107,22 @@ def plain(value: object, depth: int = _MAX_DEPTH) -> Any:
     return _describe_function(value, depth - 1)
 
 
-def describe(thing: object, depth: int = _MAX_DEPTH) -> str:
-    """Return an object's class with its settings: ``Dropout(p=0.5)``."""
-    return _call(type(thing).__name__, _settings(thing, ("training",), depth))
+def _is_layer(name: str) -> bool:
+    """Return True for the entry of a layer's class."""
+    return name.startswith("layer ") and name.count(" ") == 1
 
 
-def _with_settings(name: str, thing: Optimizer | Schedule | None) -> Spec:
+def _with_settings(name: str, thing: Module | Optimizer | Schedule | None) -> Spec:
+    """Return the entry of an object's class, and one for each of its settings."""
     if thing is None:
         return {name: None}
-    return {name: type(thing).__name__} | {f"{name} {k}": v for k, v in _settings(thing, _STATE).items()}
+    state = ("training",) if isinstance(thing, Module) else _STATE
+    return {name: type(thing).__name__} | {f"{name} {k}": v for k, v in _settings(thing).items() if k not in state}
 
 
-def _settings(thing: object, state: tuple[str, ...], depth: int = _MAX_DEPTH) -> dict[str, Any]:
-    """Return the attributes that are plain values, but for those of the state."""
-    values = {k: plain(v, depth) for k, v in getattr(thing, "__dict__", {}).items() if k not in state}
+def _settings(thing: object, depth: int = _MAX_DEPTH) -> dict[str, Any]:
+    """Return the attributes that are plain values."""
+    values = {k: plain(v, depth) for k, v in getattr(thing, "__dict__", {}).items()}
     return {k: v for k, v in values.items() if v is not None}
 
 
@@ -126,8 +136,12 @@ def _describe_function(function: Callable[..., object], depth: int) -> str:
         values = {name: plain(cell.cell_contents, depth) for name, cell in cells if cell != CellType()}
         return _call(function.__name__.lstrip("_"), {k: v for k, v in values.items() if v is not None})
     if isinstance(function, MethodType):
-        return f"{describe(function.__self__, depth)}.{function.__name__}"
-    return getattr(function, "__name__", None) or describe(function, depth)
+        return f"{_describe_object(function.__self__, depth)}.{function.__name__}"
+    return getattr(function, "__name__", None) or _describe_object(function, depth)
+
+
+def _describe_object(thing: object, depth: int) -> str:
+    return _call(type(thing).__name__, _settings(thing, depth))
 
 
 def _call(name: str, arguments: Mapping[str, Any]) -> str:

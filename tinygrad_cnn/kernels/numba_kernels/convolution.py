@@ -128,7 +128,7 @@ def correlate(progress, x, w, bias, y, geometry):
     chunk = tiles * WIDE_BYTES // x.itemsize
     chunks = (length + chunk - 1) // chunk
     total = groups * rows * chunks
-    for task in tasks(progress, total):
+    for task in tasks(progress.ctypes.data, total):
         # Rows first: the next row reads most of the same taps.
         group, row, begin = task // (rows * chunks), task % rows, task // rows % chunks * chunk
         first, last = group * members, (group + 1) * members
@@ -169,7 +169,7 @@ def convolve_full(progress, g, w, x, geometry):
     fits = members * rows * length * g.itemsize <= _PANEL_BYTES
     panel = flat_g if fits else np.empty(members * chunk, g.dtype)
     maps = steps(members, rows * length if fits else chunk)
-    for task in tasks(progress, groups * parts):
+    for task in tasks(progress.ctypes.data, groups * parts):
         group, part = task // parts, task % parts
         begin, end = channels * part // parts, channels * (part + 1) // parts
         image = group * channels * size
@@ -227,7 +227,7 @@ def correlate_weight(progress, x, g, dw, geometry):
     map_parts, tap_parts, lines, run = weight_blocks(members, depth, rows, length, x.itemsize)
     dots = np.empty(DOT_ROWS * DOT_COLUMNS, x.dtype)
     total = groups * map_parts * tap_parts
-    for task in tasks(progress, total):
+    for task in tasks(progress.ctypes.data, total):
         group, map_part, tap_part = task // (map_parts * tap_parts), task // tap_parts % map_parts, task % tap_parts
         first = map_blocks * map_part // map_parts * DOT_ROWS
         last = min(map_blocks * (map_part + 1) // map_parts * DOT_ROWS, members)

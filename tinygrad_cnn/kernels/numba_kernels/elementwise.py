@@ -15,7 +15,7 @@ _TASK_SIZE = 1 << 14  # numbers
 def relu_backward(progress, g, a, out):
     """``out = g`` where ``a > 0``, else 0; flat arrays. A task: a part of them."""
     total, zero = (g.size + _TASK_SIZE - 1) // _TASK_SIZE, g.dtype.type(0)
-    for task in tasks(progress, total):
+    for task in tasks(progress.ctypes.data, total):
         part = slice(task * _TASK_SIZE, (task + 1) * _TASK_SIZE)
         gradient, activation, passed = g[part], a[part], out[part]
         for i in range(gradient.size):
@@ -26,7 +26,7 @@ def relu_backward(progress, g, a, out):
 @compiled
 def sums(progress, rows, out):
     """``out[f]``: the sum of each row (F, K), within parts of it and then over the parts. A task: a row."""
-    for task in tasks(progress, len(rows)):
+    for task in tasks(progress.ctypes.data, len(rows)):
         row, total = rows[task], 0.0
         for start in range(0, row.size, _TASK_SIZE):
             part, subtotal = row[start : start + _TASK_SIZE], rows.dtype.type(0)
@@ -42,7 +42,7 @@ def sgd(progress, p, g, v, lr, momentum, nesterov):
     """`optim.SGD`'s update, number by number; without momentum, v is empty. A task: a part of the numbers."""
     total = (p.size + _TASK_SIZE - 1) // _TASK_SIZE
     lr, momentum = p.dtype.type(lr), p.dtype.type(momentum)
-    for task in tasks(progress, total):
+    for task in tasks(progress.ctypes.data, total):
         part = slice(task * _TASK_SIZE, (task + 1) * _TASK_SIZE)
         weights, gradient, velocity = p[part], g[part], v[part]
         if not v.size:
@@ -65,7 +65,7 @@ def adam(progress, p, g, m, v, step_size, betas, bias_correction2, eps):
     total, kind = (p.size + _TASK_SIZE - 1) // _TASK_SIZE, p.dtype.type
     beta1, beta2, rest1, rest2 = kind(betas[0]), kind(betas[1]), kind(1 - betas[0]), kind(1 - betas[1])
     step_size, bias_correction2, eps = kind(step_size), kind(bias_correction2), kind(eps)
-    for task in tasks(progress, total):
+    for task in tasks(progress.ctypes.data, total):
         part = slice(task * _TASK_SIZE, (task + 1) * _TASK_SIZE)
         weights, gradient, mean, square = p[part], g[part], m[part], v[part]
         for i in range(weights.size):

@@ -13,7 +13,7 @@ def to_layout(progress, x, image, padding, stride):
     """
     channels, height, width, n = x.shape
     total = channels * image.shape[1]
-    for task in tasks(progress, total):
+    for task in tasks(progress.ctypes.data, total):
         c, row = task // image.shape[1], task % image.shape[1]
         image[c, row] = 0
         if padding[0] <= row < height + padding[0]:
@@ -30,7 +30,7 @@ def from_layout(progress, image, x, padding, stride):
     """The reverse of `to_layout`: x (C, H, W, N) out of the image, without its border. A task: a row."""
     channels, height, width, n = x.shape
     total = channels * height
-    for task in tasks(progress, total):
+    for task in tasks(progress.ctypes.data, total):
         c, row = task // height, task % height
         for column in range(width):
             source = image[c, row + padding[0], (column + padding[1]) % stride, (column + padding[1]) // stride]

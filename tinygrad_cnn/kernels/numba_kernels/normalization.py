@@ -14,7 +14,7 @@ def batch_norm(progress, x, weight, bias, eps, y, mean, inv_std):
     Sums are in float64, and the variance is that of the centred values: no digits cancel.
     """
     channels, count = x.shape
-    for task in tasks(progress, channels):
+    for task in tasks(progress.ctypes.data, channels):
         pixels, out = x[task], y[task]
         total = 0.0
         for t in range(count):
@@ -38,7 +38,7 @@ def batch_norm_backward(progress, g, x, weight, mean, inv_std, dx, dweight, dbia
     ``dx = weight inv_std (g - mean of g - normal * mean of (g * normal))`` with ``normal = (x - mean) inv_std``.
     """
     channels, count = x.shape
-    for task in tasks(progress, channels):
+    for task in tasks(progress.ctypes.data, channels):
         gradient, pixels, out = g[task], x[task], dx[task]
         middle, scale = mean[task], inv_std[task]
         total = product = 0.0

@@ -47,7 +47,7 @@ def maxpool(progress, x, y, winners, params):
     steps = (dilation[0] * width * n, dilation[1] * n, stride[1] * n)
     flat_x, flat_y, flat_winners = x.reshape(x.size), y.reshape(y.size), winners.reshape(winners.size)
     whole, lanes = kernel == (2, 2) and padding == (0, 0), VECTOR_BYTES // x.itemsize
-    for task in tasks(progress, channels * rows):
+    for task in tasks(progress.ctypes.data, channels * rows):
         c, p = task // rows, task % rows
         at, to = ((c * height + p * stride[0] - padding[0]) * width - padding[1]) * n, task * columns * n
         if whole and n == 1:
@@ -81,7 +81,7 @@ def scatter(progress, g, winners, x, params, tiles, covered):
     steps = (dilation[0] * width * n, dilation[1] * n, stride[1] * n)
     flat_x, flat_g, flat_winners = x.reshape(x.size), g.reshape(g.size), winners.reshape(winners.size)
     whole, lanes = tiles and kernel == (2, 2) and padding == (0, 0), VECTOR_BYTES // x.itemsize
-    for task in tasks(progress, channels):
+    for task in tasks(progress.ctypes.data, channels):
         if not (covered and whole):
             x[task] = 0
         for p in range(rows):
@@ -110,7 +110,7 @@ def gather(progress, x, winners, y, params):
     """The pixel of x at each winner, y (C, OH, OW, N). A task: a channel."""
     channels, rows, columns, n = y.shape
     kernel, stride, padding, dilation = params
-    for task in tasks(progress, channels):
+    for task in tasks(progress.ctypes.data, channels):
         for p in range(rows):
             for q in range(columns):
                 for b in range(n):
@@ -128,7 +128,7 @@ def avgpool(progress, x, y, params):
     kernel, stride, padding, dilation = params
     weight = x.dtype.type(1 / (kernel[0] * kernel[1]))
     down, across = taps_of_windows(x.shape[1:3], (rows, columns), params)
-    for task in tasks(progress, channels * rows):
+    for task in tasks(progress.ctypes.data, channels * rows):
         c, p = task // rows, task % rows
         mean = y[c, p]
         mean[:] = 0
@@ -150,7 +150,7 @@ def avgpool_backward(progress, g, x, params):
     kernel, stride, padding, dilation = params
     weight = g.dtype.type(1 / (kernel[0] * kernel[1]))
     down, across = taps_of_windows(x.shape[1:3], (rows, columns), params)
-    for task in tasks(progress, channels):
+    for task in tasks(progress.ctypes.data, channels):
         x[task] = 0
         for p in range(rows):
             gradient = g[task, p]

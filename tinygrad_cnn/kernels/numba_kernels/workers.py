@@ -27,13 +27,12 @@ _SPIN_LIMIT = 30_000  # reads of a counter, some 100 microseconds: about the tim
 
 def run(kernel: Any, work: float, *arguments: Any) -> None:
     """Run ``kernel(progress, *arguments)`` on the threads that are set; ``work`` is its size in multiply-adds."""
-    counters = np.zeros(2, np.intp)  # tasks begun, tasks finished
-    progress = counters.ctypes.data  # their address: a generator never lets go of an array
+    progress = np.zeros(2, np.intp)  # tasks begun, tasks finished
     count = threads.get_num_threads()
     if count == 1 or work < MIN_SHARED_WORK:
         kernel(progress, *arguments)
         return
-    _workers.submit(count - 1, kernel, counters, arguments)
+    _workers.submit(count - 1, kernel, progress, arguments)
     try:
         total = kernel(progress, *arguments)
         _workers.job = None
@@ -48,7 +47,7 @@ class _Workers:
     """The worker threads and their current job, the latest one submitted."""
 
     def __init__(self) -> None:
-        self.job: tuple[int, Any, Any, tuple[Any, ...]] | None = None  # number of workers, kernel, counters, arguments
+        self.job: tuple[int, Any, Any, tuple[Any, ...]] | None = None  # number of workers, kernel, progress, arguments
         self.epoch = np.zeros(1, np.intp)  # the number of jobs submitted
         self.idle: list[threading.Lock] = []  # the locks that sleeping workers wait for
         self.active: set[int] = set()  # workers that run a job, or are about to read it
@@ -78,7 +77,7 @@ class _Workers:
         lock.acquire()
         seen = 0
         while True:
-            if not has_changed(self.epoch.ctypes.data, seen, _SPIN_LIMIT):
+            if not has_changed(self.epoch, seen, _SPIN_LIMIT):
                 self.idle.append(lock)
                 if self.epoch[0] == seen:
                     lock.acquire()
@@ -87,10 +86,10 @@ class _Workers:
             seen = int(self.epoch[0])
             self.active.add(number)
             if (job := self.job) is not None and number <= job[0]:
-                _, kernel, counters, arguments = job
+                _, kernel, progress, arguments = job
                 with contextlib.suppress(MemoryError):  # before its first task: those are left to the other threads
-                    kernel(counters.ctypes.data, *arguments)
-                del kernel, counters, arguments  # or they would live until the next call
+                    kernel(progress, *arguments)
+                del kernel, progress, arguments  # or they would live until the next call
             del job
             self.active.discard(number)
 
@@ -137,7 +136,10 @@ _load, _increment = _atomic("load"), _atomic("add")
 
 @compiled_with_its_caller
 def tasks(progress, total):
-    """Iterate over this thread's tasks: numbers below ``total``, each of which one thread gets."""
+    """Iterate over this thread's tasks: numbers below ``total``, each of which one thread gets.
+
+    ``progress`` is the address of the counters: a generator would never release an array.
+    """
     task = _increment(progress, 0)
     while task < total:
         yield task
@@ -149,7 +151,7 @@ def tasks(progress, total):
 def all_finished(progress, total):
     """True once every task is finished, False after a moment's wait."""
     for _ in range(_SPIN_LIMIT):  # noqa: SIM110 - a generator expression would not compile
-        if _load(progress, 1) >= total:
+        if _load(progress.ctypes.data, 1) >= total:
             return True
     return False
 
@@ -158,6 +160,6 @@ def all_finished(progress, total):
 def has_changed(counter, seen, reads):
     """True once the counter differs from ``seen``, False after so many reads."""
     for _ in range(reads):  # noqa: SIM110 - a generator expression would not compile
-        if _load(counter, 0) != seen:
+        if _load(counter.ctypes.data, 0) != seen:
             return True
     return False
