@@ -118,7 +118,7 @@ def test_tensors_stay_inside_their_storage(tmp_path):
             load_pytorch(archive(path, pickled, data_0=NUMBERS))
     with pytest.raises(CheckpointError, match=r"is not a PyTorch file of weights, or is damaged"):
         load_pytorch(archive(path, tensor(0, (2,), (1,))))  # the storage is missing
-    with pytest.raises(CheckpointError, match="holds torch.QInt8Storage"):
+    with pytest.raises(CheckpointError, match=r"holds torch\.QInt8Storage"):
         load_pytorch(archive(path, tensor(0, (2,), (1,), "QInt8Storage"), data_0=NUMBERS))
 
 

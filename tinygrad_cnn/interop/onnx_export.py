@@ -10,16 +10,16 @@ from ..checks import abbreviated, array_shape, instance, require
 from ..models import Network
 from ..nn import Module
 from ..storage.atomic import PathLike, atomic_writer
+from .onnx.module import OnnxModule
+from .onnx.write import model_of
 from .onnx_fuse import Fusion
-from .onnx_nodes import Nodes, translate
-from .trace import Trace, Value, trace, unused
+from .onnx_nodes import BUFFERS, Nodes, translate
+from .trace import Value, trace, unused
 
 OPSET = 17
 """The operator set of the files: the oldest with all nodes, so that most runtimes read them."""
 IR_VERSION = 8
 """The version of the file format that belongs to it."""
-BUFFERS = "buffers"
-"""The metadata key under which a file lists, as JSON, which of its initializers no optimizer changes."""
 
 
 def to_onnx(
@@ -56,19 +56,29 @@ def to_onnx(
         raise TypeError(f"to_onnx: metadata must be texts under texts, got {abbreviated(metadata)}")
     if isinstance(model, Network):
         texts["model"] = json.dumps(model.settings())
-    own = getattr(model, "image_shape", None)  # a named network's, or that of a file that was read
-    if image_shape is None and isinstance(own, tuple) and 0 not in own:
-        image_shape = own
-    if image_shape is None:
+    if isinstance(model, Network | OnnxModule) and image_shape is None and 0 not in model.image_shape:
+        image_shape = model.image_shape
+    if image_shape is None and not isinstance(model, OnnxModule):
         raise ValueError("to_onnx: image_shape is needed, the shape of one image such as (1, 28, 28)")
-    proto = _proto(trace("to_onnx", model, array_shape("to_onnx", "image_shape", image_shape)), texts)
+    shape = None if image_shape is None else array_shape("to_onnx", "image_shape", image_shape)
+    proto = _retraced(model, shape, texts) if isinstance(model, OnnxModule) else _proto(model, shape or (), texts)
     with atomic_writer(path) as file:
         file.write(proto.SerializeToString())
 
 
-def _proto(traced: Trace, metadata: dict[str, str]) -> Any:
+def _retraced(network: OnnxModule, shape: tuple[int, ...] | None, metadata: dict[str, str]) -> Any:
+    """Return the model of a network that was read: of its ops, or, where they cannot be exported, of its own nodes."""
+    try:
+        if shape is not None:
+            return _proto(network, shape, metadata)
+    except (TypeError, ValueError):  # several outputs, integers that depend on the input, a fixed batch
+        pass
+    return model_of(network, metadata)
+
+
+def _proto(model: Module, shape: tuple[int, ...], metadata: dict[str, str]) -> Any:
     """Return the checked ONNX model."""
-    onnx = require("onnx", "onnx")
+    onnx, traced = require("onnx", "onnx"), trace("to_onnx", model, shape)
     nodes = Nodes({*traced.state, *traced.constants, traced.input.name, *(op.result.name for op in traced.ops)})
     for key, array in traced.constants.items():
         nodes.constant(array, array.dtype, key)

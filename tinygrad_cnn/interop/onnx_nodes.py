@@ -11,6 +11,8 @@ from ..kernels.geometry import ConvParams, spatial
 from ..ops.convolution import smallest_image
 from .trace import Op, unused
 
+BUFFERS = "buffers"
+"""The metadata key under which a file lists, as JSON, which of its initializers no optimizer changes."""
 NODE_NAMES = {
     "abs": "Abs",
     "acos": "Acos",

@@ -43,12 +43,12 @@ class Node:
     """One node.
 
     Attributes:
-        op: the operator; "Layer" for a layer of the network.
+        op: the operator.
         label: what messages call the node.
         name: its own name in the file, which may be empty.
         inputs, outputs: the names of its values, "" for one that is left out.
         arguments: the keyword arguments of its reader.
-        layer: the name of its layer.
+        layer: the name of the layer that computes it, instead of the operator's reader, from its first input.
     """
 
     op: str
@@ -59,9 +59,14 @@ class Node:
     arguments: dict[str, Any] = field(default_factory=dict)
     layer: str = ""
 
+    @property
+    def reads(self) -> list[str]:
+        """The names of the values that it is computed from."""
+        return self.inputs[:1] if self.layer else self.inputs
+
     def compute(self, values: Mapping[str, Value], layers: Mapping[str, Module]) -> tuple[Value, ...]:
         """Return the node's results. ValueError, which names it, if its inputs do not fit."""
-        inputs = [values[name] if name else None for name in self.inputs]
+        inputs = [values[name] if name else None for name in self.reads]
         try:
             check_size((_result_size(self.op, [v for v in inputs if v is not None]),))
             if self.layer:
@@ -111,15 +116,14 @@ class Graph:
         A result is dropped after its last use.
         """
         current: dict[str, Value] = {**self.constants, **values}
-        uses = Counter(name for node in self.nodes for name in node.inputs)
-        uses.update(self.outputs)
+        uses = self.consumers()
         for node in self.nodes:
             for name, value in zip(node.outputs, node.compute(current, layers or {}), strict=False):
                 if name:
                     current[name] = value
                     if observe:
                         observe(name, value)
-            for name in node.inputs:
+            for name in node.reads:
                 uses[name] -= 1
                 if not uses[name]:
                     current.pop(name, None)
@@ -136,7 +140,7 @@ class Graph:
 
     def consumers(self) -> Counter[str]:
         """Return how many nodes and outputs use each value."""
-        uses = Counter(name for node in self.nodes for name in node.inputs)
+        uses = Counter(name for node in self.nodes for name in node.reads)
         uses.update(self.outputs)
         return uses
 
@@ -146,7 +150,7 @@ class Graph:
         for node in reversed(self.nodes):
             if needed.intersection(node.outputs):
                 nodes.append(node)
-                needed.update(node.inputs)
+                needed.update(node.reads)
         self.nodes = nodes[::-1]
         self.constants = {name: value for name, value in self.constants.items() if name in needed}
 

@@ -98,7 +98,7 @@ class Layers:
             self._tie(node, layer)
             self.modules[name] = layer
             self.prefixes[name] = "" if prefix == "" else f"{name}."
-        node.op, node.layer, node.inputs, node.arguments = "Layer", self._shared[key], node.inputs[:1], {}
+        node.layer = self._shared[key]
 
     def _is_plain(self, layer: _BatchNorm, names: list[str]) -> bool:
         """Return True for a scale of 1 and a bias of 0 that the file has as constants, not as initializers."""
@@ -160,14 +160,14 @@ class Layers:
             node.inputs[i]
             for node in self.graph.nodes
             for i in WEIGHTS.get(node.op, ())
-            if i < len(node.inputs) and (node.op != "MatMul" or numbers_of_dims(self.graph, node.inputs[i]) > 1)
+            if i < len(node.reads) and (node.op != "MatMul" or numbers_of_dims(self.graph, node.inputs[i]) > 1)
         }
         settings = {
-            name for node in self.graph.nodes for i, name in enumerate(node.inputs) if i in _SETTINGS.get(node.op, ())
+            name for node in self.graph.nodes for i, name in enumerate(node.reads) if i in _SETTINGS.get(node.op, ())
         } - {
             name
             for node in self.graph.nodes
-            for i, name in enumerate(node.inputs)
+            for i, name in enumerate(node.reads)
             if i not in _SETTINGS.get(node.op, ())
         }
         for name, value in list(self.graph.constants.items()):

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...checks import abbreviated, array_shape, flag, require
 from ...storage.atomic import CheckpointError, PathLike, check_regular_file
-from ..onnx_export import BUFFERS
+from ..onnx_nodes import BUFFERS
 from . import readers as readers  # registers them
 from .batch import try_out
 from .external import load_external
@@ -99,7 +99,8 @@ def _network(proto: Any, output: str | None, shape: tuple[int, ...] | None, chan
     onnx = require("onnx", "onnx")
     if proto.functions:
         proto = onnx.inliner.inline_local_functions(proto)
-    graph = read_graph(proto.graph, _opset(proto))
+    opset = _opset(proto)
+    graph, types = read_graph(proto.graph, opset), {v.name: v.type.tensor_type.elem_type for v in proto.graph.output}
     if output is not None and output not in graph.outputs:
         names = ", ".join(graph.outputs)
         raise UnsupportedError(f"output must be one of {names}, got {abbreviated(output)}")
@@ -124,7 +125,14 @@ def _network(proto: Any, output: str | None, shape: tuple[int, ...] | None, chan
             split_borders(graph, trial.shapes_of(graph))
         layers = Layers(graph, trial.shapes_of(graph), buffers)
         network = OnnxModule(
-            graph, layers, metadata=metadata, free_batch=trial.free, channels_first=channels_first, output=output
+            graph,
+            layers,
+            metadata=metadata,
+            free_batch=trial.free,
+            channels_first=channels_first,
+            output=output,
+            opset=opset,
+            output_types=types,
         ).eval()
         state = {name: layers.tensors[key] for name, key in layers.sources.items()}
         if trial.agrees(graph, layers.modules, state):

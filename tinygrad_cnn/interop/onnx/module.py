@@ -31,12 +31,13 @@ class OnnxModule(Module):
 
     def __init__(
         self, graph: Graph, layers: Layers, *, metadata: Mapping[str, str], free_batch: bool, channels_first: bool,
-        output: str | None,
+        output: str | None, opset: int, output_types: Mapping[str, int],
     ) -> None:  # fmt: skip
         self._graph, self._sources = graph, dict(layers.sources)
         self._modules, self._tensors, self._prefixes = layers.modules, layers.tensors, layers.prefixes
         self._metadata, self._output, self._channels_first = dict(metadata), output, channels_first
         self._batch = None if free_batch else _batch_of(graph.inputs)
+        self._opset, self._output_types = opset, dict(output_types)
 
     @property
     def layers(self) -> dict[str, Module]:
