@@ -39,7 +39,7 @@ def drawn_images(figure):
 
 
 def test_importing_the_package_and_its_pictures_does_not_import_matplotlib():
-    code = "import sys, tinygrad_cnn.plot, tinygrad_cnn.report; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, tinygrad_cnn.inspection.plot, tinygrad_cnn.inspection.report; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
