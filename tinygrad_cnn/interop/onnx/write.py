@@ -116,7 +116,7 @@ class _Writer:
             return [self._make("Identity", node.inputs[:1], node.outputs)]
         if node.op == "Gemm":
             return self._product(node, layer, prefix)
-        names = {"Conv": ("weight", "bias"), "ConvTranspose": ("weight", "bias")}.get(node.op, ())
+        names: tuple[str, ...] = ("weight", "bias") if node.op in ("Conv", "ConvTranspose") else ()
         if node.op == "BatchNormalization":
             names = ("weight", "bias", "running_mean", "running_var")
         weights = [
