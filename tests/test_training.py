@@ -16,7 +16,7 @@ import tinygrad_cnn as tg
 from tinygrad_cnn import models
 from tinygrad_cnn.data import Dataset
 from tinygrad_cnn.kernels import threads
-from tinygrad_cnn.models.recipe import quadratic_cost_of_labels
+from tinygrad_cnn.models.network import quadratic_cost_of_labels
 from tinygrad_cnn.optim import (
     SGD,
     Adam,

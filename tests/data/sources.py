@@ -13,7 +13,6 @@ SIZES = ((40, 40), (64, 48), (30, 50), (90, 70))
 
 def shape_picture(name, size, rng, mode="RGB"):
     """A shape of one colour on paper of another, anywhere in the picture."""
-    columns, rows = size
     dark, light = (tuple(int(v) for v in rng.integers(*span, 3)) for span in ((0, 90), (165, 256)))
     paper, ink = (dark, light) if rng.random() < 0.5 else (light, dark)
     picture = Image.new("RGB", size, paper)

@@ -4,25 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .. import optim
-from ..autograd.tensor import Tensor
 from ..checks import abbreviated
 from ..data import Augmentation
 from ..nn import Module
-from ..ops import cross_entropy, quadratic_cost
+from ..ops import cross_entropy
 from .network import BuildFn, Cost
 
 OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {"sgd": optim.SGD, "adam": optim.Adam, "adamw": optim.AdamW}
-
-
-def quadratic_cost_of_labels(a: Tensor, labels: NDArray[Any]) -> Tensor:
-    """Return `quadratic_cost` of activations (N, K) and the one-hot rows of the labels (N,), as the article has it."""
-    targets = np.zeros(a.shape, a.dtype)
-    targets[np.arange(len(labels)), labels] = 1
-    return quadratic_cost(a, targets)
 
 
 def one_cycle(optimizer: optim.Optimizer, total_steps: int) -> optim.Schedule:

@@ -6,8 +6,8 @@ from functools import partial
 from ..data import affine
 from ..nn import AvgPool2d, Conv2d, Linear, MaxPool2d
 from ..nn.init import fill_normal
-from .network import Builder
-from .recipe import Recipe, one_cycle, quadratic_cost_of_labels
+from .network import Builder, quadratic_cost_of_labels
+from .recipe import Recipe, one_cycle
 
 
 def _primer(net: Builder) -> None:

@@ -15,7 +15,7 @@ from .. import checks
 from ..autograd.tensor import wrap
 from ..data import Augmentation, Dataset, batches
 from ..models import Cost
-from ..models.saving import load_weights
+from ..models.saving import file_facts, load_weights
 from ..nn import Module
 from ..optim import Optimizer, Schedule, clip_grad_norm
 from ..storage.archive import Arrays
@@ -80,6 +80,7 @@ class Run:
         self.model, self.settings, self.cost, self.validation = model, settings, cost, validation
         self.optimizer, self.schedule = optimizer, schedule
         self.batches = batches(train, settings.batch_size, rng=rng, augment=augment, prefetch=augment is not None)
+        model.image_spec = train.spec
         self.history = History()
         self.step = self.images = 0
         self.seconds = 0.0
@@ -361,7 +362,7 @@ class Run:
         self._saved = time.perf_counter()
 
     def _write(self, path: Path) -> None:
-        checkpoint.write(path, self.state_dict(), self._about)
+        checkpoint.write(path, self.state_dict(), self._about, file_facts(self.model))
 
     def _save_if_due(self) -> None:
         is_due = self.path is not None and time.perf_counter() - self._saved >= self._save_every
