@@ -589,7 +589,7 @@ def test_the_numbers_of_a_run_may_be_numpys():
     list(run)
     list(run_of(other, train=TRAIN[:300], **{k: v.item() if k != "validation" else v for k, v in small.items()}))
     assert bits(one) == bits(other)
-    assert [type(v) for v in dataclasses.astuple(run.settings)] == [int, int, float, float, int]
+    assert [type(v) for v in dataclasses.astuple(run.settings)] == [int, int, float, float, int, bool]
 
 
 def test_evaluating_what_cannot_be_is_answered():

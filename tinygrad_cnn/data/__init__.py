@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .augment import Augmentation, affine, compose, elastic, rotate, scale, shift
+from .augment_photos import brightness, crop, cutout, flip
 from .batches import Batches, batches
 from .dataset import Dataset
 from .digits import digits
@@ -38,13 +39,17 @@ __all__ = [
     "affine",
     "arrays",
     "batches",
+    "brightness",
     "compose",
+    "crop",
     "csv",
+    "cutout",
     "digits",
     "elastic",
     "emnist",
     "expand_shifted",
     "fashion_mnist",
+    "flip",
     "image_folder",
     "kmnist",
     "load_folder",

@@ -138,6 +138,13 @@ class Dataset:
         twin._class_names = check_class_names(class_names, self._num_classes)
         return twin
 
+    def relabelled(self, classes: NDArray[np.int64], class_names: Sequence[str]) -> Self:
+        """Return the same images with class ``classes[k]`` of ``class_names`` in place of class k."""
+        twin = copy.copy(self)
+        twin._labels, twin._num_classes = classes[self._labels], len(class_names)
+        twin._class_names = check_class_names(class_names, twin._num_classes)
+        return twin
+
     def take(self, rows: NDArray[np.int64] | slice) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return (images, labels) of some rows; nothing else is read.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import checks, nn
 from .network import Builder, BuildFn, Cost, Network, as_network, cost_of, probabilities
-from .recipe import OPTIMIZERS, Recipe
+from .recipe import OPTIMIZERS, Recipe, one_cycle
 from .recipes import RECIPES
 from .summary import LayerSummary, output_shape, summarize
 
@@ -27,6 +27,7 @@ __all__ = [
     "as_network",
     "build",
     "cost_of",
+    "one_cycle",
     "output_shape",
     "probabilities",
     "summarize",

@@ -68,9 +68,12 @@ def quadratic_cost_of_labels(a: Tensor, labels: NDArray[Any]) -> Tensor:
     return quadratic_cost(a, targets)
 
 
-def log_loss(p: Tensor, labels: NDArray[Any]) -> Tensor:
-    """Return the cross-entropy of class probabilities (N, K), such as a softmax layer's, and the labels (N,)."""
-    return cross_entropy((p + float(np.finfo(p.dtype).tiny)).log(), labels)
+def log_loss(p: Tensor, labels: NDArray[Any], **settings: Any) -> Tensor:
+    """Return the cross-entropy of class probabilities (N, K), such as a softmax layer's, and the labels (N,).
+
+    ``settings`` are those of `cross_entropy`.
+    """
+    return cross_entropy((p + float(np.finfo(p.dtype).tiny)).log(), labels, **settings)
 
 
 def as_network(model: nn.Module, name: str, image_shape: Shape, spec: ImageSpec | None = None) -> Network:

@@ -35,6 +35,7 @@ class Recipe:
         augment: a random change of every batch; None for none.
         shifted: train on five times the images, shifted by a pixel each way (`expand_shifted`).
         validation: the fraction of the training images held out; the epoch that does best on them counts.
+        patience: the epochs without a new best after which training stops; None for all epochs.
         ema: the decay per update of the running average of the weights that is used in the end; None for the last
             weights.
     """
@@ -51,6 +52,7 @@ class Recipe:
     augment: Augmentation | None = None
     shifted: bool = False
     validation: float = 0.0
+    patience: int | None = None
     ema: float | None = None
 
     def make_optimizer(self, model: Module, name: str | None = None, lr: float | None = None) -> optim.Optimizer:
