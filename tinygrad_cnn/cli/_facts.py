@@ -91,7 +91,7 @@ _FLAG = (lambda v: isinstance(v, bool)), "true or false"
 OPTIONS: dict[str, tuple[_Check, str]] = {
     "dataset": _or_none((lambda v: isinstance(v, str), "the name of a data set")),
     "data_dir": _or_none((lambda v: isinstance(v, str), "a folder")),
-    "data": _or_none((lambda v: isinstance(v, str), "a path")),
+    "data": _or_none((lambda v: isinstance(v, str) and v != "", "a path")),
     "reading": (_reading, "the options of --data"),
     "model": _or_none(_one_of(*RECIPES)),
     "epochs": _COUNT,

@@ -15,7 +15,7 @@ from .spec import ImageSpec
 from .transforms import expand_shifted, rotated, shifted
 
 if TYPE_CHECKING:
-    from .arrays import arrays
+    from .array_files import arrays
     from .folders import image_folder
     from .picture import photo
     from .recognise import open_data
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Imported at their first use: they need SciPy or much else that takes as long to load as the rest of the package.
 _LAZY = {
-    "arrays": "arrays",
+    "arrays": "array_files",
     "csv": "tables",
     "image_folder": "folders",
     "open_data": "recognise",

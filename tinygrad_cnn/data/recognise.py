@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .arrays import read_arrays
+from .array_files import read_arrays
 from .folders import TRAIN_FOLDERS, class_folders, read_image_folder
 from .idx import DataError
 from .idx_folder import idx_files, read_idx_folder

@@ -199,8 +199,8 @@ def _part_and_kind(name: str) -> tuple[str, str]:
     part = next((p for p, names in _PARTS.items() if any(w in names for w in words)), "")
     rest = "".join(w for w in words if not any(w in names for names in _PARTS.values()))
     if not part:  # xtrain, ytest: written as one word
-        part = next((p for p in _PARTS if rest.endswith(p) and len(rest) > len(p)), "")
-        rest = rest.removesuffix(part)
+        part = next((p for p in _PARTS if len(rest) > len(p) and (rest.endswith(p) or rest.startswith(p))), "")
+        rest = rest.removesuffix(part).removeprefix(part)
     kind = "images" if rest in _IMAGES else "labels" if rest in (*_LABELS, *_MORE_LABELS) else ""
     return part, kind
 
