@@ -3,8 +3,8 @@
 import argparse
 
 from ..interop import to_onnx
-from ..storage.atomic import check_target
 from ._options import Subparsers
+from ._targets import check_output
 from ._weights import load_network, warn_if_nonfinite
 
 
@@ -15,7 +15,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    check_target("export:", args.output, ".onnx")
+    check_output("export:", args.output, ".onnx")
     network, _ = load_network(args.weights)
     warn_if_nonfinite(args.weights, network)
     to_onnx(network, args.output)
