@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from ...nn import Module
 from ..trace import recording_copy, run
-from .graph import Graph
-from .plan import CALLER
+from .graph import CALLER, Graph
 
 LEVELS = 255  # steps between the lowest and the highest byte
 _BATCH_IMAGES = 50

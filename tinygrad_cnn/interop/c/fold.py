@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .plan import Plan, Step
+from .plan import Plan, Step, compress
 
 SLIDING = "correlate2d", "convolve2d_full"
 """The functions that have a weight for each filter, and slide."""
@@ -26,13 +26,18 @@ def fold(plan: Plan) -> None:
             plan.steps.remove(step)
         elif step.op in _BORDERS:
             _fold_pad(plan, step)
-    while dead := [step for step in plan.steps if not plan.uses()[step.result]]:
-        plan.steps[:] = [step for step in plan.steps if step not in dead]
+    while 0 in (plan.uses()[step.result] for step in plan.steps):
+        uses = plan.uses()
+        plan.steps[:] = [step for step in plan.steps if uses[step.result]]
+    for step in plan.steps:
+        if step.op == "scale_and_shift":
+            (scale, shift), repeat = compress(np.stack([step.settings["scale"], step.settings["shift"]]))
+            step.settings |= {"scale": scale, "shift": shift, "repeat": repeat, "count": len(scale)}
 
 
 def _fold_scale_and_shift(plan: Plan, step: Step) -> bool:
     """Fold a step into the one that makes its input. Return False if that one cannot take it in."""
-    uses, scale, shift = plan.uses(), step.constants["scale"], step.constants["shift"]
+    uses, scale, shift = plan.uses(), step.settings["scale"], step.settings["shift"]
     if not np.isfinite([scale, shift]).all():
         return False
     pools: list[Step] = []
@@ -52,35 +57,35 @@ def _fold_scale_and_shift(plan: Plan, step: Step) -> bool:
 
 def _take_in(maker: Step, scale: NDArray[Any], shift: NDArray[Any], through_pool: bool) -> bool:
     """Change a step so that it makes ``scale x + shift`` instead of x. Return False if it cannot."""
-    constants, params = maker.constants, maker.params
+    settings = maker.settings
     if maker.op in SLIDING:
-        window = params["window"]
-        factors = _by_channel(np.stack([scale, shift]).reshape(2, window.maps, -1))
+        g = settings["g"]
+        factors = _by_channel(np.stack([scale, shift]).reshape(2, g.maps, -1))
         if factors is None:
             return False
-        weight = constants["weight"]
+        weight = settings["w"]
         if maker.op == "correlate2d":
-            constants["weight"] = weight * factors[0][:, None, None, None]
+            settings["w"] = weight * factors[0][:, None, None, None]
         else:  # (channels, maps / groups, ...), of which each group of channels has its own maps
-            parts = np.reshape(weight, (window.groups, -1, *weight.shape[1:]))
-            by_group = factors[0].reshape(window.groups, 1, -1, 1, 1)
-            constants["weight"] = (parts * by_group).reshape(weight.shape)
+            parts = np.reshape(weight, (g.groups, -1, *weight.shape[1:]))
+            by_group = factors[0].reshape(g.groups, 1, -1, 1, 1)
+            settings["w"] = (parts * by_group).reshape(weight.shape)
     elif maker.op == "fully_connected" and not through_pool:
-        factors = _by_channel(np.stack([scale, shift]).reshape(2, params["rows"], -1).swapaxes(1, 2))
+        factors = _by_channel(np.stack([scale, shift]).reshape(2, settings["rows"], -1).swapaxes(1, 2))
         if factors is None:
             return False
-        constants["weight"] = constants["weight"] * factors[0][:, None]
+        settings["w"] = settings["w"] * factors[0][:, None]
     elif maker.op == "scale_and_shift" and not through_pool:
-        constants["scale"], constants["shift"] = scale * constants["scale"], scale * constants["shift"] + shift
+        settings["scale"], settings["shift"] = scale * settings["scale"], scale * settings["shift"] + shift
         return True
-    elif "divisor" in params and not through_pool:
+    elif "divisor" in settings and not through_pool:
         if not ((scale == scale[0]).all() and scale[0] != 0 and (shift == 0).all()):
             return False
-        params["divisor"] /= float(scale[0])
+        settings["divisor"] /= float(scale[0])
         return True
     else:
         return False
-    constants["bias"] = factors[0] * constants["bias"] + factors[1]
+    settings["b"] = factors[0] * settings["b"] + factors[1]
     return True
 
 
@@ -92,15 +97,15 @@ def _by_channel(factors: NDArray[Any]) -> NDArray[Any] | None:
 
 def _fold_pad(plan: Plan, step: Step) -> None:
     """Let a step read what was padded before it, if its own border can stand for the padding."""
-    pad, window = plan.maker(step.inputs[0]), step.params["window"]
-    if pad is None or pad.op != "pad" or pad.params["value"] != _BORDERS[step.op]:
+    pad, g = plan.maker(step.inputs[0]), step.settings["g"]
+    if pad is None or pad.op != "pad" or pad.settings["value"] != _BORDERS[step.op]:
         return
-    *others, rows, columns = pad.params["widths"]
-    if any(width != (0, 0) for width in others) or plan.shapes[pad.result][-2:] != window.image:
+    *others, rows, columns = pad.settings["widths"]
+    if any(width != (0, 0) for width in others) or plan.shapes[pad.result][-2:] != g.image:
         return
-    image = window.image[0] - sum(rows), window.image[1] - sum(columns)
-    border = window.border[0] + rows[0], window.border[1] + columns[0]
-    step.params["window"] = window._replace(image=image, border=border)
+    image = g.image[0] - sum(rows), g.image[1] - sum(columns)
+    border = g.border[0] + rows[0], g.border[1] + columns[0]
+    step.settings["g"] = g._replace(image=image, border=border)
     step.inputs = pad.inputs
     _add_layers(step, pad.layers)
 

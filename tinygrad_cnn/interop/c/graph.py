@@ -10,6 +10,7 @@ from ...autograd.tensor import Tensor
 from ...nn import Module
 from ..trace import recording_copy, run, trace
 
+CALLER = "to_c"  # the beginning of every message
 Shape = tuple[int, ...]
 
 
@@ -45,21 +46,21 @@ class Graph(NamedTuple):
     results: list[str]
 
 
-def read_graph(caller: str, model: Module, image_shape: Shape) -> Graph:
+def read_graph(model: Module, image_shape: Shape) -> Graph:
     """Return the network's graph.
 
     Raises:
         ValueError: what one image goes through differs from what several go through, or an op depends on more than its
-            inputs; the message begins with ``caller``, and names the op and its layer.
+            inputs; the message names the op and its layer.
         TypeError: the network's result is not a tensor.
     """
-    traced = trace(caller, model, image_shape)
+    traced = trace(CALLER, model, image_shape)
     twin = recording_copy(model)
     spans = _watch(twin)
-    one = run(caller, twin, np.random.default_rng(1).random((1, *image_shape)))
+    one = run(CALLER, twin, np.random.default_rng(1).random((1, *image_shape)))
     nodes = [t.node for t in one.results if t.node is not None]
     if [node.name for node in nodes] != [op.name for op in traced.ops]:
-        raise ValueError(f"{caller}: the network takes other steps for one image than for several")
+        raise ValueError(f"{CALLER}: the network takes other steps for one image than for several")
     constants: dict[str, NDArray[Any]] = {**traced.state, **traced.constants}
     shapes: dict[str, Shape] = {name: array.shape for name, array in constants.items()}
     shapes[traced.input.name] = one.input.shape
@@ -72,7 +73,7 @@ def read_graph(caller: str, model: Module, image_shape: Shape) -> Graph:
             continue
         layer = _innermost(spans, node.serial)
         if op.varying:
-            raise ValueError(f"{caller}: {op.name} in {layer}: its {op.varying[0]} depends on the images")
+            raise ValueError(f"{CALLER}: {op.name} in {layer}: its {op.varying[0]} depends on the images")
         ops.append(Op(op.name, node.params, inputs, name, layer))
     return Graph(ops, shapes, constants, traced.input.name, traced.output.name, [op.result.name for op in traced.ops])
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...checks import normal_axes
-from ...kernels.geometry import spatial
+from ...kernels.geometry import ConvParams, PoolParams, spatial
 from .graph import Graph, Op
 from .movement import add_pad, add_rearrangement
-from .plan import Plan, Window, compress, refuse
+from .plan import Geometry, Plan, compress, refuse
 
 FUNCTIONS = {
     "abs": "absolute",
@@ -41,32 +41,29 @@ def lower(graph: Graph) -> Plan:
         if 0 in plan.shapes[op.result]:
             refuse(op, plan, "its result has no numbers")
         if op.name in FUNCTIONS:
-            plan.add(FUNCTIONS[op.name], [op.inputs[0]], op.result, op.layer)
+            _unary(op, plan, FUNCTIONS[op.name])
         elif op.name in _LOWER:
             _LOWER[op.name](op, plan)
         else:
             refuse(op, plan, _REASONS.get(op.name, "there is no C for this op"))
+    plan.output = plan.source(plan.output)
     if plan.output == plan.input:
-        add_rearrangement(plan, plan.input, "scores", lambda x: x, "", copy=True)
-        plan.output = "scores"
+        plan.output = plan.temporary("scores", plan.shapes[plan.input])
+        add_rearrangement(plan, plan.input, plan.output, lambda x: x, "the image", copy=True)
     return plan
 
 
-def _correlate2d(op: Op, plan: Plan) -> None:
+def _unary(op: Op, plan: Plan, function: str, **settings: float) -> None:
+    plan.add(function, [op.inputs[0]], op.result, op.layer, n=plan.size(op.result), **settings)
+
+
+def _sliding(op: Op, plan: Plan) -> None:
     w, b = _weights(op, plan, op.inputs[1]), _weights(op, plan, *op.inputs[2:])
     x, z = plan.shapes[op.inputs[0]], plan.shapes[op.result]
-    window = Window(
-        x[1], spatial(x), z[1], spatial(z), spatial(w.shape), op.params["stride"], op.params["padding"],
-        op.params["dilation"], op.params["groups"],
-    )  # fmt: skip
-    b = np.zeros(window.maps) if b is None else b
-    step = plan.add("correlate2d", [op.inputs[0]], op.result, op.layer, weight=w, bias=b, window=window)
+    stride, padding, dilation, groups = (op.params[key] for key in ConvParams._fields)
+    g = Geometry(x[1], spatial(x), z[1], spatial(z), spatial(w.shape), stride, padding, dilation, groups)
+    step = plan.add(op.name, [op.inputs[0]], op.result, op.layer, w=w, b=np.zeros(g.maps) if b is None else b, g=g)
     step.label = _label(op, op.inputs[1])
-
-
-def _convolve2d_full(op: Op, plan: Plan) -> None:
-    _correlate2d(op, plan)
-    plan.steps[-1].op = "convolve2d_full"
 
 
 def _linear(op: Op, plan: Plan) -> None:
@@ -93,21 +90,18 @@ def _matmul(op: Op, plan: Plan) -> None:
 
 
 def _add_fully_connected(op: Op, plan: Plan, weight: NDArray[Any], bias: NDArray[Any]) -> None:
-    rows = plan.size(op.inputs[0]) // weight.shape[1]
-    step = plan.add(
-        "fully_connected", [op.inputs[0]], op.result, op.layer, weight=weight, bias=bias, rows=rows
-    )
+    neurons, inputs = weight.shape
+    sizes = {"rows": plan.size(op.inputs[0]) // inputs, "inputs": inputs, "neurons": neurons}
+    step = plan.add("fully_connected", [op.inputs[0]], op.result, op.layer, w=weight, b=bias, **sizes)
     step.label = _label(op, op.inputs[1])
 
 
 def _pool(op: Op, plan: Plan) -> None:
     x, a = plan.shapes[op.inputs[0]], plan.shapes[op.result]
-    overlay = op.params["shape"]
-    window = Window(
-        x[1], spatial(x), a[1], spatial(a), overlay, op.params["stride"], op.params["padding"], op.params["dilation"]
-    )
+    overlay, stride, padding, dilation = (op.params[key] for key in PoolParams._fields)
+    g = Geometry(x[1], spatial(x), a[1], spatial(a), overlay, stride, padding, dilation)
     divisor = {} if op.name == "maxpool" else {"divisor": float(math.prod(overlay))}
-    plan.add(op.name, [op.inputs[0]], op.result, op.layer, window=window, **divisor)
+    plan.add(op.name, [op.inputs[0]], op.result, op.layer, g=g, **divisor)
 
 
 def _reduce(op: Op, plan: Plan) -> None:
@@ -138,18 +132,17 @@ def _softmax(op: Op, plan: Plan) -> None:
 
 
 def _leaky_relu(op: Op, plan: Plan) -> None:
-    plan.add("leaky_relu", [op.inputs[0]], op.result, op.layer, slope=float(op.params["negative_slope"]))
+    _unary(op, plan, "leaky_relu", slope=float(op.params["negative_slope"]))
 
 
 def _gelu(op: Op, plan: Plan) -> None:
-    name = "gelu" if op.params["approximate"] == "none" else "gelu_tanh"
-    plan.add(name, [op.inputs[0]], op.result, op.layer)
+    _unary(op, plan, "gelu" if op.params["approximate"] == "none" else "gelu_tanh")
 
 
 def _clip(op: Op, plan: Plan) -> None:
     low, high = op.params["low"], op.params["high"]
     low, high = -math.inf if low is None else float(low), math.inf if high is None else float(high)
-    plan.add("clip", [op.inputs[0]], op.result, op.layer, low=low, high=high)
+    _unary(op, plan, "clip", low=low, high=high)
 
 
 def _binary(op: Op, plan: Plan) -> None:
@@ -160,7 +153,7 @@ def _binary(op: Op, plan: Plan) -> None:
     if affine is not None:
         x = _broadcast(op, plan, v if u in plan.constants else u, shape)
         scale, shift = (np.broadcast_to(np.float64(a), shape).ravel() for a in affine)
-        plan.add("scale_and_shift", [x], op.result, op.layer, scale=scale, shift=shift)
+        plan.add("scale_and_shift", [x], op.result, op.layer, scale=scale, shift=shift, n=len(scale))
         return
     if plan.shapes[u] != shape and plan.shapes[v] == shape and op.name in ("add", "multiply", "larger", "smaller"):
         u, v = v, u
@@ -172,7 +165,7 @@ def _binary(op: Op, plan: Plan) -> None:
         repeat = cycle
     else:
         v, repeat = _broadcast(op, plan, v, shape), 1
-    plan.add(op.name, [u, v], op.result, op.layer, count=plan.size(v), repeat=repeat)
+    plan.add(op.name, [u, v], op.result, op.layer, n=plan.size(op.result), count=plan.size(v), repeat=repeat)
 
 
 def _affine(name: str, u: NDArray[Any] | None, v: NDArray[Any] | None) -> tuple[Any, Any] | None:
@@ -277,8 +270,8 @@ _LOWER: dict[str, Callable[[Op, Plan], None]] = {
     "broadcast_to": _broadcast_to,
     "clip": _clip,
     "concatenate": _concatenate,
-    "convolve2d_full": _convolve2d_full,
-    "correlate2d": _correlate2d,
+    "convolve2d_full": _sliding,
+    "correlate2d": _sliding,
     "divide": _binary,
     "gelu": _gelu,
     "getitem": _getitem,

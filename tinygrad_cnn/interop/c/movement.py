@@ -31,7 +31,7 @@ def add_rearrangement(
         shape, step = zip(*axes, strict=True)
         plan.add("rearrange", [x], result, layer, shape=shape, step=step, first=int(flat[0]))
     else:
-        plan.add("gather", [x], result, layer, table=flat.astype(np.int32))
+        plan.add("gather", [x], result, layer, table=flat, n=flat.size)
 
 
 def add_pad(plan: Plan, x: str, result: str, widths: Sequence[tuple[int, int]], value: float, layer: str) -> bool:
@@ -42,8 +42,8 @@ def add_pad(plan: Plan, x: str, result: str, widths: Sequence[tuple[int, int]], 
     if axes is None:
         return False
     shape, step = zip(*axes, strict=True)
-    borders = {"widths": tuple(widths), "value": value}
-    plan.add("pad", [x], result, layer, shape=shape, step=step, first=int(places.flat[0]), **borders)
+    step_of = plan.add("pad", [x], result, layer, shape=shape, step=step, first=int(places.flat[0]), value=value)
+    step_of.settings |= {"widths": tuple(widths), "n": plan.size(result)}  # the widths for `fold`
     return True
 
 

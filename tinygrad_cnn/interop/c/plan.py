@@ -1,4 +1,4 @@
-"""The steps of a network in C: calls of functions that read and write arrays, before any number is written."""
+"""The steps of a network in C: calls of functions that read and write arrays, before any text is written."""
 
 import math
 from collections import Counter
@@ -8,14 +8,13 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from .graph import Graph, Op, Shape
+from .graph import CALLER, Graph, Op, Shape
 
-CALLER = "to_c"
 MAX_AXES = 4  # of the loops of `rearrange` and `pad` in C
 
 
-class Window(NamedTuple):
-    """How an overlay moves over maps; the fields of `Window` in C. Pairs are (rows, columns)."""
+class Geometry(NamedTuple):
+    """How an overlay moves over maps; the struct of this name in C. Pairs are (rows, columns)."""
 
     channels: int
     image: tuple[int, int]
@@ -28,27 +27,29 @@ class Window(NamedTuple):
     groups: int = 1
 
 
-@dataclass
+@dataclass(eq=False)
 class Step:
     """One call of a C function.
 
     Attributes:
         op: the function.
-        inputs: the values that it reads.
+        inputs: the values that it reads, in the order of its parameters.
         result: the value that it writes.
         layers: the layers that it computes; more than one where a layer was folded into another.
-        label: what the names of its constants begin with.
-        constants: weights, biases and the like, by name.
-        params: settings, by name.
+        label: the beginning of the names of its constants.
+        settings: the arguments that no image changes, by the names of the function's parameters.
     """
 
     op: str
     inputs: list[str]
     result: str
     layers: list[str]
-    label: str = ""
-    constants: dict[str, NDArray[Any]] = field(default_factory=dict)
-    params: dict[str, Any] = field(default_factory=dict)
+    label: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def refuse(self, reason: str) -> NoReturn:
+        """Raise the ValueError for a step that cannot be written."""
+        raise ValueError(f"{CALLER}: {self.op} in {', '.join(self.layers)} cannot be written: {reason}")
 
 
 class Plan:
@@ -65,17 +66,8 @@ class Plan:
         self.steps: list[Step] = []
         self.shapes: dict[str, Shape] = dict(graph.shapes)
         self.constants: dict[str, NDArray[Any]] = dict(graph.constants)
-        self.input, self._output = graph.input, graph.output
+        self.input, self.output = graph.input, graph.output
         self._sources: dict[str, str] = {}
-
-    @property
-    def output(self) -> str:
-        """The value that is the network's result."""
-        return self.source(self._output)
-
-    @output.setter
-    def output(self, value: str) -> None:
-        self._output = value
 
     def source(self, value: str) -> str:
         """Return the value whose array holds the numbers of this one."""
@@ -91,20 +83,19 @@ class Plan:
         """Let a value be the same numbers in the same order as another."""
         self._sources[value] = source
 
-    def add(self, op: str, inputs: list[str], result: str, layer: str, **settings: Any) -> Step:
-        """Append a step; arrays among the settings are its constants, the others its parameters."""
-        step = Step(op, [self.source(v) for v in inputs], result, [layer] if layer else [])
-        for name, value in settings.items():
-            (step.constants if isinstance(value, np.ndarray) else step.params)[name] = value
+    def add(self, op: str, inputs: list[str], result: str, layer: str, /, **settings: Any) -> Step:
+        """Append a step."""
+        name = layer.partition(" ")[0]
+        label = result if "(" in name else name  # a network itself has no name
+        step = Step(op, [self.source(v) for v in inputs], result, [layer], label, settings)
         self.steps.append(step)
         return step
 
     def temporary(self, near: str, shape: Shape) -> str:
         """Return a new value for a result that the network's graph does not have."""
-        value, number = f"{near}_1", 1
-        while value in self.shapes:
+        number = 1
+        while (value := f"{near}_{number}") in self.shapes:
             number += 1
-            value = f"{near}_{number}"
         self.shapes[value] = shape
         return value
 
@@ -119,7 +110,7 @@ class Plan:
         return Counter([v for step in self.steps for v in step.inputs] + [self.output])
 
     def maker(self, value: str) -> Step | None:
-        """Return the step that makes a value."""
+        """Return the step that makes a value; None for the image and constants."""
         return next((step for step in self.steps if step.result == value), None)
 
 

@@ -1,39 +1,40 @@
 """Numbers, names, comments and tables as C."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 WIDTH = 120
-_KEYWORDS = """
-    auto break case char const continue default do double else enum extern float for goto if inline int long register
-    restrict return short signed sizeof static struct switch typedef union unsigned void volatile while bool true false
-    asm catch class delete explicit export friend mutable namespace new operator private protected public template this
-    throw try typename using virtual and or not xor compl bitand bitor main
-""".split()  # C's, and C++'s, from which the header may be included
-_LIBRARY = """
-    abort abs acos acosh asin asinh atan atan2 atanh atof atoi atol calloc cbrt ceil clearerr copysign cos cosh div erf
-    erfc errno exit exp exp2 expm1 expf fabs fclose fdim feof ferror fflush fgetc fgetpos fgets file floor fma fmax fmin
-    fmod fopen fprintf fputc fputs fread free freopen frexp fscanf fseek fsetpos ftell fwrite getc getchar getenv gets
-    hypot ilogb index isinf isnan labs ldexp ldiv lgamma llabs log log10 log1p log2 logb logf malloc memchr memcmp memcpy
-    memmove memset modf nan nearbyint perror pow powf printf putc putchar puts qsort raise rand read realloc remainder
-    remove rename rewind rint round scanf setbuf sin sinh sprintf sqrt sqrtf srand stderr stdin stdout strcat strchr
-    strcmp strcpy strlen strtod strtol system tan tanh tgamma time tmpfile trunc ungetc vprintf write y0 y1 yn j0 j1 jn
-""".split()  # names that the C library declares or a compiler knows
+_RESERVED = frozenset(
+    """
+    asm auto bool break case catch char class const continue default delete do double else enum explicit export extern
+    false float for friend goto if inline int long main mutable namespace new operator private protected public register
+    restrict return short signed sizeof static struct switch template this throw true try typedef typename union
+    unsigned using virtual void volatile while
+    abort abs calloc ceil cos cosh div erf exit exp expf file floor fmax fmin fmod free gamma getc image index isinf
+    isnan labs log logf malloc memcpy memset open pow printf putc puts qsort raise rand read remove rename rewind rint
+    round scores signal sin sinh sqrt srand stderr stdin stdout strlen system tan tanh time trunc write
+    """.split()
+)
+"""Words of C and C++, names of the C library that compilers know, and the parameters of the function."""
 
 
-def identifier(name: str, taken: Iterable[str] = ()) -> str:
-    """Return a name as a C identifier that is neither a word of C nor taken."""
-    text = re.sub(r"[^0-9a-zA-Z]+", "_", name).strip("_") or "net"
-    if text[0].isdigit():
-        text = f"net_{text}"
-    words = {*_KEYWORDS, *_LIBRARY, *taken}
-    while text in words or text.lower() in _LIBRARY:
-        text += "_net"
-    return text
+def is_function_name(name: str) -> bool:
+    """Return True if a function of C and C++ may have the name."""
+    return re.fullmatch(r"[a-zA-Z]\w*", name, re.ASCII) is not None and name not in _RESERVED
+
+
+def identifier(name: str) -> str:
+    """Return a name, such as a layer's, as an identifier of C.
+
+    >>> identifier("0.conv.weight")
+    'layer_0_conv_weight'
+    """
+    text = re.sub(r"[^0-9a-zA-Z]+", "_", name).strip("_")
+    return text if text[:1].isalpha() else f"layer_{text}"
 
 
 def number(value: float) -> str:
@@ -57,11 +58,12 @@ def numbers(values: NDArray[Any]) -> list[str]:
     return [number(v) for v in values.ravel()]
 
 
-def array(kind: str, name: str, values: NDArray[Any], columns: int = 0) -> str:
-    """Return the definition of a constant array, with a line break after every ``columns`` numbers, or where it is due."""
+def array(kind: str, name: str, values: NDArray[Any]) -> str:
+    """Return the definition of a constant array; a filter, or a neuron's weights, begins a line."""
+    columns = values[0, 0].size if values.ndim == 4 else values[0].size if values.ndim == 2 else values.size
     lines, line = [], "   "
     for k, item in enumerate(numbers(values)):
-        if len(line) + len(item) + 2 > WIDTH or (columns and k % columns == 0 and k):
+        if len(line) + len(item) + 2 > WIDTH or (k % max(columns, 8) == 0 and k):
             lines.append(line)
             line = "   "
         line += f" {item},"
@@ -69,8 +71,8 @@ def array(kind: str, name: str, values: NDArray[Any], columns: int = 0) -> str:
 
 
 def comment(lines: Sequence[str]) -> str:
-    """Return a comment of several lines, of texts that are `plain`."""
-    return "/* " + "\n   ".join(lines).rstrip() + " */"
+    """Return a comment of several lines of `plain` text."""
+    return "/* " + "\n".join(f"   {line}".rstrip() for line in lines).lstrip() + " */"
 
 
 def plain(text: str) -> str:
@@ -87,14 +89,7 @@ def string(text: str) -> str:
     return f'"{escaped}"'
 
 
-def count(n: int) -> str:
-    """Return an integer with commas between thousands."""
-    return f"{n:,}"
-
-
 def dimensions(shape: Sequence[int]) -> str:
     """Return a shape in words such as ``8 x 26 x 26``, without the batch of one in front."""
     lengths = shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
     return " x ".join(map(str, lengths)) or "1"
-
-

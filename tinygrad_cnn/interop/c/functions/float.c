@@ -1,25 +1,25 @@
 /* Slide each filter over the maps, unturned, and sum the products: z = correlate2d(x, w) + b. */
-static void correlate2d(const float *x, const float *w, const float *b, Window s, float *z)
+static void correlate2d(const float *x, const float *w, const float *b, Geometry g, float *z)
 {
-    const int channels = s.channels / s.groups, maps = s.maps / s.groups;
-    for (int f = 0; f < s.maps; f++) {
-        const float *group = x + f / maps * channels * s.height * s.width;
-        const float *filter = w + f * channels * s.overlay_rows * s.overlay_columns;
-        for (int p = 0; p < s.rows; p++) {
-            const int row = p * s.stride_rows - s.top;
-            const int first_i = first_tap(row, s.dilation_rows);
-            const int end_i = end_tap(row, s.dilation_rows, s.overlay_rows, s.height);
-            for (int q = 0; q < s.columns; q++) {
-                const int column = q * s.stride_columns - s.left;
-                const int first_j = first_tap(column, s.dilation_columns);
-                const int end_j = end_tap(column, s.dilation_columns, s.overlay_columns, s.width);
+    const int channels = g.channels / g.groups, maps = g.maps / g.groups;
+    for (int f = 0; f < g.maps; f++) {
+        const float *group = x + f / maps * channels * g.height * g.width;
+        const float *filter = w + f * channels * g.overlay_rows * g.overlay_columns;
+        for (int p = 0; p < g.rows; p++) {
+            const int row = p * g.stride_rows - g.top;
+            const int first_i = first_tap(row, g.dilation_rows);
+            const int end_i = end_tap(row, g.dilation_rows, g.overlay_rows, g.height);
+            for (int q = 0; q < g.columns; q++) {
+                const int column = q * g.stride_columns - g.left;
+                const int first_j = first_tap(column, g.dilation_columns);
+                const int end_j = end_tap(column, g.dilation_columns, g.overlay_columns, g.width);
                 float sum = b[f];
                 for (int c = 0; c < channels; c++)
                     for (int i = first_i; i < end_i; i++) {
-                        const float *pixels = group + (c * s.height + row + i * s.dilation_rows) * s.width;
-                        const float *weights = filter + (c * s.overlay_rows + i) * s.overlay_columns;
+                        const float *pixels = group + (c * g.height + row + i * g.dilation_rows) * g.width;
+                        const float *weights = filter + (c * g.overlay_rows + i) * g.overlay_columns;
                         for (int j = first_j; j < end_j; j++)
-                            sum += weights[j] * pixels[column + j * s.dilation_columns];
+                            sum += weights[j] * pixels[column + j * g.dilation_columns];
                     }
                 *z++ = sum;
             }
@@ -29,25 +29,25 @@ static void correlate2d(const float *x, const float *w, const float *b, Window s
 
 /* Let every number of x paint its weighted filter where the filter stood: z = convolve2d(x, w, "full") + b.
    A pixel (r, c) of the result receives from tap (i, j) of place (p, q) if p * stride + i * dilation - top = r. */
-static void convolve2d_full(const float *x, const float *w, const float *b, Window s, float *z)
+static void convolve2d_full(const float *x, const float *w, const float *b, Geometry g, float *z)
 {
-    const int channels = s.channels / s.groups, maps = s.maps / s.groups;
-    for (int m = 0; m < s.maps; m++) {
+    const int channels = g.channels / g.groups, maps = g.maps / g.groups;
+    for (int m = 0; m < g.maps; m++) {
         const int first = m / maps * channels;
-        for (int r = 0; r < s.rows; r++)
-            for (int c = 0; c < s.columns; c++) {
+        for (int r = 0; r < g.rows; r++)
+            for (int c = 0; c < g.columns; c++) {
                 float sum = b[m];
-                for (int i = 0; i < s.overlay_rows; i++) {
-                    const int row = r + s.top - i * s.dilation_rows, p = row / s.stride_rows;
-                    if (row < 0 || row % s.stride_rows != 0 || p >= s.height)
+                for (int i = 0; i < g.overlay_rows; i++) {
+                    const int row = r + g.top - i * g.dilation_rows, p = row / g.stride_rows;
+                    if (row < 0 || row % g.stride_rows != 0 || p >= g.height)
                         continue;
-                    for (int j = 0; j < s.overlay_columns; j++) {
-                        const int column = c + s.left - j * s.dilation_columns, q = column / s.stride_columns;
-                        if (column < 0 || column % s.stride_columns != 0 || q >= s.width)
+                    for (int j = 0; j < g.overlay_columns; j++) {
+                        const int column = c + g.left - j * g.dilation_columns, q = column / g.stride_columns;
+                        if (column < 0 || column % g.stride_columns != 0 || q >= g.width)
                             continue;
                         for (int f = first; f < first + channels; f++)
-                            sum += x[(f * s.height + p) * s.width + q]
-                                 * w[((f * maps + m % maps) * s.overlay_rows + i) * s.overlay_columns + j];
+                            sum += x[(f * g.height + p) * g.width + q]
+                                 * w[((f * maps + m % maps) * g.overlay_rows + i) * g.overlay_columns + j];
                     }
                 }
                 *z++ = sum;
@@ -56,7 +56,8 @@ static void convolve2d_full(const float *x, const float *w, const float *b, Wind
 }
 
 /* Each row of x through a fully connected layer: z = w x + b, a row of w for each neuron. */
-static void fully_connected(const float *x, const float *w, const float *b, int rows, int inputs, int neurons, float *z)
+static void fully_connected(const float *x, const float *w, const float *b, int rows, int inputs, int neurons,
+                            float *z)
 {
     for (int r = 0; r < rows; r++)
         for (int m = 0; m < neurons; m++) {
@@ -68,7 +69,8 @@ static void fully_connected(const float *x, const float *w, const float *b, int 
 }
 
 /* y = u v, a product of matrices for each of `count`; `next_u` numbers lie between one u and the next. */
-static void matmul(const float *u, int next_u, const float *v, int next_v, int count, int rows, int inner, int columns, float *y)
+static void matmul(const float *u, int next_u, const float *v, int next_v, int count, int rows, int inner,
+                   int columns, float *y)
 {
     for (int n = 0; n < count; n++)
         for (int i = 0; i < rows; i++)
@@ -81,19 +83,19 @@ static void matmul(const float *u, int next_u, const float *v, int next_v, int c
 }
 
 /* The largest number under each place of the overlay; a border never wins, a NaN always. */
-static void maxpool(const float *x, Window s, float *a)
+static void maxpool(const float *x, Geometry g, float *a)
 {
-    for (int c = 0; c < s.maps; c++)
-        for (int p = 0; p < s.rows; p++)
-            for (int q = 0; q < s.columns; q++) {
-                const int row = p * s.stride_rows - s.top, column = q * s.stride_columns - s.left;
-                const int end_i = end_tap(row, s.dilation_rows, s.overlay_rows, s.height);
-                const int end_j = end_tap(column, s.dilation_columns, s.overlay_columns, s.width);
+    for (int c = 0; c < g.maps; c++)
+        for (int p = 0; p < g.rows; p++)
+            for (int q = 0; q < g.columns; q++) {
+                const int row = p * g.stride_rows - g.top, column = q * g.stride_columns - g.left;
+                const int end_i = end_tap(row, g.dilation_rows, g.overlay_rows, g.height);
+                const int end_j = end_tap(column, g.dilation_columns, g.overlay_columns, g.width);
                 float largest = -INFINITY;
-                for (int i = first_tap(row, s.dilation_rows); i < end_i; i++)
-                    for (int j = first_tap(column, s.dilation_columns); j < end_j; j++) {
-                        const float pixel = x[(c * s.height + row + i * s.dilation_rows) * s.width
-                                              + column + j * s.dilation_columns];
+                for (int i = first_tap(row, g.dilation_rows); i < end_i; i++)
+                    for (int j = first_tap(column, g.dilation_columns); j < end_j; j++) {
+                        const float pixel = x[(c * g.height + row + i * g.dilation_rows) * g.width
+                                              + column + j * g.dilation_columns];
                         if (pixel > largest || pixel != pixel)
                             largest = pixel;
                     }
@@ -102,19 +104,19 @@ static void maxpool(const float *x, Window s, float *a)
 }
 
 /* The sum under each place of the overlay, in a border of zeros, over the divisor. */
-static void avgpool(const float *x, Window s, float divisor, float *a)
+static void avgpool(const float *x, Geometry g, float divisor, float *a)
 {
-    for (int c = 0; c < s.maps; c++)
-        for (int p = 0; p < s.rows; p++)
-            for (int q = 0; q < s.columns; q++) {
-                const int row = p * s.stride_rows - s.top, column = q * s.stride_columns - s.left;
-                const int end_i = end_tap(row, s.dilation_rows, s.overlay_rows, s.height);
-                const int end_j = end_tap(column, s.dilation_columns, s.overlay_columns, s.width);
+    for (int c = 0; c < g.maps; c++)
+        for (int p = 0; p < g.rows; p++)
+            for (int q = 0; q < g.columns; q++) {
+                const int row = p * g.stride_rows - g.top, column = q * g.stride_columns - g.left;
+                const int end_i = end_tap(row, g.dilation_rows, g.overlay_rows, g.height);
+                const int end_j = end_tap(column, g.dilation_columns, g.overlay_columns, g.width);
                 float total = 0.0f;
-                for (int i = first_tap(row, s.dilation_rows); i < end_i; i++)
-                    for (int j = first_tap(column, s.dilation_columns); j < end_j; j++)
-                        total += x[(c * s.height + row + i * s.dilation_rows) * s.width
-                                   + column + j * s.dilation_columns];
+                for (int i = first_tap(row, g.dilation_rows); i < end_i; i++)
+                    for (int j = first_tap(column, g.dilation_columns); j < end_j; j++)
+                        total += x[(c * g.height + row + i * g.dilation_rows) * g.width
+                                   + column + j * g.dilation_columns];
                 *a++ = total / divisor;
             }
 }
@@ -161,6 +163,80 @@ static void reduce_min(const float *x, int outer, int n, int inner, float *y)
         }
 }
 
+/* The natural logarithm: z = 2^k m with m near 1, and log m = 2 (t + t^3 / 3 + t^5 / 5 + ...)
+   of t = (m - 1) / (m + 1). */
+static float log_of(float z)
+{
+    int k = 0;
+    if (z == 0.0f || !(z < INFINITY))
+        return z == 0.0f ? -INFINITY : z;
+    if (z < 0.0f)
+        return NAN;
+    for (; z > 1.5f; k++)
+        z *= 0.5f;
+    for (; z < 0.75f; k--)
+        z *= 2.0f;
+    const float t = (z - 1.0f) / (z + 1.0f), square = t * t;
+    const float series = 1.0f + square * (1.0f / 3 + square * (1.0f / 5 + square * (1.0f / 7 + square / 9)));
+    return 0.69314718f * (float)k + 2.0f * t * series;
+}
+
+/* The square root: z = 4^k m with m near 1, and Newton's steps for m. */
+static float root_of(float z)
+{
+    float power = 1.0f;
+    if (z == 0.0f || !(z < INFINITY))
+        return z;
+    if (z < 0.0f)
+        return NAN;
+    for (; z > 2.0f; power *= 2.0f)
+        z *= 0.25f;
+    for (; z < 0.5f; power *= 0.5f)
+        z *= 4.0f;
+    float root = 0.5f * (1.0f + z);
+    for (int step = 0; step < 3; step++)
+        root = 0.5f * (root + z / root);
+    return power * root;
+}
+
+/* u^v: products where v is an integer, else e^(v log u). */
+static float power_of(float u, float v)
+{
+    const float size = v < 0.0f ? -v : v;
+    if (!(size < 1e6f) || size != (float)(int)size)
+        return expf(v * log_of(u));
+    float product = 1.0f;
+    for (int k = (int)size; k > 0; k /= 2) {
+        if (k % 2 == 1)
+            product *= u;
+        u *= u;
+    }
+    return v < 0.0f ? 1.0f / product : product;
+}
+
+/* The hyperbolic tangent by e^x; by its series where that loses digits. */
+static float tanh_of(float x)
+{
+    const float square = x * x;
+    if (square < 0.09f)
+        return x * (1.0f + square * (-1.0f / 3 + square * (2.0f / 15 + square * (-17.0f / 315
+            + square * 62.0f / 2835))));
+    const float decay = expf(x > 0.0f ? -2.0f * x : 2.0f * x), size = (1.0f - decay) / (1.0f + decay);
+    return x > 0.0f ? size : -size;
+}
+
+/* The error function by e^x, to 1.5e-7 (M. Abramowitz and I. Stegun, 7.1.26); by its series where that loses digits. */
+static float erf_of(float x)
+{
+    const float size = x < 0.0f ? -x : x, square = x * x, t = 1.0f / (1.0f + 0.3275911f * size);
+    if (size < 0.5f)
+        return 1.1283792f * x * (1.0f + square * (-1.0f / 3 + square * (0.1f + square * (-1.0f / 42
+            + square * (1.0f / 216 - square / 1320)))));
+    const float tail = expf(-square) * t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f
+        + t * 1.061405429f))));
+    return x < 0.0f ? tail - 1.0f : 1.0f - tail;
+}
+
 /* a = e^z / sum(e^z) over n numbers, `inner` apart; less the largest z first, so that no exponential overflows. */
 static void softmax(const float *z, int outer, int n, int inner, float *a)
 {
@@ -191,48 +267,27 @@ static void log_softmax(const float *z, int outer, int n, int inner, float *y)
             for (int k = 0; k < n; k++)
                 total += expf(z[first + k * inner] - largest);
             for (int k = 0; k < n; k++)
-                y[first + k * inner] = z[first + k * inner] - largest - logf(total);
+                y[first + k * inner] = z[first + k * inner] - largest - log_of(total);
         }
 }
 
-/* Activations that add up to 1: a / sum(a), equal where every activation is 0. */
+/* Activations that add up to 1: y = a / sum(a), equal where every activation is 0. */
 static void shares(const float *a, int n, float *y)
 {
     float total = 0.0f;
     for (int i = 0; i < n; i++)
-        total += y[i] = a[i] + FLT_MIN;
+        total += a[i];
     for (int i = 0; i < n; i++)
-        y[i] /= total;
+        y[i] = total > 0.0f ? a[i] / total : 1.0f / (float)n;
 }
 
 /* y = scale x + shift, a scale and a shift for every `repeat` numbers, `count` of them in turn: batch normalisation
    that no convolution could take in, and arithmetic with constants. */
-static void scale_and_shift(const float *x, const float *scale, const float *shift, int n, int count, int repeat, float *y)
+static void scale_and_shift(const float *x, const float *scale, const float *shift, int n, int count, int repeat,
+                            float *y)
 {
     for (int i = 0; i < n; i++)
         y[i] = scale[i / repeat % count] * x[i] + shift[i / repeat % count];
-}
-
-/* The hyperbolic tangent by e^x; by its series where that loses digits. */
-static float tanh_of(float x)
-{
-    const float square = x * x;
-    if (square < 0.09f)
-        return x * (1.0f + square * (-1.0f / 3 + square * (2.0f / 15 + square * (-17.0f / 315 + square * 62.0f / 2835))));
-    const float decay = expf(x > 0.0f ? -2.0f * x : 2.0f * x), size = (1.0f - decay) / (1.0f + decay);
-    return x > 0.0f ? size : -size;
-}
-
-/* The error function by e^x, to 1.5e-7 (M. Abramowitz and I. Stegun, 7.1.26); by its series where that loses digits. */
-static float erf_of(float x)
-{
-    const float size = x < 0.0f ? -x : x, square = x * x, t = 1.0f / (1.0f + 0.3275911f * size);
-    if (size < 0.5f)
-        return 1.1283792f * x * (1.0f + square * (-1.0f / 3 + square * (0.1f + square * (-1.0f / 42 + square * (1.0f / 216
-            - square / 1320)))));
-    const float tail = expf(-square) * t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f
-        + t * 1.061405429f))));
-    return x < 0.0f ? tail - 1.0f : 1.0f - tail;
 }
 
 /* a = max(z, 0); a NaN stays one. */
@@ -281,7 +336,7 @@ static void gelu_tanh(const float *z, int n, float *a)
 static void softplus(const float *z, int n, float *a)
 {
     for (int i = 0; i < n; i++)
-        a[i] = (z[i] > 0.0f ? z[i] : 0.0f) + logf(1.0f + expf(z[i] > 0.0f ? -z[i] : z[i]));
+        a[i] = (z[i] > 0.0f ? z[i] : 0.0f) + log_of(1.0f + expf(z[i] > 0.0f ? -z[i] : z[i]));
 }
 
 /* z, kept between two bounds; a NaN stays one. */
@@ -305,18 +360,18 @@ static void exponential(const float *z, int n, float *a)
         a[i] = expf(z[i]);
 }
 
-/* The natural logarithm. */
-static void logarithm(const float *z, int n, float *a)
+/* y = log(z). */
+static void logarithm(const float *z, int n, float *y)
 {
     for (int i = 0; i < n; i++)
-        a[i] = logf(z[i]);
+        y[i] = log_of(z[i]);
 }
 
-/* The square root. */
-static void square_root(const float *z, int n, float *a)
+/* y = the square root of z. */
+static void square_root(const float *z, int n, float *y)
 {
     for (int i = 0; i < n; i++)
-        a[i] = sqrtf(z[i]);
+        y[i] = root_of(z[i]);
 }
 
 /* erf(z). */
@@ -358,7 +413,7 @@ static void divide(const float *u, const float *v, int n, int count, int repeat,
 static void power(const float *u, const float *v, int n, int count, int repeat, float *y)
 {
     for (int i = 0; i < n; i++)
-        y[i] = powf(u[i], v[i / repeat % count]);
+        y[i] = power_of(u[i], v[i / repeat % count]);
 }
 
 /* y = the larger of u and v; a NaN wins. v has `count` numbers, used in turn, each `repeat` times. */

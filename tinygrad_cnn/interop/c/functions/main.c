@@ -1,107 +1,60 @@
 #ifdef PREFIX_MAIN
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-static FILE *file;                                         /* of the image */
-static unsigned char bytes[4 * PREFIX_INPUTS + 1];         /* its beginning: more than all of a raw image */
-static size_t size, at;                                    /* how many bytes there are, and were read */
-
-static int next_byte(void)
+/* The next number in the head of a Netpbm file; -1 if there is none. A comment runs from # to the end of its line. */
+static int next_number(FILE *file)
 {
-    return at < size ? bytes[at++] : getc(file);
-}
-
-/* The next number of a Netpbm file in decimal; -1 if there is none. A comment runs from # to the end of its line. */
-static long next_number(void)
-{
-    int byte = next_byte();
-    while (byte == '#' || byte == ' ' || (byte >= '\t' && byte <= '\r')) {
-        if (byte == '#')
-            while (byte != '\n' && byte != EOF)
-                byte = next_byte();
-        byte = next_byte();
+    int sign = getc(file), number = -1;
+    while (sign == '#' || sign == ' ' || (sign >= '\t' && sign <= '\r')) {
+        if (sign == '#')
+            while (sign != '\n' && sign != EOF)
+                sign = getc(file);
+        sign = getc(file);
     }
-    if (byte < '0' || byte > '9')
-        return -1;
-    long value = 0;
-    for (; byte >= '0' && byte <= '9'; byte = next_byte())
-        if (value < 100000)
-            value = 10 * value + (byte - '0');
-    return value;
+    for (; sign >= '0' && sign <= '9' && number < 100000; sign = getc(file))
+        number = (number < 0 ? 0 : 10 * number) + sign - '0';
+    return number;
 }
 
-/* The next number of a Netpbm file: in decimal, or as one byte, or two if numbers go beyond 255; -1 if there is none. */
-static long next_pixel(int kind, long largest)
+/* Read PIXELS; 0 if the file holds no such image. */
+static int read_image(FILE *file, float *image)
 {
-    if (kind < '4')
-        return next_number();
-    const int byte = next_byte();
-    if (byte == EOF || largest < 256)
-        return byte == EOF ? -1 : byte;
-    const int low = next_byte();
-    return low == EOF ? -1 : 256L * byte + low;
-}
-
-/* Read a Netpbm image, of which the first two bytes are P2, P3, P5 or P6; a complaint, or NULL if all is well. */
-static const char *read_netpbm(float *image)
-{
-    const int kind = bytes[1], channels = kind == '3' || kind == '6' ? 3 : 1;
-    at = 2;
-    const long width = next_number(), height = next_number(), largest = next_number();
-    if (width < 1 || height < 1 || largest < 1 || largest > 65535)
-        return "its header is damaged";
-    if (channels != PREFIX_CHANNELS || height != PREFIX_HEIGHT || width != PREFIX_WIDTH)
-        return "it has another size";
-    for (int i = 0; i < PREFIX_HEIGHT * PREFIX_WIDTH; i++)
-        for (int c = 0; c < PREFIX_CHANNELS; c++) {
-            const long pixel = next_pixel(kind, largest);
-            if (pixel < 0 || pixel > largest)
-                return "its pixels are damaged, or too few";
-            image[c * PREFIX_HEIGHT * PREFIX_WIDTH + i] = (float)pixel / (float)largest;
+    enum { channels = CHANNELS, height = HEIGHT, width = WIDTH };
+    if (getc(file) != 'P' || getc(file) != (channels == 1 ? '5' : '6'))
+        return 0;
+    const int columns = next_number(file), rows = next_number(file), largest = next_number(file);
+    if (columns != width || rows != height || largest < 1 || largest > 255)
+        return 0;
+    for (int i = 0; i < height * width; i++)
+        for (int c = 0; c < channels; c++) {
+            const int pixel = getc(file);
+            if (pixel == EOF)
+                return 0;
+            image[c * height * width + i] = (float)pixel / (float)largest;
         }
-    return NULL;
+    return 1;
 }
 
-/* Read an image in any of the forms; a complaint, or NULL if all is well. */
-static const char *read_image(float *image)
+/* Read NUMBERS; 0 if the file holds fewer. */
+static int read_numbers(FILE *file, float *image)
 {
-    size = fread(bytes, 1, sizeof bytes, file);
-    if (size > 2 && bytes[0] == 'P' && strchr("2356", bytes[1]) != NULL && size != PREFIX_INPUTS)
-        return read_netpbm(image);
-    if (size == 4 * PREFIX_INPUTS)
-        memcpy(image, bytes, size);
-    else if (size == PREFIX_INPUTS)
-        for (int i = 0; i < PREFIX_INPUTS; i++)
-            image[i] = (float)bytes[i] / 255.0f;
-    else
-        return "its size is none of these";
-    return NULL;
+    return fread(image, sizeof *image, INPUTS, file) == INPUTS;
 }
 
-/* Print the share of each class in an image, which is a file, or comes from standard input without one. */
+/* Print each class's share of the scores of an image: a file, or standard input without one. */
 int main(int count, char **arguments)
 {
-    static float image[PREFIX_INPUTS], scores[PREFIX_SCORES];
+    static float image[INPUTS], scores[OUTPUTS];
     const char *name = count > 1 ? arguments[1] : "standard input";
-    if (count > 2) {
-        fprintf(stderr, "usage: %s [IMAGE]\n", arguments[0]);
-        return 2;
-    }
-    file = count > 1 ? fopen(name, "rb") : stdin;
-    if (file == NULL) {
-        perror(name);
-        return 2;
-    }
-    const char *complaint = read_image(image);
-    if (complaint != NULL) {
-        fprintf(stderr, "%s: %s; an image is FORMS\n", name, complaint);
+    FILE *file = count > 1 ? fopen(name, "rb") : stdin;
+    if (file == NULL || !READ(file, image)) {
+        fprintf(stderr, "%s: cannot be read; needed is EXPECTED\n", name);
         return 2;
     }
     NAME(image, scores);
     SHARES
-    for (int k = 0; k < PREFIX_SCORES; k++)
-        printf(FORMAT, CLASS, 100.0 * (double)scores[k]);
-    return EXIT_SUCCESS;
+    for (int k = 0; k < OUTPUTS; k++)
+        printf("%s: %.1f %%\n", class_names[k], 100.0 * (double)scores[k]);
+    return 0;
 }
 #endif

@@ -1,4 +1,4 @@
-/* How an overlay, a filter or a pooling window, moves over maps: place (p, q) has its tap (i, j) on the row
+/* How an overlay (a filter, or what pooling looks at) moves over maps: at place (p, q) its tap (i, j) is on the row
    p * stride_rows + i * dilation_rows - top and the column q * stride_columns + j * dilation_columns - left. */
 typedef struct {
     int channels, height, width;         /* of the maps that are read */
@@ -8,7 +8,7 @@ typedef struct {
     int top, left;                       /* border of padding before the first row and column */
     int dilation_rows, dilation_columns;
     int groups;                          /* maps of group k read the channels of group k alone */
-} Window;
+} Geometry;
 
 /* The first tap that is not before the map, of an overlay whose tap 0 is on row or column `start`. */
 static int first_tap(int start, int dilation)
@@ -24,14 +24,14 @@ static int end_tap(int start, int dilation, int taps, int length)
 }
 
 /* The numbers of x in another order, some of them, or some repeatedly:
-   y[i][j][k][l] = x[i * step[0] + j * step[1] + k * step[2] + l * step[3]]. */
-static void rearrange(const NUMBER *x, const int shape[4], const int step[4], NUMBER *y)
+   y[i][j][k][l] = x[first + i * step[0] + j * step[1] + k * step[2] + l * step[3]]. */
+static void rearrange(const NUMBER *x, int first, const int shape[4], const int step[4], NUMBER *y)
 {
     for (int i = 0; i < shape[0]; i++)
         for (int j = 0; j < shape[1]; j++)
             for (int k = 0; k < shape[2]; k++)
                 for (int l = 0; l < shape[3]; l++)
-                    *y++ = x[i * step[0] + j * step[1] + k * step[2] + l * step[3]];
+                    *y++ = x[first + i * step[0] + j * step[1] + k * step[2] + l * step[3]];
 }
 
 /* The numbers of x at the indices of a table. */
