@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from .inspection import plot, report
     from .inspection.drawing import draw
     from .inspection.explain import explain
-    from .interop import from_dlpack, from_onnx, to_onnx
+    from .interop import from_dlpack, from_onnx, to_c, to_onnx
     from .interop import sklearn as sklearn
     from .models.saving import load, save
     from .storage.atomic import CheckpointError
@@ -79,6 +79,7 @@ _LAZY = {
     "report": ("inspection.report", ""),
     "save": ("models.saving", "save"),
     "sklearn": ("interop.sklearn", ""),
+    "to_c": ("interop", "to_c"),
     "to_onnx": ("interop", "to_onnx"),
     "train": ("training", "train"),
     "training": ("training", ""),
@@ -142,6 +143,7 @@ __all__ = [  # but `sklearn`: it needs its extra to be loaded at all, and `impor
     "softmax",
     "stack",
     "tanh",
+    "to_c",
     "to_onnx",
     "train",
     "training",

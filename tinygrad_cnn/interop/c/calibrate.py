@@ -51,9 +51,7 @@ def calibrate(model: Module, graph: Graph, images: NDArray[Any], values: Iterabl
     }
 
 
-def _arrays(
-    model: Module, graph: Graph, images: NDArray[Any], names: list[str]
-) -> Iterator[tuple[str, NDArray[Any]]]:
+def _arrays(model: Module, graph: Graph, images: NDArray[Any], names: list[str]) -> Iterator[tuple[str, NDArray[Any]]]:
     """Iterate over (value, array), batch by batch."""
     twin = recording_copy(model)
     index = {name: k for k, name in enumerate(graph.results)}

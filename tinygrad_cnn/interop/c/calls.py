@@ -53,9 +53,7 @@ class Constants:
         return name
 
 
-def calls(
-    step: Step, parameters: list[Parameter], constants: Constants, pointer: Callable[[str], str]
-) -> list[str]:
+def calls(step: Step, parameters: list[Parameter], constants: Constants, pointer: Callable[[str], str]) -> list[str]:
     """Return a step's calls.
 
     Args:

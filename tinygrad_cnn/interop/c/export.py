@@ -20,7 +20,6 @@ from .fold import fold
 from .graph import CALLER, read_graph
 from .library import library
 from .lower import lower
-from .plan import Plan
 from .quantise import quantise
 from .source import About, Sizes, write_source
 

@@ -33,7 +33,7 @@ class Graph(NamedTuple):
     Attributes:
         ops: those whose results depend on the image.
         shapes: the shape of every value, with a batch of one in front.
-        constants: the values that do not depend on the image: parameters, buffers, constants, and what ops make of them.
+        constants: the values that no image changes: parameters, buffers, constants, and what ops make of them.
         input, output: the names of the image and of the result.
         results: the name of each recorded result, in the order of `trace.run`.
     """

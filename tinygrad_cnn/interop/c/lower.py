@@ -68,8 +68,7 @@ def _sliding(op: Op, plan: Plan) -> None:
 
 def _linear(op: Op, plan: Plan) -> None:
     w, b = _weights(op, plan, op.inputs[1]), _weights(op, plan, *op.inputs[2:])
-    neurons, inputs = w.shape
-    _add_fully_connected(op, plan, w, np.zeros(neurons) if b is None else b)
+    _add_fully_connected(op, plan, w, np.zeros(len(w)) if b is None else b)
 
 
 def _matmul(op: Op, plan: Plan) -> None:

@@ -60,5 +60,3 @@ def _merged(shape: Sequence[int], strides: Sequence[int]) -> list[tuple[int, int
     if len(axes) > MAX_AXES:
         return None
     return [(1, 0)] * (MAX_AXES - len(axes)) + axes
-
-

@@ -50,14 +50,14 @@ class Scale(NamedTuple):
     scale: float
     zero: int
 
-    def to_bytes(self, numbers: NDArray[Any]) -> NDArray[np.int64]:
+    def to_bytes(self, numbers: NDArray[Any] | float) -> NDArray[np.int64]:
         """Return the nearest bytes; that of 0 for NaN."""
         levels = np.nan_to_num(np.asarray(numbers, np.float64) / self.scale, posinf=np.inf, neginf=-np.inf)
         return np.clip(np.round(levels) + self.zero, _LOWEST, _HIGHEST).astype(np.int64)
 
     def to_numbers(self) -> NDArray[np.float64]:
         """Return the number of each byte, from the lowest."""
-        return self.scale * (np.arange(_LOWEST, _HIGHEST + 1) - self.zero)
+        return np.arange(_LOWEST - self.zero, _HIGHEST + 1 - self.zero, dtype=np.float64) * self.scale
 
 
 def quantise(plan: Plan, ranges: Mapping[str, Range]) -> None:
@@ -164,7 +164,7 @@ class _Quantiser:
         parts = [self._in_scale(value, scale, step.layers) for value in step.inputs]
         settings = dict(step.settings)
         if step.op == "pad":
-            settings["value"] = int(scale.to_bytes(np.float64(settings["value"])))
+            settings["value"] = int(scale.to_bytes(settings["value"]))
         if step.op in ("relu", "clip"):
             self.names[step.result] = parts[0]
         else:
@@ -239,7 +239,7 @@ class _Quantiser:
         own_u, own_v = self.scales[u], self._scale(v)
         sign = -1 if step.op == "subtract" else 1
         (a, b), bits = _with_bits(
-            step, np.float64(own_u.scale / result.scale), np.float64(sign * own_v.scale / result.scale), LEVELS
+            step, np.array(own_u.scale / result.scale), np.array(sign * own_v.scale / result.scale), LEVELS
         )
         settings = {"zero_u": own_u.zero, "scale_u": int(a), "zero_v": own_v.zero, "scale_v": int(b), "bits": bits}
         self._add("add", [self.names[u], self.names[v]], step, {**step.settings, **settings, "new_zero": result.zero})

@@ -133,7 +133,9 @@ def _expected(about: About) -> str:
     shape = text.dimensions(about.image_shape)
     if about.is_picture:
         channels, height, width = about.image_shape
-        return f"a {'PGM' if channels == 1 else 'PPM'} file (P{'5' if channels == 1 else '6'}) of {width}x{height} pixels"
+        return (
+            f"a {'PGM' if channels == 1 else 'PPM'} file (P{'5' if channels == 1 else '6'}) of {width}x{height} pixels"
+        )
     return f"{shape} floats of 4 bytes"
 
 

@@ -9,17 +9,22 @@ from numpy.typing import NDArray
 
 WIDTH = 120
 _RESERVED = frozenset(
-    """
-    asm auto bool break case catch char class const continue default delete do double else enum explicit export extern
-    false float for friend goto if inline int long main mutable namespace new operator private protected public register
-    restrict return short signed sizeof static struct switch template this throw true try typedef typename union
-    unsigned using virtual void volatile while
-    abort abs calloc ceil cos cosh div erf exit exp expf file floor fmax fmin fmod free gamma getc image index isinf
-    isnan labs log logf malloc memcpy memset open pow printf putc puts qsort raise rand read remove rename rewind rint
-    round scores signal sin sinh sqrt srand stderr stdin stdout strlen system tan tanh time trunc write
-    """.split()
+    re.findall(
+        r"\w+",
+        """
+        asm auto bool break case catch char class const continue default delete do double else enum explicit export
+        extern false float for friend goto if inline int long main mutable namespace new operator private protected
+        public register restrict return short signed sizeof static struct switch template this throw true try typedef
+        typename union unsigned using virtual void volatile while
+        abort abs acos asin atan calloc ceil cos cosh div erf exit exp expf file floor fmax fmin fmod fputs free gamma
+        getc hypot index isinf isnan j0 j1 jn labs log logf malloc memcpy memset open pow printf putc puts qsort raise
+        rand read remove rename rewind rint round signal sin sinh sqrt srand stderr stdin stdout strlen system tan tanh
+        time trunc wait write y0 y1 yn
+        image scores buffer
+        """,
+    )
 )
-"""Words of C and C++, names of the C library that compilers know, and the parameters of the function."""
+"""Words of C and C++, names of the C library, and what the function itself calls its arrays."""
 
 
 def is_function_name(name: str) -> bool:
