@@ -18,7 +18,6 @@ FUNCTIONS = {
     "erf": "error_function",
     "exp": "exponential",
     "log": "logarithm",
-    "negative": "negative",
     "relu": "relu",
     "sigmoid": "sigmoid",
     "softplus": "softplus",
@@ -142,6 +141,11 @@ def _clip(op: Op, plan: Plan) -> None:
     low, high = op.params["low"], op.params["high"]
     low, high = -math.inf if low is None else float(low), math.inf if high is None else float(high)
     _unary(op, plan, "clip", low=low, high=high)
+
+
+def _negative(op: Op, plan: Plan) -> None:
+    n = plan.size(op.result)
+    plan.add("scale_and_shift", [op.inputs[0]], op.result, op.layer, scale=np.full(n, -1.0), shift=np.zeros(n), n=n)
 
 
 def _binary(op: Op, plan: Plan) -> None:
@@ -281,6 +285,7 @@ _LOWER: dict[str, Callable[[Op, Plan], None]] = {
     "matmul": _matmul,
     "maxpool": _pool,
     "multiply": _binary,
+    "negative": _negative,
     "pad": _pad,
     "power": _binary,
     "reduce_max": _reduce,

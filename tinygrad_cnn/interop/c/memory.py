@@ -7,7 +7,7 @@ from .plan import Plan, Step
 _IN_PLACE = {
     "absolute", "add", "clip", "divide", "error_function", "exponential", "gelu", "gelu_tanh", "hyperbolic_tangent",
     "larger", "leaky_relu", "log_softmax", "logarithm", "lookup", "multiply", "power", "relu", "requantise",
-    "scale_and_shift", "shares", "sigmoid", "smaller", "softmax", "softplus", "square_root", "subtract",
+    "scale_and_shift", "sigmoid", "smaller", "softmax", "softplus", "square_root", "subtract",
 }  # fmt: skip
 """Functions that may write over what they read first: they read a number before they write in its place."""
 
