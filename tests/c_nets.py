@@ -101,7 +101,7 @@ OPS = {
                           a=nn.Conv2d(4, 4, 3, padding=1, rng=rng()), b=nn.Conv2d(4, 4, 1, rng=rng(1))), MAPS),
     "sigmoid": (nn.Sigmoid(), MAPS),
     "slice": (function(lambda x: x[:, ::-2, 1:5:2, None, -1]), MAPS),
-    "smaller": (function(lambda x: elementwise.smaller(x, 0.25)), MAPS),
+    "smaller": (function(lambda x: elementwise.smaller(x, Tensor(np.float32(0.25)))), MAPS),
     "softmax": (nn.Softmax(1), MAPS),
     "softmax_last": (nn.Sequential(nn.Linear(12, 4, rng=rng()), nn.Softmax(-1)), ROW),
     "softplus": (function(elementwise.softplus), MAPS),
