@@ -43,6 +43,7 @@ from .ops import (
 if TYPE_CHECKING:
     from . import interop, models
     from . import train as training
+    from .autograd.doctor import Diagnosis, diagnose
     from .inspection import plot, report
     from .inspection.drawing import draw
     from .inspection.explain import explain
@@ -59,8 +60,10 @@ __version__ = "0.1.0"
 # Public names that are imported at their first use, so that `import tinygrad_cnn` stays light: (module, attribute).
 _LAZY = {
     "CheckpointError": ("storage.archive", "CheckpointError"),
+    "Diagnosis": ("autograd.doctor", "Diagnosis"),
     "DivergenceError": ("train", "DivergenceError"),
     "checkpoint": ("train.checkpoint", ""),
+    "diagnose": ("autograd.doctor", "diagnose"),
     "distributed": ("train.mpi", ""),
     "draw": ("inspection.drawing", "draw"),
     "evaluate": ("train.evaluate", "evaluate"),
@@ -82,6 +85,7 @@ _LAZY = {
 __all__ = [  # but `sklearn`: it needs its extra to be loaded at all, and `import *` loads what stands here
     "AnomalyError",
     "CheckpointError",
+    "Diagnosis",
     "DivergenceError",
     "GradcheckError",
     "GraphError",
@@ -98,6 +102,7 @@ __all__ = [  # but `sklearn`: it needs its extra to be loaded at all, and `impor
     "cross_entropy",
     "data",
     "detect_anomaly",
+    "diagnose",
     "distributed",
     "draw",
     "dropout",
