@@ -1,6 +1,7 @@
 """`diagnose`: from a function and a point to a `Diagnosis`."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,18 +9,25 @@ import numpy as np
 from ...checks import abbreviated, integer
 from ..engine import GraphError
 from ..tensor import Tensor
-from .evidence import Verdict, derivative
+from .evidence import Verdict
 from .examine import Examination, examine
 from .functions import FunctionSubject
 from .objects import ObjectSubject, methods_of, object_subject
 from .probing import Clock, Subject
-from .report import Diagnosis, Finding, picture
+from .report import Diagnosis, Finding, derivative, picture
 from .second import SecondSubject
 from .signatures import input_names
 from .tensors import NodeSubject, TensorSubject, ops_of
 from .value import OracleSubject, check_value, oracle_value
 
 _SECONDS = 1.4  # what one examination may take, without the last calls of the function
+_SECOND_ORDER_WORDS = {
+    "sign": "It has the wrong sign.",
+    "factor": "It is off by a constant factor.",
+    "rotated": "It is turned round.",
+    "transposed": "It is transposed.",
+    "nan": "It is not finite.",
+}
 _Subjects = TensorSubject | FunctionSubject | ObjectSubject
 
 
@@ -152,7 +160,7 @@ def _finding(subject: Subject, k: int, verdict: Verdict, kind: str = "", message
 def examine_tensors(
     subject: TensorSubject, clock: Clock, seed: int, order: int | None
 ) -> tuple[Examination, list[Finding]]:
-    """Examine a function of tensors: its gradients, the ops that make them wrong, and the gradients of the gradients."""
+    """Examine a function of tensors: its gradients, the ops that make them wrong, and gradients of gradients."""
     error = None
     try:
         result = examine(subject, Clock(0.6 * clock.left()), seed, subject.float64_inputs)
@@ -172,7 +180,7 @@ def examine_tensors(
             findings.append(_finding(subject, k, own))
             continue
         op, verdict = cause
-        message = f"{derivative(subject.names[k])} is wrong because of the op {op}. There: {verdict.sentence}"
+        message = f"{derivative(subject.names[k])} is wrong because of the op {op}: {verdict.sentence}"
         drawn = own if own is not None and own.arrays is not None else verdict
         findings.append(_finding(subject, k, Verdict(verdict.kind, message, drawn.where, drawn.arrays)))
     if error is not None and not findings:
@@ -207,8 +215,13 @@ def _wrong_ops(subject: TensorSubject, clock: Clock, seed: int) -> list[tuple[st
             continue
         for k, verdict in verdicts.items():
             source = node.inputs[part.numbers[k]]
-            causes.append((f"{part.op} ({part.line})", reached.get(id(source), set()), verdict))
+            causes.append((f"{part.op} ({_short(part.line)})", reached.get(id(source), set()), verdict))
     return causes
+
+
+def _short(line: str) -> str:
+    """A line without the folders of its file and the function it is in."""
+    return os.path.basename(line.rsplit(" in ", 1)[0])
 
 
 def _second(subject: TensorSubject, clock: Clock, seed: int, order: int | None, result: Examination) -> list[Finding]:
@@ -225,6 +238,7 @@ def _second(subject: TensorSubject, clock: Clock, seed: int, order: int | None, 
         return []
     findings = []
     for k, verdict in outcome.verdicts.items():
+        verdict = replace(verdict, arrays=None)
         name = derivative(subject.names[k])
         if not second.recorded[k]:
             text = (
@@ -236,8 +250,8 @@ def _second(subject: TensorSubject, clock: Clock, seed: int, order: int | None, 
                 continue
         else:
             text = (
-                f"The first gradients are right, but the gradient of the gradient for {subject.names[k]} is not: a "
-                f"rule's own rule is wrong. For C' made of the first gradients: {verdict.sentence}"
+                f"{name} is right, but its own gradient is not: a rule's own rule is wrong. "
+                f"{_SECOND_ORDER_WORDS.get(verdict.kind, 'Differentiate the formula of each rule once more.')}"
             )
         findings.append(_finding(subject, k, verdict, "second_order", text))
     return findings

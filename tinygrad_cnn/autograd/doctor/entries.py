@@ -1,7 +1,7 @@
 """Hypotheses about single contributions: which of the dy/dx the rule uses, which it leaves out, which it invents.
 
-A rule that is called with a cotangent of a single 1 returns one row of its own Jacobian. Beside the numerical one, entry
-by entry, it shows whether contributions are missing (and of which outputs), were overwritten, or are too many.
+A rule that is called with a cotangent of a single 1 returns one row of its own Jacobian. Beside the numerical one,
+entry by entry, it shows whether contributions are missing (and of which outputs), were overwritten, or are too many.
 """
 
 import itertools
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .evidence import Evidence, Verdict, constant, drawing, equals, first_wrong, of_rule, with_constant
+from .evidence import Candidate, Evidence, Verdict, constant, drawing, equals, first_wrong, of_rule, with_constant
 from .probing import Array, Probe
 
 
@@ -34,7 +34,7 @@ class Entries:
 
 def entries(evidence: Evidence, probes: int = 2) -> list[Entries]:
     """Return the Jacobians at the first probes where the rule is wrong; empty if there are too many outputs."""
-    pairs = []
+    pairs: list[Entries] = []
     for probe in evidence.probes:
         if len(pairs) == probes or not evidence.clock.left():
             break
@@ -82,8 +82,7 @@ def _groupings(y_shape: tuple[int, ...]) -> Iterator[Array]:
     yield np.arange(size)
     if len(y_shape) > 2:
         yield np.ravel_multi_index(tuple(index[-2:]), y_shape[-2:])
-    for row in index:
-        yield row
+    yield from index
 
 
 def _survivors(pair: Entries, labels: Array) -> Array | None:
@@ -141,15 +140,14 @@ def only_diagonal(evidence: Evidence) -> Verdict | None:
 
 def _missing_outputs(y_shape: tuple[int, ...], pairs: list[Entries]) -> str | None:
     """Which outputs contribute, if they are all that have certain indices along certain axes."""
-    uses = []
+    matters, use = np.zeros(y_shape, bool), np.zeros(y_shape, bool)
     for pair in pairs:
-        matters = pair.needed.any(1) | pair.used.any(1)
+        nonzero = pair.needed.any(1) | pair.used.any(1)
         complete, missing = pair.match.all(1), ~pair.used.any(1)
-        if not (complete | missing)[matters].all():
+        if (nonzero & ~(complete | missing)).any():
             return None
-        uses.append((matters, complete & matters))
-    matters = np.any([m for m, _ in uses], axis=0).reshape(y_shape)
-    use = np.any([u for _, u in uses], axis=0).reshape(y_shape)
+        matters |= nonzero.reshape(y_shape)
+        use |= (complete & nonzero).reshape(y_shape)
     if not use.any() or (use == matters).all():
         return None
     parts = []
@@ -222,7 +220,7 @@ def unmasked(evidence: Evidence) -> Verdict | None:
         nothing = False
     gradient, name = evidence.gradient, evidence.name
     if nothing:
-        text = f"{gradient} should be 0: y does not depend on {name} here."
+        text = f"{gradient} should be 0: {evidence.result} does not depend on {name} here."
     else:
         text = (
             f"{gradient} is right where it should not be zero, but not zero where it should be: neurons get a gradient "
@@ -259,19 +257,19 @@ def wrong_axes(evidence: Evidence) -> Verdict | None:
     if len(sums) < 2 or size < 2:
         return None
 
-    def summed(probe: Probe, axes: tuple[int, ...]) -> Array:
-        return np.asarray(probe.point.cotangents.sum(tuple(1 + i for i in axes)).reshape(len(probe.right), -1))
+    def over(axes: tuple[int, ...]) -> Candidate:
+        return lambda p: np.asarray(p.point.cotangents.sum(tuple(1 + i for i in axes)).reshape(len(p.right), -1))
 
-    right = next((axes for axes in sums if constant(evidence, lambda p, axes=axes: summed(p, axes)) is not None), None)
+    right = next((axes for axes in sums if constant(evidence, over(axes)) is not None), None)
     if right is None:
         return None
     for axes in sums:
-        c = None if axes == right else equals(evidence, lambda p, axes=axes: summed(p, axes), of_rule)
+        c = None if axes == right else equals(evidence, over(axes), of_rule)
         if c is not None:
-            over = f"over the axes {list(axes)} of y" if axes else "over no axis"
+            along = f"over the axes {list(axes)} of {evidence.result}" if axes else "over no axis"
             text = (
-                f"{evidence.gradient} is dC/dy summed {over}{with_constant(c, evidence)}. {evidence.name} was "
-                f"broadcast along the axes {list(right)} of y: sum over these."
+                f"{evidence.gradient} is dC/dy summed {along}{with_constant(c, evidence)}. {evidence.name} was "
+                f"broadcast along the axes {list(right)} of {evidence.result}: sum over these."
             )
             return Verdict("not_summed", text, None, drawing(evidence))
     return None

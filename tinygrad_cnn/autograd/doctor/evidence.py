@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .probing import Array, Clock, Probe
-from .report import Place
+from .report import Place, derivative
 
 Candidate = Callable[[Probe], Array | None]  # the gradients of a hypothesis at one probe, (V, x.size)
 
@@ -62,14 +62,15 @@ class Evidence:
         """The names of the subject's inputs."""
         return self.probes[0].point.subject.names
 
+    @property
+    def result(self) -> str:
+        """The name of y, which an input may have."""
+        subject = self.probes[0].point.subject
+        return "the result" if "y" in subject.names or "y" in subject.constants else "y"
+
     def other(self, k: int) -> str:
         """Return the name of another input."""
         return self.input_names[k]
-
-
-def derivative(name: str) -> str:
-    """Return ``dC/dw`` for w, and ``dC/d(conv.weight)`` for what is not one word."""
-    return f"dC/d{name}" if name.isidentifier() else f"dC/d({name})"
 
 
 def mismatch(probe: Probe) -> Array:
@@ -145,21 +146,23 @@ def nice(c: float) -> bool:
 
 def sizes(evidence: Evidence) -> list[tuple[int, str]]:
     """Return the numbers that a wrong constant may be, with their meaning, the likeliest first."""
-    point = evidence.probes[0].point
+    arrays = evidence.probes[0].point.arrays
     y, x = evidence.y_shape, evidence.shape
-    batch = next((s for s in (y, *(a.shape for a in point.arrays)) if len(s) > 1), ())
     found = []
+    batch = next((s for s in (y, *(a.shape for a in arrays)) if len(s) > 1), ())
     if batch:
-        found.append((batch[0], "the batch size" if len(batch) == 4 or len(y) <= 1 or len(batch) == 2 else "axis 0"))
+        found.append((batch[0], "axis 0" if len(batch) == 3 else "the batch size"))
     if len(y) >= 2:
         found += [(y[-1] * y[-2], "the number of places"), (y[0] * y[-1] * y[-2], "the places of the whole batch")]
-    for k, a in enumerate(point.arrays):
+    for k, a in enumerate(arrays):
+        name = evidence.other(k)
         if a.ndim >= 2:
-            found += [(a.shape[-1] * a.shape[-2], f"the last two axes of {evidence.other(k)}")]
+            inner = a.shape[-1] * a.shape[-2]
             found += [
-                (a.shape[0] * a.shape[-1] * a.shape[-2], f"the first and the last two axes of {evidence.other(k)}")
+                (inner, f"the last two axes of {name}"),
+                (a.shape[0] * inner, f"{name}'s first and last two axes"),
             ]
-        found += [(a.size, f"the size of {evidence.other(k)}")]
+        found += [(a.size, f"the size of {name}")]
     found += [(math.prod(y), "the size of y"), (math.prod(x), f"the size of {evidence.name}")]
     axes = [(n, f"axis {i} of y") for i, n in enumerate(y)]
     axes += [(n, f"axis {i} of {evidence.name}") for i, n in enumerate(x)]
@@ -169,7 +172,7 @@ def sizes(evidence: Evidence) -> list[tuple[int, str]]:
 def named_constant(c: float, evidence: Evidence) -> str:
     """Return a constant in words: ``2``, ``1/4, 1 / the batch size``."""
     sign, value = ("-" if c < 0 else ""), abs(c)
-    for n, words in [*(() if math.isclose(value, 1, rel_tol=1e-5) else sizes(evidence))]:
+    for n, words in sizes(evidence):
         if math.isclose(value, n, rel_tol=1e-5):
             return f"{sign}{n} ({words})"
         if math.isclose(value, 1 / n, rel_tol=1e-5):

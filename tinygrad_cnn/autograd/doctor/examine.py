@@ -8,7 +8,7 @@ import numpy as np
 
 from ...checks import plural
 from .entries import left_out, masked, only_diagonal, overwritten, unmasked, wrong_axes
-from .evidence import Evidence, Verdict, derivative, mismatch
+from .evidence import Evidence, Verdict, mismatch
 from .factors import missing_or_misplaced
 from .patterns import of_another_input, scaled, shifted, turned, unknown, without_g, zero
 from .probing import (
@@ -24,6 +24,7 @@ from .probing import (
     remeasure,
     some_columns,
 )
+from .report import derivative
 from .shapes import integers, not_finite, not_numbers, single_precision, wrong_shape
 from .variations import elsewhere, turned_cotangent
 
@@ -92,8 +93,8 @@ def _first_value(subject: Subject) -> tuple[Array, float]:
         seconds = time.perf_counter() - start
     if y.shape != again.shape or not np.array_equal(y, again, equal_nan=True):
         raise ValueError(
-            "diagnose: two calls with the same inputs give different values; fix the random numbers inside (a generator "
-            "with a seed, made anew in each call), or put the module into evaluation mode with eval()"
+            "diagnose: two calls with the same inputs give different values; fix the random numbers inside (a "
+            "generator with a seed, made anew in each call), or put the module into evaluation mode with eval()"
         )
     return y, seconds
 
@@ -129,7 +130,7 @@ def _explanation(evidence: Evidence) -> Verdict | None:
     """The first hypothesis that explains a wrong gradient; None if it is right."""
     wrong = [p for p in evidence.probes if mismatch(p).any()]
     bent = [p for p in evidence.probes if not p.complete and not _right_along(p, evidence.step)]
-    if not wrong and not bent or _is_fixed(evidence, wrong):
+    if (not wrong and not bent) or _is_fixed(evidence, wrong):
         return None
     for probes in (evidence.probes, wrong):
         part = Evidence(evidence.name, list(probes), evidence.step, evidence.clock, evidence.rng)
@@ -144,14 +145,10 @@ def _explanation(evidence: Evidence) -> Verdict | None:
 
 def _is_fixed(evidence: Evidence, wrong: Sequence[Probe]) -> bool:
     """True if the rule is right at the caller's point and returns the same at the others: it closes over arrays."""
-    probes = evidence.probes
-    if (
-        not getattr(probes[0].point.subject, "may_have_captured", False)
-        or probes[0] in wrong
-        or not probes[0].sure.any()
-    ):
+    first = evidence.probes[0]
+    if not getattr(first.point.subject, "may_have_captured", False) or not first.sure.any():
         return False
-    return all(_same_for_same_g(probes[0], p) for p in wrong)
+    return all(p is not first and _same_for_same_g(first, p) for p in wrong)
 
 
 def _same_for_same_g(first: Probe, other: Probe) -> bool:

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from .entries import entries
-from .evidence import Evidence, Verdict, drawing, equals, first_wrong, nice, of_rule, sizes
+from .evidence import Evidence, Verdict, drawing, equals, first_wrong, nice, of_rule, sizes, with_constant
 from .probing import Array, Probe
 
 Named = tuple[str, Array]
 
 
-def _sigmoid(a: Array) -> Array:
+def sigmoid(a: Array) -> Array:
+    """``1 / (1 + e^-a)``."""
     return np.asarray(1 / (1 + np.exp(-a)))
 
 
@@ -34,9 +35,9 @@ _FUNCTIONS: tuple[tuple[str, Callable[[Array], Array]], ...] = (
     ("sqrt({})", np.sqrt),
     ("1 / sqrt({})", lambda a: 1 / np.sqrt(a)),
     ("sign({})", np.sign),
-    ("sigmoid'({})", lambda a: _sigmoid(a) * (1 - _sigmoid(a))),
+    ("sigmoid'({})", lambda a: sigmoid(a) * (1 - sigmoid(a))),
     ("tanh'({})", lambda a: 1 - np.tanh(a) ** 2),
-    ("sigmoid({})", _sigmoid),
+    ("sigmoid({})", sigmoid),
     ("tanh({})", np.tanh),
     ("exp({})", np.exp),
     ("exp(-{})", lambda a: np.exp(-a)),
@@ -56,7 +57,7 @@ def missing_or_misplaced(evidence: Evidence) -> Verdict | None:
     sides = [side for side in (_row_ratios(evidence), _column_ratios(evidence)) if side is not None]
     for name in (_missing, _misplaced, _superfluous):
         for shape, ratios, probes, _ in sides:
-            values = [_values(p, shape) for p in probes]
+            values = [_values(p, shape, evidence.result) for p in probes]
             if any(not v for v in values) or not ratios:
                 continue
             verdict = name(evidence, ratios, values)
@@ -66,12 +67,13 @@ def missing_or_misplaced(evidence: Evidence) -> Verdict | None:
     if not telling:
         return None
     shape, ratios, _, _ = telling[0]
-    side = "y" if shape == evidence.y_shape else evidence.name
+    side = evidence.result if shape == evidence.y_shape else evidence.name
     inverse = 1 / np.concatenate([r[np.isfinite(r) & (r != 0)].ravel() for r in ratios])
     least, most = float(inverse.min()), float(inverse.max())
     text = (
-        f"{evidence.gradient} lacks a factor: one number for each element of {side}, between {least:.4g} and {most:.4g} "
-        "for the numbers tried. Look for a slope, a scale or a norm of the forward pass that the rule leaves out."
+        f"{evidence.gradient} lacks a factor: one number for each element of {side}, between {least:.4g} and "
+        f"{most:.4g} for the numbers tried. Look for a slope, a scale or a norm of the forward pass that the rule "
+        "leaves out."
     )
     return Verdict("missing_factor", text, first_wrong(evidence)[1], drawing(evidence))
 
@@ -120,12 +122,12 @@ def _column_ratios(evidence: Evidence) -> Side | None:
     return evidence.shape, ratios, evidence.probes, several
 
 
-def _values(probe: Probe, shape: tuple[int, ...]) -> list[Named]:
+def _values(probe: Probe, shape: tuple[int, ...], result: str) -> list[Named]:
     """Arrays at a point that broadcast to the shape: y, what may have made it, the inputs, their spread."""
     point = probe.point
     y = np.asarray(point.y, np.float64)
-    named: list[Named] = [("y", y)]
-    named += [(f"{n}", a) for n, a in zip(point.subject.names, point.arrays, strict=True)]
+    named: list[Named] = [(result, y)]
+    named += [(n, np.asarray(a)) for n, a in zip(point.subject.names, point.arrays, strict=True)]
     named += [(n, np.asarray(a, np.float64)) for n, a in point.subject.constants.items() if a.dtype.kind in "fiub"]
     with np.errstate(all="ignore"):
         if y.size and y.min() > 0 and y.max() < 1:
@@ -185,7 +187,7 @@ def _functions(values: Sequence[Sequence[Named]], which: int) -> Iterator[tuple[
     name = values[0][which][0]
     for template, function in _FUNCTIONS:
         with np.errstate(all="ignore"):
-            yield template.replace("{}", name), [function(v[which][1]) for v in values]
+            yield template.replace("{}", name), [np.asarray(function(v[which][1])) for v in values]
 
 
 def _alike(values: Sequence[Sequence[Named]]) -> list[int]:
@@ -200,10 +202,9 @@ def _missing(evidence: Evidence, ratios: Sequence[Array], values: Sequence[Seque
     if found is None:
         return None
     words, c = found
-    times = "" if math.isclose(c, 1, rel_tol=1e-3) else f" (besides, it is {c:.4g} times too large)"
     text = (
-        f"{evidence.gradient} lacks the factor {words}{times}: by the chain rule it has to be multiplied by it, element "
-        "by element."
+        f"{evidence.gradient} lacks the factor {words}{with_constant(c, evidence)}: by the chain rule it has to be "
+        "multiplied by it, element by element."
     )
     return Verdict("missing_factor", text, first_wrong(evidence)[1], drawing(evidence))
 
@@ -214,8 +215,8 @@ def _superfluous(evidence: Evidence, ratios: Sequence[Array], values: Sequence[S
     if found is None:
         return None
     text = (
-        f"{evidence.gradient} has the factor {found[0]} once too often, or lacks 1 / ({found[0]}): write down the slope "
-        "of one y, and compare factor by factor."
+        f"{evidence.gradient} has the factor {found[0]} once too often, or lacks 1 / ({found[0]}): write down the "
+        "slope of one y, and compare factor by factor."
     )
     return Verdict("missing_factor", text, first_wrong(evidence)[1], drawing(evidence))
 
@@ -246,22 +247,25 @@ def _plausible(c: float, evidence: Evidence, tolerance: float) -> bool:
 
 def _misplaced(evidence: Evidence, ratios: Sequence[Array], values: Sequence[Sequence[Named]]) -> Verdict | None:
     """rule = right * f(other array) / f(array): the same function, taken at another point."""
-    for right, wrong in itertools.permutations(_alike(values), 2):
-        if values[0][right][0] == values[0][wrong][0]:
-            continue
-        loose = "normalised" in values[0][right][0] + values[0][wrong][0]
-        for (words, f), (other_words, other) in zip(_functions(values, right), _functions(values, wrong), strict=True):
+    arrays = _alike(values)
+    functions = {which: list(_functions(values, which)) for which in arrays}
+    for i in range(len(_FUNCTIONS)):
+        for right, wrong in itertools.permutations(arrays, 2):
+            (words, f), (other_words, other) = functions[right][i], functions[wrong][i]
+            right_name, wrong_name = values[0][right][0], values[0][wrong][0]
+            if right_name == wrong_name:
+                continue
+            loose = "normalised" in right_name + wrong_name
             with np.errstate(all="ignore"):
-                parts = [r * a / b for r, a, b in zip(ratios, f, other, strict=True)]
-                c = _steady(parts, loose)
-            live = [np.where(np.isfinite(r), a / b, np.nan) for r, a, b in zip(ratios, f, other, strict=True)]
-            if c is not None and math.isclose(c, 1, rel_tol=1e-3 if loose else 1e-4) and _varies(live):
-                right_name, wrong_name = values[0][right][0], values[0][wrong][0]
-                text = (
-                    f"{evidence.gradient} takes its slope at the wrong point: it has the factor {other_words} where the "
-                    f"right one has {words}. Put {right_name} in the place of {wrong_name}."
-                )
-                return Verdict("wrong_point", text, first_wrong(evidence)[1], drawing(evidence))
+                c = _steady([r * a / b for r, a, b in zip(ratios, f, other, strict=True)], loose)
+                live = [np.where(np.isfinite(r), a / b, np.nan) for r, a, b in zip(ratios, f, other, strict=True)]
+            if c is None or not math.isclose(c, 1, rel_tol=1e-3 if loose else 1e-4) or not _varies(live):
+                continue
+            text = (
+                f"{evidence.gradient} takes its slope at the wrong point: it has the factor {other_words} where the "
+                f"right one has {words}. Put {right_name} in the place of {wrong_name}."
+            )
+            return Verdict("wrong_point", text, first_wrong(evidence)[1], drawing(evidence))
     return None
 
 
@@ -272,10 +276,10 @@ def _mask_of_g(evidence: Evidence) -> Verdict | None:
 
     def by_g(probe: Probe) -> Array:
         g = probe.point.cotangents.reshape(len(probe.right), -1)
-        return np.where(g > 0, g, 0)
+        return np.asarray(np.where(g > 0, g, 0))
 
     def both(probe: Probe) -> Array:
-        return by_g(probe) * (probe.right != 0)
+        return np.asarray(by_g(probe) * (probe.right != 0))
 
     for candidate in (by_g, both):
         c = equals(evidence, candidate, of_rule)

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -10,17 +11,20 @@ from .evidence import (
     Evidence,
     Verdict,
     constant,
-    derivative,
     drawing,
     equals,
     first_wrong,
+    mismatch,
     named_constant,
     of_rule,
     with_constant,
 )
 from .probing import Array, Probe
+from .report import derivative
 
 _LARGEST_SHIFT = 3
+
+Turn = Callable[[Array], Array]
 
 
 def zero(evidence: Evidence) -> Verdict | None:
@@ -108,7 +112,7 @@ def right_of(probe: Probe, k: int) -> Array | None:
     return other.right if other is not None and other.complete else None
 
 
-def turns(shape: tuple[int, ...]) -> Iterator[tuple[str, str, Callable[[Array], Array]]]:
+def turns(shape: tuple[int, ...]) -> Iterator[tuple[str, str, Turn]]:
     """Yield (kind, words, the turn) for arrays (V, *shape): those that keep the shape."""
     axes = len(shape)
     if axes >= 2:
@@ -119,20 +123,20 @@ def turns(shape: tuple[int, ...]) -> Iterator[tuple[str, str, Callable[[Array], 
         if order != tuple(range(axes)) and tuple(shape[i] for i in order) == shape:
             swapped = [i for i in range(axes) if order[i] != i]
             words = "transposed" if axes == 2 else f"with its axes {swapped} exchanged"
-            yield "transposed", words, lambda a, order=order: a.transpose(0, *(1 + i for i in order))
+            yield "transposed", words, partial(np.transpose, axes=(0, *(1 + i for i in order)))
     if axes >= 2:
         for axis in (-1, -2):
-            yield "unknown", f"mirrored along axis {axes + axis}", lambda a, axis=axis: np.flip(a, axis)
+            yield "unknown", f"mirrored along axis {axes + axis}", partial(np.flip, axis=axis)
         if shape[-1] == shape[-2]:
             for quarter in (1, -1):
-                yield "rotated", f"turned by {90 * quarter} degrees", lambda a, q=quarter: np.rot90(a, q, (-2, -1))
+                yield "rotated", f"turned by {90 * quarter} degrees", partial(np.rot90, k=quarter, axes=(-2, -1))
 
 
 def turned(evidence: Evidence) -> Verdict | None:
     """Rotated, transposed or mirrored."""
     for kind, words, turn in turns(evidence.shape):
 
-        def candidate(probe: Probe, turn: Callable[[Array], Array] = turn) -> Array | None:
+        def candidate(probe: Probe, turn: Turn = turn) -> Array | None:
             a = probe.analytic
             return None if a is None else turn(a.reshape(len(a), *evidence.shape)).reshape(len(a), -1)
 
@@ -158,8 +162,8 @@ def shifted(evidence: Evidence) -> Verdict | None:
     """Moved by a few elements along the last two axes; what was moved in may be anything."""
     shape = evidence.shape
     last = shape[-2:]
-    reach = [range(-min(_LARGEST_SHIFT, n - 1), min(_LARGEST_SHIFT, n - 1) + 1) for n in last]
-    offsets = sorted(itertools.product(*reach), key=lambda o: sum(map(abs, o)))
+    steps = [range(-min(_LARGEST_SHIFT, n - 1), min(_LARGEST_SHIFT, n - 1) + 1) for n in last]
+    offsets = sorted(itertools.product(*steps), key=lambda o: sum(map(abs, o)))
     for offset in offsets:
         if not any(offset):
             continue
@@ -189,7 +193,8 @@ def _moved_back(a: Array, shape: tuple[int, ...], offset: tuple[int, ...]) -> Ar
     result = np.full_like(source, np.nan)
     here = tuple(slice(max(0, -o), n - max(0, o)) for o, n in zip(offset, shape[-len(offset) :], strict=True))
     there = tuple(slice(max(0, o), n - max(0, -o)) for o, n in zip(offset, shape[-len(offset) :], strict=True))
-    result[(..., *here)] = source[(..., *there)]
+    lead = (slice(None),) * (source.ndim - len(here))
+    result[lead + here] = source[lead + there]
     return result.reshape(len(a), -1)
 
 
@@ -199,7 +204,7 @@ def unknown(evidence: Evidence) -> Verdict:
     analytic = probe.analytic
     if analytic is None or where is None:
         return Verdict("unknown", f"{evidence.gradient} is wrong somewhere among the elements not measured.")
-    wrong = sum(int(mismatched.sum()) for mismatched in [_wrong(probe)])
+    wrong = int(mismatch(probe).sum())
     measured = int(probe.sure.sum())
     i = int(np.ravel_multi_index(where, probe.shape)) if probe.shape else 0
     extra = ""
@@ -215,12 +220,6 @@ def unknown(evidence: Evidence) -> Verdict:
         "that still fails, and write down the derivative of a single y."
     )
     return Verdict("unknown", text, where, drawing(evidence))
-
-
-def _wrong(probe: Probe) -> Array:
-    analytic = probe.analytic
-    assert analytic is not None
-    return np.asarray((np.abs(analytic - probe.right) > probe.tolerance).any(0) & probe.sure)
 
 
 def _at_zero(evidence: Evidence) -> bool:

@@ -51,7 +51,7 @@ class Clock:
         return max(0.0, self.end - time.perf_counter())
 
 
-@dataclass
+@dataclass(eq=False)
 class Point:
     """A point, its value y, and the cotangents (V, *y.shape) with what the rules return for them."""
 
@@ -79,7 +79,7 @@ class Point:
         return np.array([r.ravel() for r in rows], np.float64).reshape(self.y.size, -1)
 
 
-@dataclass
+@dataclass(eq=False)
 class Probe:
     """What is known of input k at one point: arrays of (V, x.size) for V cotangents.
 
@@ -166,12 +166,12 @@ def move(x: Array, rng: np.random.Generator, scale: float, *, permute: bool) -> 
     """
     base = rng.permutation(x.ravel()).reshape(x.shape) if permute else x
     step = scale * rng.uniform(0.2, 1, x.shape) * rng.choice([-1.0, 1.0], x.shape)
-    if x.size and 0 <= x.min() and x.max() <= 1:
+    if x.size and x.min() >= 0 and x.max() <= 1:
         inner = np.clip(base, 0.05 * scale, 1 - 0.05 * scale)
-        return inner + inner * (1 - inner) * step
+        return np.asarray(inner + inner * (1 - inner) * step)
     rms = float(np.sqrt(np.mean(x * x))) if x.size else 0.0
     small = np.abs(base) <= 1e-3 * rms
-    if x.size and x.min() >= 0 or x.size and x.max() <= 0:
+    if x.size and (x.min() >= 0 or x.max() <= 0):
         step = np.where(small, np.abs(step) * (1 if x.min() >= 0 else -1), step)
     return np.asarray(np.where(small, base + step * (rms or 1.0), base * (1 + step)))
 

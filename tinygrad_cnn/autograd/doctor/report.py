@@ -59,7 +59,9 @@ class Finding:
 
     def text(self, width: int = 80) -> str:
         """Return the finding as a paragraph, and the picture below it."""
-        head = "the value" if self.input is None else f"input {self.input}, {self.name}"
+        head = "the value" if self.input is None else f"input {self.input}"
+        if self.input is not None and not self.name.startswith("input "):
+            head += f", {self.name}"
         lines = [f"{head}: {self.kind}", *_wrapped(self.message, width, "  ")]
         return "\n".join([*lines, "", self.picture] if self.picture else lines)
 
@@ -105,15 +107,28 @@ class Diagnosis:
         return "\n\n".join(parts)
 
     def _summary(self) -> str:
-        wrong = [f"dC/d{f.name}" for f in self.findings if f.input is not None]
-        right = _listed([f"dC/d{name}" for name in self.right])
+        second = [f.name for f in self.findings if f.kind == "second_order"]
+        wrong = [derivative(f.name) for f in self.findings if f.input is not None and f.name not in second]
+        right = [derivative(name) for name in self.right]
         parts = ["The value is wrong."] if any(f.input is None for f in self.findings) else []
         if wrong:
-            parts.append(f"{_listed(wrong)} {'is' if len(wrong) == 1 else 'are'} wrong.")
-        if self.right:
-            agree = f" (they agree with numerical derivatives in {plural(self.compared, 'number')})" if self.ok else ""
-            parts.append(f"{right} {'is' if len(self.right) == 1 else 'are'} right{agree}.")
+            parts.append(f"{_listed(wrong)} {_are(wrong)} wrong.")
+        if right:
+            agree = f": {plural(self.compared, 'number')} compared with numerical derivatives" if self.ok else ""
+            parts.append(f"{_listed(right)} {_are(right)} right{agree}.")
+        if second:
+            own = [f"the gradient of {derivative(name)}" for name in second]
+            parts.append(f"But {_listed(own)} {_are(own)} wrong.")
         return " ".join(parts) or "Nothing could be compared."
+
+
+def derivative(name: str) -> str:
+    """Return ``dC/dw`` for w, and ``dC/d(conv.weight)`` for what is not one word."""
+    return f"dC/d{name}" if name.isidentifier() else f"dC/d({name})"
+
+
+def _are(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _listed(names: list[str]) -> str:
@@ -145,29 +160,49 @@ def picture(right: NDArray[Any], other: NDArray[Any], where: Place | None, headi
         if left.shape == second.shape
         else np.zeros(second.shape, bool)
     )
-    width = (_PICTURE_WIDTH - 2) // 2
-    blocks = [_block(left, None, place, width, headings[0]), _block(second, differs, place, width, headings[1])]
+    rows = [_window(n, place[0], _PICTURE_ROWS) for n in (left.shape[0], second.shape[0])]
+    texts = [[[_number(v) for v in row] for row in a[r]] for a, r in zip((left, second), rows, strict=True)]
+    cell = max(len(t) for array in texts for row in array for t in row) + 1
+    fit = max(1, (_PICTURE_WIDTH // 2 - 9) // (cell + 1))
+    blocks = [
+        _block(array, r, a.shape, place[1], (cell, fit), stars, heading)
+        for array, r, a, stars, heading in zip(
+            texts, rows, (left, second), (np.zeros(left.shape, bool), differs), headings, strict=True
+        )
+    ]
     height = max(map(len, blocks))
     first, second_block = ([*block, *[""] * (height - len(block))] for block in blocks)
-    pad = max(map(len, first)) + 3
+    pad = max(map(len, first)) + 2
     return "\n".join(f"  {a:<{pad}}{b}".rstrip() for a, b in zip(first, second_block, strict=True))
 
 
-def _block(array: NDArray[Any], stars: NDArray[np.bool_] | None, place: Place, width: int, heading: str) -> list[str]:
-    """The lines of one array in at most ``width`` characters, with the numbers around ``place``."""
-    rows, columns = array.shape
-    top = min(max(0, place[0] - _PICTURE_ROWS + 2), max(0, rows - _PICTURE_ROWS))
-    texts = [[_number(v) for v in row] for row in array[top : top + _PICTURE_ROWS]]
-    cell = max(len(t) for row in texts for t in row) + 1
-    fit = max(1, min(columns, (width - 4) // (cell + 1)))
-    start = min(max(0, place[1] - fit + 2), max(0, columns - fit))
-    before, after = "... " if start else "", " ..." if start + fit < columns else ""
-    lines = [heading, *(["..."] if top else [])]
+def _window(size: int, center: int, most: int) -> slice:
+    """The part of an axis that is drawn: at most so many elements, with ``center`` among them."""
+    start = min(max(0, center - most + 2), max(0, size - most))
+    return slice(start, min(size, start + most))
+
+
+def _block(
+    texts: list[list[str]],
+    rows: slice,
+    shape: tuple[int, ...],
+    center: int,
+    sizes: tuple[int, int],
+    stars: NDArray[np.bool_],
+    heading: str,
+) -> list[str]:
+    """The lines of one array: some rows, and the columns around ``center``.
+
+    ``sizes`` is the width of a number and how many fit on a line.
+    """
+    cell, fit = sizes
+    columns = _window(shape[1], center, fit)
+    before, after = "... " if columns.start else "", " ..." if columns.stop < shape[1] else ""
+    lines = [heading, *(["..."] if rows.start else [])]
     for i, row in enumerate(texts):
-        marks = ["*" if stars is not None and stars[top + i, j] else " " for j in range(columns)]
-        cells = "".join(f"{row[j]:>{cell}}{marks[j]}" for j in range(start, start + fit))
-        lines.append((before + cells + after).rstrip())
-    return lines + (["..."] if top + _PICTURE_ROWS < rows else [])
+        cells = [f"{row[j]:>{cell}}{'*' if stars[rows.start + i, j] else ' '}" for j in range(shape[1])]
+        lines.append((before + "".join(cells[columns]) + after).rstrip())
+    return lines + (["..."] if rows.stop < shape[0] else [])
 
 
 def _number(value: Any) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 
 from ...checks import abbreviated
-from .evidence import Evidence, Verdict, derivative, first_wrong, place
+from .evidence import Evidence, Verdict, first_wrong, place
 from .patterns import right_of
 from .probing import Array, Probe
+from .report import derivative
 from .tensors import NotATensor
 
 
@@ -139,7 +140,13 @@ def _transposed(evidence: Evidence, shape: tuple[int, ...]) -> Verdict | None:
         if order == tuple(range(len(shape))) or tuple(shape[i] for i in order) != goal:
             continue
         for sign in (1, -1):
-            if _fits(evidence, lambda p, r, order=order, sign=sign: (_right(p), sign * r.transpose(order))):
+
+            def model(
+                probe: Probe, returned: Array, order: tuple[int, ...] = order, sign: int = sign
+            ) -> tuple[Array, Array]:
+                return _right(probe), sign * returned.transpose(order)
+
+            if _fits(evidence, model):
                 minus = " and negative" if sign < 0 else ""
                 text = (
                     f"{evidence.gradient} is the right gradient transposed{minus}: it has the shape {shape}, "
@@ -213,8 +220,8 @@ def _summed_too_much(evidence: Evidence, shape: tuple[int, ...]) -> Verdict | No
 
             if _fits(evidence, model):
                 text = (
-                    f"{evidence.gradient} is summed too far: it has the shape {shape}, {evidence.name} has {goal}. Each "
-                    f"element of {evidence.name} has a gradient of its own: leave the sum over {_axes(axes)} out."
+                    f"{evidence.gradient} is summed too far: it has the shape {shape}, {evidence.name} has {goal}. "
+                    f"Each element of {evidence.name} has a gradient of its own: leave the sum over {_axes(axes)} out."
                 )
                 return Verdict("shape", text, None, _arrays(evidence))
     return None
@@ -227,7 +234,11 @@ def _part(evidence: Evidence, shape: tuple[int, ...]) -> Verdict | None:
         return None
     for start in itertools.product(*(range(m - n + 1) for n, m in zip(shape, goal, strict=True))):
         here = tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))
-        if _fits(evidence, lambda p, r, here=here: (_right(p)[(slice(None), *here)], r)):
+
+        def model(probe: Probe, returned: Array, here: tuple[slice, ...] = here) -> tuple[Array, Array]:
+            return _right(probe)[(slice(None), *here)], returned
+
+        if _fits(evidence, model):
             text = (
                 f"{evidence.gradient} is a part of the right gradient: it has the shape {shape}, {evidence.name} has "
                 f"{goal}, and the part starts at {start}. The gradient for the previous layer needs every place at "
@@ -244,7 +255,11 @@ def _whole(evidence: Evidence, shape: tuple[int, ...]) -> Verdict | None:
         return None
     for start in itertools.product(*(range(n - m + 1) for n, m in zip(shape, goal, strict=True))):
         here = tuple(slice(s, s + m) for s, m in zip(start, goal, strict=True))
-        if _fits(evidence, lambda p, r, here=here: (_right(p), r[here])):
+
+        def model(probe: Probe, returned: Array, here: tuple[slice, ...] = here) -> tuple[Array, Array]:
+            return _right(probe), returned[here]
+
+        if _fits(evidence, model):
             text = (
                 f"{evidence.gradient} contains the right gradient, from {start} on, and a border around it: it has the "
                 f'shape {shape}, {evidence.name} has {goal}. Try mode="valid" for "full", or cut the padding off.'

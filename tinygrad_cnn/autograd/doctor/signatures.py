@@ -80,7 +80,7 @@ def bind(
     names = [p.name for p in named]
     binding = Binding(takes_g=method or not (names and cached == 0 and names == list(forward_names)[: len(names)]))
     g_name = _gradient_parameter(names, forward_names, method) if binding.takes_g else None
-    sources = {g_name: "g"} if g_name is not None else {}
+    sources: dict[str, Any] = {g_name: "g"} if g_name is not None else {}
     for name in names:
         if name in sources:
             continue

@@ -2,7 +2,7 @@
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ class TensorSubject:
     inputs requires a gradient, only those that do are checked; otherwise all floating point inputs.
     """
 
-    def __init__(self, fn: Callable[..., Any], inputs: Sequence[Any], names: Sequence[str]) -> None:
+    def __init__(self, fn: Any, inputs: Sequence[Any], names: Sequence[str]) -> None:
         module = hasattr(fn, "named_parameters")
         self.fn = _copied(fn) if module else fn
         self._arguments = [_argument(x) for x in inputs]

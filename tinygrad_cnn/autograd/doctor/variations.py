@@ -7,11 +7,14 @@ filter. So the numerical gradient is taken again with one argument turned, excha
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from .evidence import Evidence, Verdict, drawing, equals, first_wrong, of_rule, with_constant
-from .patterns import turns
+from .factors import sigmoid
+from .patterns import Turn, turns
 from .probing import Array, Probe, jacobian
 
 _QUICK_COLUMNS = 24
@@ -36,7 +39,7 @@ def turned_cotangent(evidence: Evidence) -> Verdict | None:
         if kind == "unknown":
             continue
 
-        def candidate(probe: Probe, turn: Callable[[Array], Array] = turn) -> Array:
+        def candidate(probe: Probe, turn: Turn = turn) -> Array:
             v = turn(probe.point.cotangents).reshape(len(probe.right), -1)
             return probe._scattered(v @ probe.jacobian)
 
@@ -85,19 +88,21 @@ def _variations(evidence: Evidence) -> Iterator[_Variation]:
     names = evidence.input_names
     for k, a in enumerate(arrays):
         for kind, words, turn in turns(a.shape):
-            if kind != "unknown" and "degrees" not in words.replace("180 degrees", ""):
-                yield _Variation(kind, f"{names[k]} {words}", k, lambda p, k=k, t=turn: t(p.point.arrays[k][None])[0])
+            if kind != "unknown" and "90" not in words:
+                yield _Variation(kind, f"{names[k]} {words}", k, _of_input(k, lambda x, t=turn: t(x[None])[0]))
     for k, a in enumerate(arrays):
         if a.shape == evidence.y_shape:
-            yield _Variation("wrong_point", "the result y", k, lambda p: p.point.y)
+            yield _Variation("wrong_point", evidence.result, k, lambda p: p.point.y)
         for j, other in enumerate(arrays):
             if j != k and other.shape == a.shape:
-                yield _Variation("wrong_point", names[j], k, lambda p, j=j: p.point.arrays[j])
-        yield _Variation("wrong_point", f"-{names[k]}", k, lambda p, k=k: -p.point.arrays[k])
-        for word, function in (("sigmoid", lambda x: 1 / (1 + np.exp(-x))), ("tanh", np.tanh)):
-            yield _Variation(
-                "wrong_point", f"{word}({names[k]})", k, lambda p, k=k, f=function: np.asarray(f(p.point.arrays[k]))
-            )
+                yield _Variation("wrong_point", names[j], k, _of_input(j, np.asarray))
+        for word, function in (("-", np.negative), ("sigmoid", sigmoid), ("tanh", np.tanh)):
+            words = f"-{names[k]}" if word == "-" else f"{word}({names[k]})"
+            yield _Variation("wrong_point", words, k, _of_input(k, function))
+
+
+def _of_input(k: int, function: Any) -> Callable[[Probe], Array]:
+    return lambda probe: np.asarray(function(probe.point.arrays[k]))
 
 
 def _fits(evidence: Evidence, variation: _Variation) -> float | None:
@@ -109,13 +114,20 @@ def _fits(evidence: Evidence, variation: _Variation) -> float | None:
         quick = _gradients(evidence, probes[0], variation, slope, probes[0].columns[:_QUICK_COLUMNS])
         if quick is None:
             continue
-        c = equals(evidence, lambda p, q=quick: q, of_rule, probes[:1])
-        if c is None:
+        if equals(evidence, _constantly(quick), of_rule, probes[:1]) is None:
             continue
-        c = equals(evidence, lambda p, s=slope: _gradients(evidence, p, variation, s, p.columns), of_rule, probes)
+        c = equals(evidence, partial(_at_all_columns, evidence, variation, slope), of_rule, probes)
         if c is not None:
             return c
     return None
+
+
+def _constantly(gradients: Array) -> Callable[[Probe], Array]:
+    return lambda probe: gradients
+
+
+def _at_all_columns(evidence: Evidence, variation: _Variation, slope: Slope, probe: Probe) -> Array | None:
+    return _gradients(evidence, probe, variation, slope, probe.columns)
 
 
 def _gradients(
