@@ -1,5 +1,6 @@
 """`diagnose`: from a function and a point to a `Diagnosis`."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,7 @@ from .signatures import input_names
 from .tensors import NodeSubject, TensorSubject, ops_of
 from .value import OracleSubject, check_value, oracle_value
 
-_SECONDS = 1.4  # what one examination may take, without the last calls of the function
+_SECONDS = 1.2  # what one examination may take, without the last calls of the function
 _SECOND_ORDER_WORDS = {
     "sign": "It has the wrong sign.",
     "factor": "It is off by a constant factor.",
@@ -84,7 +85,13 @@ def diagnose(
         raise ValueError(f"diagnose: order must be 1 or 2, got {abbreviated(order)}")
     seed = integer("diagnose", "seed", seed, 0)
     clock = Clock(_SECONDS)
-    subject = _subject(fn, inputs, backward)
+    with np.errstate(all="ignore"):
+        return _diagnosis(_subject(fn, inputs, backward), expected, oracle, order, seed, clock)
+
+
+def _diagnosis(
+    subject: _Subjects, expected: Any, oracle: Callable[..., Any] | None, order: int | None, seed: int, clock: Clock
+) -> Diagnosis:
     if not subject.arrays:
         raise ValueError("diagnose: there is no floating point input to check")
     value_finding, right_rules = _forward(subject, expected, oracle, clock, seed)
@@ -120,7 +127,14 @@ def _subject(fn: Any, inputs: Sequence[Any], backward: Any) -> _Subjects:
             f"with forward and backward, got {abbreviated(fn)}"
         )
     forward = fn.forward if hasattr(fn, "named_parameters") else fn
-    return TensorSubject(fn, inputs, input_names(forward, len(inputs)))
+    subject = TensorSubject(fn, inputs, input_names(forward, len(inputs)))
+    try:
+        subject.value(subject.arrays)
+    except Exception as error:
+        if not any(isinstance(x, Tensor) for x in inputs):
+            error.add_note("diagnose: fn was called with tensors; for a function of arrays, pass backward= as well")
+        raise
+    return subject
 
 
 def _forward(
@@ -221,7 +235,7 @@ def _wrong_ops(subject: TensorSubject, clock: Clock, seed: int) -> list[tuple[st
 
 def _short(line: str) -> str:
     """A line without the folders of its file and the function it is in."""
-    return os.path.basename(line.rsplit(" in ", 1)[0])
+    return str(os.path.basename(line.rsplit(" in ", 1)[0]))
 
 
 def _second(subject: TensorSubject, clock: Clock, seed: int, order: int | None, result: Examination) -> list[Finding]:

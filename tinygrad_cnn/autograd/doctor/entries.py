@@ -38,7 +38,7 @@ def entries(evidence: Evidence, probes: int = 2) -> list[Entries]:
     for probe in evidence.probes:
         if len(pairs) == probes or not evidence.clock.left():
             break
-        rule = probe.point.unit_gradients(probe.k)
+        rule = probe.point.unit_gradients(probe.k, evidence.clock)
         if rule is None or not np.isfinite(rule).all():
             return []
         sure = probe.sure[probe.columns]

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from .probing import (
     jacobian,
     probe_points,
     remeasure,
-    some_columns,
+    shared_columns,
 )
 from .report import derivative
 from .shapes import integers, not_finite, not_numbers, single_precision, wrong_shape
@@ -48,6 +48,7 @@ _HYPOTHESES: tuple[Callable[[Evidence], Verdict | None], ...] = (
     elsewhere,
 )
 _REMEASURED = 24
+_OVERHEAD_SECONDS = 2e-5  # of one value, besides the function
 
 
 @dataclass
@@ -72,7 +73,13 @@ def examine(subject: Subject, clock: Clock, seed: int, float64_inputs: Sequence[
     if not points:
         result.notes.append("y is not finite at these inputs, nor near them: there is no derivative to compare with.")
         return result
-    evidence = [_measured(subject, points, k, clock, seconds_a_value, rng) for k in range(len(subject.names))]
+    sizes = [a.size for a in subject.arrays]
+    columns = 0.6 * clock.left() / (4 * (seconds_a_value + _OVERHEAD_SECONDS))  # four values of y each
+    if sum(sizes) * len(points) > columns:
+        points = points[:2]
+    shares = shared_columns(sizes, y.size, columns / len(points))
+    seconds = 0.7 * clock.left() / (sum(shares) * len(points) or 1)  # for each element at each point
+    evidence = [_measured(subject, points, k, share, seconds * share, clock, rng) for k, share in enumerate(shares)]
     for k, e in enumerate(evidence):
         verdict = _not_comparable(e) or _explanation(e)
         if verdict is None:
@@ -81,6 +88,7 @@ def examine(subject: Subject, clock: Clock, seed: int, float64_inputs: Sequence[
         if verdict is not None:
             result.verdicts[k] = verdict
         _count(e, k, result)
+    _note_on_samples(evidence, result)
     return result
 
 
@@ -100,19 +108,24 @@ def _first_value(subject: Subject) -> tuple[Array, float]:
 
 
 def _measured(
-    subject: Subject, points: Sequence[Point], k: int, clock: Clock, seconds_a_value: float, rng: np.random.Generator
+    subject: Subject,
+    points: Sequence[Point],
+    k: int,
+    share: int,
+    seconds: float,
+    clock: Clock,
+    rng: np.random.Generator,
 ) -> Evidence:
-    """Take the derivatives of input k at every point."""
+    """Take the derivatives of at most ``share`` elements of input k at every point, each in so many seconds."""
     step = best_step(subject, points[0].arrays, k, points[0].y, rng)
-    share = 0.5 * clock.left() / (len(points) * max(1, len(subject.names) - k))
+    size = subject.arrays[k].size
     probes = []
     for point in points:
-        x, y = point.arrays[k], point.y
-        columns = some_columns(x.size, y.size, share, seconds_a_value, rng)
-        probe = Probe(point, k, columns, *jacobian(subject, point.arrays, k, y, columns, step))
-        doubtful = [i for i in columns if not probe.sure[i]][:_REMEASURED]
+        columns = rng.permutation(size)[:share].tolist()
+        probe = Probe(point, k, *jacobian(subject, point.arrays, k, point.y, columns, step, Clock(seconds)))
+        doubtful = [i for i in probe.columns if not probe.sure[i]][: _REMEASURED // 3]
         wrong = np.flatnonzero(mismatch(probe))
-        if len(wrong) and len(wrong) <= max(8, len(columns) // 4):  # if most differ, it is not for a kink
+        if len(wrong) and len(wrong) <= max(8, len(probe.columns) // 4):  # if most differ, it is not for a kink
             doubtful += wrong[:_REMEASURED].tolist()
         if doubtful:
             remeasure(probe, doubtful, step, clock)
@@ -128,27 +141,29 @@ def _not_comparable(evidence: Evidence) -> Verdict | None:
 
 def _explanation(evidence: Evidence) -> Verdict | None:
     """The first hypothesis that explains a wrong gradient; None if it is right."""
+    if _is_fixed(evidence):
+        evidence = replace(evidence, probes=evidence.probes[:1])
     wrong = [p for p in evidence.probes if mismatch(p).any()]
-    bent = [p for p in evidence.probes if not p.complete and not _right_along(p, evidence.step)]
-    if (not wrong and not bent) or _is_fixed(evidence, wrong):
-        return None
+    if not wrong:
+        bent = [p for p in evidence.probes if not p.complete and not _right_along(p, evidence.step)]
+        return unknown(evidence) if bent else None
     for probes in (evidence.probes, wrong):
-        part = Evidence(evidence.name, list(probes), evidence.step, evidence.clock, evidence.rng)
-        for hypothesis in _HYPOTHESES if wrong else ():
+        part = replace(evidence, probes=probes)
+        for hypothesis in _HYPOTHESES:
             verdict = hypothesis(part)
             if verdict is not None:
                 return verdict
-        if len(wrong) == len(evidence.probes) or not wrong:
+        if len(wrong) == len(evidence.probes):
             break
     return unknown(evidence)
 
 
-def _is_fixed(evidence: Evidence, wrong: Sequence[Probe]) -> bool:
-    """True if the rule is right at the caller's point and returns the same at the others: it closes over arrays."""
-    first = evidence.probes[0]
+def _is_fixed(evidence: Evidence) -> bool:
+    """True if a rule of g alone returns the same at every point: it uses arrays of the caller's point."""
+    first, *others = evidence.probes
     if not getattr(first.point.subject, "may_have_captured", False) or not first.sure.any():
         return False
-    return all(p is not first and _same_for_same_g(first, p) for p in wrong)
+    return all(_same_for_same_g(first, p) for p in others)
 
 
 def _same_for_same_g(first: Probe, other: Probe) -> bool:
@@ -182,17 +197,24 @@ def _count(evidence: Evidence, k: int, result: Examination) -> None:
     for p in evidence.probes:
         measured[p.columns] = True
     doubtful = int((measured & ~sure).sum())
-    gradient = derivative(evidence.name)
     if doubtful:
         result.notes.append(
-            f"{plural(doubtful, 'number')} of {gradient} could not be compared: y has a kink or a jump there, or too "
-            "much rounding."
+            f"{plural(doubtful, 'number')} of {derivative(evidence.name)} could not be compared: y has a kink or a "
+            "jump there, or too much rounding."
         )
         if not sure.any():
             del result.compared[k]
-    if not evidence.probes[0].complete:
-        n = len(evidence.probes[0].columns)
+
+
+def _note_on_samples(evidence: Sequence[Evidence], result: Examination) -> None:
+    """Note of which gradients only some numbers were measured."""
+    parts = [
+        f"{len(e.probes[0].columns)} of {e.probes[0].sure.size:,} of {derivative(e.name)}"
+        for e in evidence
+        if not e.probes[0].complete
+    ]
+    if parts:
         result.notes.append(
-            f"{n} of {plural(sure.size, 'number')} of {gradient} were compared one by one, the others along random "
-            "directions; smaller inputs are compared in full."
+            f"{', '.join(parts)} were compared one by one, the others along random directions; smaller inputs are "
+            "compared in full."
         )

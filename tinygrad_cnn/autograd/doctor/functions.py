@@ -57,6 +57,13 @@ class FunctionSubject:
         self._all_names = input_names(forward, len(inputs))
         self.float64_inputs: list[bool] = []
         y, cache = self._value(self._inputs)
+        call_inputs = [_fresh(a) for a in self._inputs]
+        forward(*call_inputs)
+        self.notes += [
+            f"forward changes {name} in place: backward gets the changed array"
+            for name, before, after in zip(self._all_names, self._inputs, call_inputs, strict=True)
+            if isinstance(before, np.ndarray) and not np.array_equal(before, after, equal_nan=before.dtype.kind == "f")
+        ]
         self._rules: list[tuple[Backward, Binding, list[int] | None]] = []  # with the inputs that each is for
         if isinstance(backward, Mapping):
             for key, rule in backward.items():
@@ -64,8 +71,11 @@ class FunctionSubject:
         else:
             self._rules.append((backward, self._bind(backward, len(cache)), None))
         self._checked = list(floats)
-        g = np.ones(np.shape(y))
-        returned = self._call(self._inputs, g)
+        try:
+            returned = self._call(self._inputs, np.ones(np.shape(y)))
+        except Exception as error:
+            error.add_note(f"diagnose: raised by backward, for g of shape {np.shape(y)}")
+            raise
         self._checked = [i for i in floats if returned.get(i) is not None]
         skipped = [self._all_names[i] for i in floats if i not in self._checked]
         if skipped:

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 _MAX_JACOBIAN_NUMBERS = 2_000_000
 _MAX_UNIT_COTANGENTS = 400
+_LEAST_COLUMNS = 6
 _RTOL = 2e-6
+_ZERO = 1e-13  # of |dC/dy|: the rounding of a gradient of 0
 
 
 class Subject(Protocol):
@@ -61,14 +63,17 @@ class Point:
     cotangents: Array
     returned: list[list[Any]]
     probes: "dict[int, Probe]" = field(default_factory=dict)  # by input
+    seconds_a_gradient: float = 0.0
     _units: list[list[Any]] | None = None
 
-    def unit_gradients(self, k: int) -> Array | None:
+    def unit_gradients(self, k: int, clock: Clock) -> Array | None:
         """Return the rule's own Jacobian (y.size, x.size), from a cotangent that is 1 at one place, 0 elsewhere.
 
         None if there are too many places, or the rule returns no gradient of the input's shape.
         """
         if self.y.size > _MAX_UNIT_COTANGENTS or self.y.size * self.arrays[k].size > _MAX_JACOBIAN_NUMBERS:
+            return None
+        if self._units is None and self.y.size * self.seconds_a_gradient > 0.6 * clock.left():
             return None
         if self._units is None:
             eye = np.eye(self.y.size).reshape(self.y.size, *self.y.shape)
@@ -119,9 +124,16 @@ class Probe:
         largest = float(size.max(initial=0.0))
         typical = doubt[np.isfinite(doubt) & (doubt < 1e-3 * largest)] if largest else doubt[np.isfinite(doubt)]
         noise = float(np.median(typical)) if typical.size else 0.0
-        tolerance = _RTOL * size + 4 * doubt + 6 * noise + self._rule_noise(size)
-        unit = np.abs(v).sum(1, keepdims=True)
-        sure = (tolerance <= 1e-3 * np.maximum(size, largest) if largest else tolerance <= 1e-4 * unit).all(0)
+        v_size = np.abs(v).sum(1, keepdims=True)
+        x_scale = float(np.abs(self.point.arrays[self.k]).max(initial=0)) or 1.0
+        usual = v_size * float(np.abs(self.point.y).max(initial=0)) / x_scale  # a gradient that is not specially small
+        zero = _ZERO * v_size * min(1.0, x_scale)
+        tolerance = _RTOL * size + 4 * doubt + 6 * noise + self._rule_noise(size) + zero
+        sure = tolerance <= 1e-2 * np.maximum(size, largest)
+        if (largest <= 1e-6 * usual).all():  # as good as 0
+            tolerance = tolerance + 1e-9 * usual
+            sure |= tolerance <= 1e-4 * usual
+        sure = (sure | (tolerance <= 10 * zero)).all(0)
         self.right, self.size, self.tolerance = (self._scattered(a) for a in (right, size, tolerance))
         self.sure = np.zeros(self.point.arrays[self.k].size, bool)
         self.sure[self.columns] = sure
@@ -194,7 +206,7 @@ def best_step(subject: Subject, arrays: Sequence[Array], k: int, y: Array, rng: 
         slope, doubt = _slope(lambda a: subject.value(_replaced(arrays, k, a)), x, steps * direction, y, 1.0)
         scale = float(v @ np.abs(slope))
         measure = float(v @ doubt) / scale if scale else float(v @ doubt)
-        if measure < 0.2 * least:  # another step must be clearly better
+        if measure < 0.5 * least:  # another step must be clearly better
             best, least = relative, measure
         if least < 1e-8:
             break
@@ -229,15 +241,17 @@ def _slope(
 
 
 def jacobian(
-    subject: Subject, arrays: Sequence[Array], k: int, y: Array, columns: Sequence[int], relative: float
-) -> tuple[Array, Array]:
-    """Return dy/dx of input k at the elements ``columns``, (y.size, columns), and its doubt."""
-    slopes = np.zeros((y.size, len(columns)))
-    doubts = np.zeros_like(slopes)
+    subject: Subject, arrays: Sequence[Array], k: int, y: Array, columns: Sequence[int], relative: float, clock: Clock
+) -> tuple[list[int], Array, Array]:
+    """Return the elements of input k that there was time for, dy/dx at these, (y.size, columns), and its doubt."""
     steps = _steps(arrays[k], relative).ravel()
-    for j, i in enumerate(columns):
-        slopes[:, j], doubts[:, j] = _column(subject, arrays, k, y, i, float(steps[i]))
-    return slopes, doubts
+    pairs: list[tuple[Array, Array]] = []
+    for i in columns:
+        if len(pairs) >= _LEAST_COLUMNS and not clock.left():
+            break
+        pairs.append(_column(subject, arrays, k, y, i, float(steps[i])))
+    slopes, doubts = (np.array([p[j] for p in pairs]).reshape(len(pairs), y.size).T for j in (0, 1))
+    return list(columns[: len(pairs)]), slopes, doubts
 
 
 def _column(
@@ -277,14 +291,22 @@ def remeasure(probe: Probe, elements: Sequence[int], relative: float, clock: Clo
     probe.refresh()
 
 
-def some_columns(size: int, y_size: int, seconds: float, seconds_a_value: float, rng: np.random.Generator) -> list[int]:
-    """Return the elements to measure: all, or as many at random as the time and memory allow."""
-    allowed = min(seconds / (4 * seconds_a_value + 2e-5), _MAX_JACOBIAN_NUMBERS / max(1, y_size))
-    if size <= max(6, allowed):
-        return list(range(size))
-    if size * y_size > 10 * _MAX_JACOBIAN_NUMBERS:
-        allowed = min(allowed, 64)
-    return sorted(int(i) for i in rng.choice(size, max(6, int(allowed)), replace=False))
+def shared_columns(sizes: Sequence[int], y_size: int, columns: float) -> list[int]:
+    """Return how many elements of each input to measure: small inputs in full, the others in equal parts.
+
+    Args:
+        sizes: the inputs' sizes.
+        y_size: the size of y; a Jacobian must fit into memory.
+        columns: how many elements there is time for, all together.
+    """
+    most = max(_LEAST_COLUMNS, _MAX_JACOBIAN_NUMBERS // max(1, y_size))
+    shares = [0] * len(sizes)
+    left = columns
+    for position, k in enumerate(sorted(range(len(sizes)), key=lambda k: sizes[k])):
+        part = max(_LEAST_COLUMNS, int(left / (len(sizes) - position)))
+        shares[k] = min(sizes[k], part, most)
+        left -= shares[k]
+    return shares
 
 
 def other_points(subject: Subject, rng: np.random.Generator) -> Iterator[list[Array]]:
@@ -324,4 +346,7 @@ def probe_points(subject: Subject, y: Array, rng: np.random.Generator) -> list[P
 def _point(subject: Subject, arrays: list[Array], y: Array, rng: np.random.Generator) -> Point:
     cotangents = rng.standard_normal((3, *y.shape))
     cotangents[2] = cotangents[0] + cotangents[1]
-    return Point(subject, list(arrays), y, cotangents, subject.gradients(arrays, list(cotangents)))
+    start = time.perf_counter()
+    returned = subject.gradients(arrays, list(cotangents))
+    seconds = (time.perf_counter() - start) / len(cotangents)
+    return Point(subject, list(arrays), y, cotangents, returned, seconds_a_gradient=seconds)

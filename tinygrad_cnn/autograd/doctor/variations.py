@@ -147,7 +147,7 @@ def _gradients(
             factor = slope(point.y) / slope(y)
             if y.shape != point.y.shape or not np.isfinite(factor).all():
                 return None
-            rows, doubt = jacobian(point.subject, arrays, k, y, columns, evidence.step)
+            columns, rows, doubt = jacobian(point.subject, arrays, k, y, columns, evidence.step, evidence.clock)
     except Exception:  # whatever the function raises where it is not defined
         return None
     v = (point.cotangents * factor).reshape(len(probe.right), -1)
