@@ -21,7 +21,7 @@ from typing import Any
 from table import in_markdown
 
 from tinygrad_cnn.models import RECIPES
-from tinygrad_cnn.storage.archive import atomic_writer
+from tinygrad_cnn.storage.atomic import atomic_writer
 
 FOLDER = Path(__file__).parent / "results"
 

@@ -25,8 +25,8 @@ from tinygrad_cnn.checks import require
 from tinygrad_cnn.data import Dataset, mnist, rotated, shifted
 from tinygrad_cnn.models import saving as checkpoint
 from tinygrad_cnn.nn import Module
-from tinygrad_cnn.storage.archive import atomic_writer
-from tinygrad_cnn.train.evaluate import evaluate
+from tinygrad_cnn.storage.atomic import atomic_writer
+from tinygrad_cnn.training.evaluate import evaluate
 
 FOLDER = Path(__file__).parent / "results"
 MODELS = {"primer": "fully connected (`primer`)", "nielsen": "convolutional (`nielsen`)"}

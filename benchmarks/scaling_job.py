@@ -15,9 +15,9 @@ import numpy as np
 
 from tinygrad_cnn import Tensor, models, set_num_threads
 from tinygrad_cnn.data import Dataset, batches
-from tinygrad_cnn.train import fit
-from tinygrad_cnn.train.mpi import World, all_reduce_gradients, whole_masks, world
-from tinygrad_cnn.train.records import StepRecord
+from tinygrad_cnn.training import train
+from tinygrad_cnn.training.mpi import World, all_reduce_gradients, dropout_rows, world
+from tinygrad_cnn.training.records import StepRecord
 
 SETTLE, LEAST, SECONDS = 3, 9, 0.4  # runs that are not counted; at least how many are, and for how long
 CALLS = 200
@@ -26,15 +26,15 @@ RATE = 1e-6  # noise teaches nothing; weights that grow without bound would chan
 
 def alone(name: str, batch: int, ranks: int) -> float:
     """Seconds of a step of rank 0 of so many that share a batch: all that it does itself, without the all-reduce."""
-    team, recipe, rng = World(0, ranks), models.RECIPES[name], np.random.default_rng(0)
+    comm, recipe, rng = World(0, ranks), models.RECIPES[name], np.random.default_rng(0)
     model = models.build(name, rng=rng)
     optimizer = recipe.make_optimizer(model, lr=RATE)
-    stream = batches(noise(8 * batch), batch, rng=rng, augment=recipe.augment, shard=team.rows)
+    stream = batches(noise(8 * batch), batch, rng=rng, augment=recipe.augment, shard=comm.rows)
     endless = chain.from_iterable(repeat(stream))
 
     def step() -> None:
         images, labels = next(endless)
-        with whole_masks(model, team.share(batch)):
+        with dropout_rows(model, comm.shard(batch)):
             scores = model(Tensor(images))
         optimizer.zero_grad()
         recipe.cost(scores, labels).backward()
@@ -47,7 +47,7 @@ def together(name: str, batch: int) -> dict[str, float]:
     """Seconds of a training step on all ranks, of the network's all-reduce, and of one of a single number."""
     recipe, rng = models.RECIPES[name], np.random.default_rng(0)
     model = models.build(name, rng=rng)
-    run = fit(
+    run = train(
         model, noise((SETTLE + 3 * LEAST) * batch), epochs=1, batch_size=batch, cost=recipe.cost, rng=rng,
         augment=recipe.augment, optimizer=recipe.make_optimizer(model, lr=RATE), distributed=True,
     )  # fmt: skip

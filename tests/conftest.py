@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+from _pytest.doctest import DoctestModule  # it has no public name
 from hypothesis import HealthCheck, Phase, settings
 from op_table import KERNEL_SETS
 
@@ -25,13 +26,25 @@ settings.register_profile(  # few examples, always the same, and no search for t
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file():
+    """Collect no doctests from the files beside this one, where they would hide an error.
+
+    `--doctest-ignore-import-errors` is for library modules whose extra is missing. Of a test module that cannot be
+    imported it makes a skip, after which pytest takes the half-imported module for one without tests.
+    """
+    return [collector for collector in (yield) if not isinstance(collector, DoctestModule)]
+
+
 def pytest_collection_modifyitems(items):
-    """The examples of pictures and reports draw: without the extra they skip, by name."""
-    if importlib.util.find_spec("matplotlib") is not None:
-        return
+    """The examples of pictures and reports draw: without the extra they skip, by name. A whole report is slow."""
+    can_draw = importlib.util.find_spec("matplotlib") is not None
     for item in items:
         if isinstance(item, pytest.DoctestItem) and item.name.startswith("tinygrad_cnn.inspection"):
-            item.add_marker(pytest.mark.skip(reason="needs the extra `plot`: matplotlib"))
+            if not can_draw:
+                item.add_marker(pytest.mark.skip(reason="needs the extra `plot`: matplotlib"))
+            elif item.name == "tinygrad_cnn.inspection.report":
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(params=KERNEL_SETS)

@@ -106,12 +106,15 @@ def cases(build):
 
 
 def unary(name, oracle, make="normal", linear=()):
-    """A function of the package, or a method; PyTorch has it as a method of the same name."""
+    """A function of the package, or a method; PyTorch has it as a method, or else a function, of the same name."""
     call = getattr(tg, name, None) or (lambda x: getattr(x, name)())
+
+    def torch(t, x):
+        return getattr(x, name)() if hasattr(x, name) else getattr(t.nn.functional, name)(x)
 
     def build(n):
         x = getattr(n, make)(*n.shape())
-        return Case(call, (x,), oracle(x), linear, lambda t, x: getattr(x, name)())
+        return Case(call, (x,), oracle(x), linear, torch)
 
     return cases(build)
 
@@ -184,12 +187,39 @@ def sigmoid_backward(n):
     return Case(activation.sigmoid_backward, (g, a), g * a * (1 - a), (0,))
 
 
+def leaky_relu(n):
+    x, slope = n.apart(*n.shape()), n.choice(0.01, 0.5, 0.0, -1.0)
+    expected = np.where(x > 0, x, slope * x)
+    return Case(
+        lambda x: tg.leaky_relu(x, slope), (x,), expected, (), lambda t, x: t.nn.functional.leaky_relu(x, slope)
+    )
+
+
+def leaky_relu_backward(n):
+    x = n.normal(*n.shape())
+    is_open, slope = n.rng.random(x.shape) < 0.5, n.choice(0.01, -0.5)
+    expected = np.where(is_open, x, slope * x)
+    return Case(lambda x: activation.leaky_relu_backward(x, is_open, slope), (x,), expected, (0,))
+
+
+def gelu(n):
+    x, approximate = single(2 * n.normal(*n.shape())), n.choice("none", "tanh")
+    if approximate == "none":
+        expected = x * special.ndtr(x)
+    else:
+        expected = 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+    return Case(
+        lambda x: tg.gelu(x, approximate), (x,), expected, (),
+        lambda t, x: t.nn.functional.gelu(x, approximate=approximate),
+    )  # fmt: skip
+
+
 def softmax(name):
     def build(n):
         shape = n.shape(least=1, shortest=1)
         x, axis = single(3 * n.normal(*shape)), n.integer(-len(shape), len(shape) - 1)
-        fn, oracle = getattr(tg, name), getattr(special, name)
-        return Case(lambda x: fn(x, axis), (x,), oracle(x, axis=axis), (), lambda t, x: getattr(t, name)(x, axis))
+        fn, oracle, named = getattr(tg, name), getattr(special, name), n.choice({"axis": axis}, {"dim": axis})
+        return Case(lambda x: fn(x, **named), (x,), oracle(x, axis=axis), (), lambda t, x: getattr(t, name)(x, axis))
 
     return cases(build)
 
@@ -211,7 +241,28 @@ def reduction(name, linear=()):
             return getattr(x, torch_name)(everything if axis is None else axis, keepdims) if x.ndim else x
 
         expected = getattr(np, name)(x, axis=axis, keepdims=keepdims)
-        return Case(lambda x: getattr(x, name)(axis, keepdims), (x,), expected, linear, torch)
+        named = n.choice(
+            {"axis": axis, "keepdims": keepdims}, {"dim": list(axis) if isinstance(axis, tuple) else axis},
+        )  # fmt: skip
+        if "dim" in named:
+            named["keepdim"] = keepdims
+        return Case(lambda x: getattr(x, name)(**named), (x,), expected, linear, torch)
+
+    return cases(build)
+
+
+def spread(name):
+    """The variance or the standard deviation, of numbers that differ."""
+
+    def build(n):
+        x = n.apart(*n.shape(least=1, shortest=2))
+        axis, keepdims, correction = n.axes(x.ndim) or None, n.choice(True, False), n.choice(0, 1)
+        expected = getattr(np, name)(x, axis=axis, keepdims=keepdims, ddof=correction)
+        named = n.choice({"axis": axis, "keepdims": keepdims}, {"dim": axis, "keepdim": keepdims})
+        return Case(
+            lambda x: getattr(x, name)(correction=correction, **named), (x,), expected, (),
+            lambda t, x: getattr(t, name)(x, axis, correction=correction, keepdim=keepdims),
+        )  # fmt: skip
 
     return cases(build)
 
@@ -226,11 +277,43 @@ def reshape(n):
     return Case(lambda x: x.reshape(*target), (x,), x.reshape(target), (0,), lambda t, x: x.reshape(target))
 
 
+def view(n):
+    shape = n.shape()
+    x, target = n.normal(*shape), tuple(n.draw(st.permutations(shape)))
+    return Case(lambda x: x.view(*target), (x,), x.reshape(target), (0,), lambda t, x: x.view(target))
+
+
 def flatten(n):
     shape = n.shape(least=1)
     x, start = n.normal(*shape), n.integer(0, len(shape) - 1)
-    expected = x.reshape(*shape[:start], int(np.prod(shape[start:])))
-    return Case(lambda x: x.flatten(start), (x,), expected, (0,), lambda t, x: x.flatten(start))
+    end = n.integer(start, len(shape) - 1) - len(shape) * n.integer(0, 1)
+    stop = end % len(shape) + 1
+    expected = x.reshape(*shape[:start], int(np.prod(shape[start:stop])), *shape[stop:])
+    return Case(lambda x: x.flatten(start, end), (x,), expected, (0,), lambda t, x: x.flatten(start, end))
+
+
+def squeeze(n):
+    x = n.normal(*n.shape(longest=2))
+    dim = n.axes(x.ndim)
+    gone = range(x.ndim) if dim is None else [a % x.ndim for a in np.atleast_1d(dim)] if x.ndim else []
+    expected = np.squeeze(x, tuple(int(a) for a in gone if x.shape[a] == 1))
+    named = n.choice({"dim": dim}, {"axis": dim})
+    return Case(
+        lambda x: x.squeeze(**named), (x,), expected, (0,), lambda t, x: x.squeeze() if dim is None else x.squeeze(dim)
+    )
+
+
+def unsqueeze(n):
+    x = n.normal(*n.shape())
+    dim = n.integer(-x.ndim - 1, x.ndim)
+    return Case(lambda x: x.unsqueeze(dim), (x,), np.expand_dims(x, dim), (0,), lambda t, x: x.unsqueeze(dim))
+
+
+def permute(n):
+    shape = n.shape()
+    order = tuple(i - len(shape) * n.integer(0, 1) for i in n.draw(st.permutations(range(len(shape)))))
+    x = n.normal(*shape)
+    return Case(lambda x: x.permute(order), (x,), x.transpose(order), (0,), lambda t, x: x.permute(order))
 
 
 def transpose(n):
@@ -321,9 +404,21 @@ def concatenate(n):
     axis = n.integer(-len(shape), len(shape) - 1)
     lengths = [n.integer(0, 3) for _ in range(n.integer(1, 3))]
     parts = tuple(n.normal(*shape[: axis % len(shape)], k, *shape[axis % len(shape) + 1 :]) for k in lengths)
+    named = n.choice({"axis": axis}, {"dim": axis})
     return Case(
-        lambda *parts: tg.concatenate(parts, axis), parts, np.concatenate(parts, axis), tuple(range(len(parts))),
+        lambda *parts: tg.concatenate(parts, **named), parts, np.concatenate(parts, axis), tuple(range(len(parts))),
         lambda t, *parts: t.cat(parts, axis),
+    )  # fmt: skip
+
+
+def stack(n):
+    shape = n.shape(most=3)
+    axis = n.integer(-len(shape) - 1, len(shape))
+    parts = tuple(n.normal(*shape) for _ in range(n.integer(1, 3)))
+    named = n.choice({"axis": axis}, {"dim": axis})
+    return Case(
+        lambda *parts: tg.stack(parts, **named), parts, np.stack(parts, axis), tuple(range(len(parts))),
+        lambda t, *parts: t.stack(parts, axis),
     )  # fmt: skip
 
 
@@ -467,6 +562,30 @@ def convolve2d_full(n):
     )  # fmt: skip
 
 
+def transposed(n):
+    """A transposed convolution onto every image that PyTorch allows."""
+    kernel, stride, dilation, maps = (np.array([n.integer(1, 3), n.integer(1, 3)]) for _ in range(4))
+    groups, per_group, filters = n.integer(1, 2), n.integer(1, 2), n.integer(1, 2)
+    extra = np.array([n.integer(0, m - 1) for m in np.maximum(stride, dilation)])
+    whole = (maps - 1) * stride + dilation * (kernel - 1) + 1
+    padding = np.minimum([n.integer(0, 2), n.integer(0, 2)], (whole + extra - 1) // 2)
+    rows, columns = whole - 2 * padding + extra
+    (top, left), images = padding, n.integer(0, 2)
+    x, w = n.normal(images, filters * groups, *maps), n.normal(filters * groups, per_group, *kernel)
+    y = np.zeros((images, groups, per_group, *(whole + extra + padding)))
+    for i, j, p, q in np.ndindex(*kernel, *maps):
+        at_place, taps = x[:, :, p, q].reshape(images, groups, filters), w[:, :, i, j].reshape(groups, filters, -1)
+        row, column = np.array([p, q]) * stride + np.array([i, j]) * dilation
+        y[:, :, :, row, column] += np.einsum("ngf,gfc->ngc", at_place, taps)
+    expected = y.reshape(images, groups * per_group, *y.shape[3:])[:, :, top : top + rows, left : left + columns]
+    sizes = {"stride": stride, "padding": padding, "dilation": dilation}
+    how = {name: tuple(pair.tolist()) for name, pair in sizes.items()} | {"groups": groups}
+    return Case(
+        lambda x, w: tg.convolve2d_full(x, w, shape=(rows, columns), **how), (x, w), expected, (0, 1),
+        lambda t, x, w: t.nn.functional.conv_transpose2d(x, w, output_padding=extra.tolist(), **how),
+    )  # fmt: skip
+
+
 def lone_full(n):
     """One map and one filter: exactly SciPy's full convolution."""
     x, w = (n.normal(n.integer(1, 4), n.integer(1, 4)) for _ in range(2))
@@ -507,27 +626,56 @@ def pooling_window(n, dilated):
     return PoolParams(shape, stride, padding, dilation), (*(n.integer(0 if i == 0 else 1, 2) for i in range(2)), *image)
 
 
-def pooled(x, window, best):
-    """The loop over places; pixels outside the map are left out of a maximum and 0 in a mean."""
-    taps, rows = np.ones_like(x), {}
-    inside = [pixels for *_, pixels in windows(taps, *window)]
-    for (p, _, _, pixels), here in zip(windows(x, *window), inside, strict=True):
-        rows.setdefault(p, []).append(best(pixels, here))
-    return np.moveaxis(np.array([[rows[p][q] for q in range(len(rows[0]))] for p in range(len(rows))]), (0, 1), (2, 3))
+def overlays(n, window, ceil_mode):
+    """Every place (p, q) of the overlay on a map of shape n: where it begins, and the rows and columns under it."""
+    axes = []
+    for length, k, s, pad, d in zip(n, *window, strict=True):
+        starts, reach = [-pad], d * (k - 1) + 1
+        while starts[-1] + reach < length + pad:
+            starts.append(starts[-1] + s)
+        if starts[-1] + reach > length + pad and (not ceil_mode or starts[-1] >= length):
+            starts.pop()
+        taps = ([start + i * d for i in range(k)] for start in starts)
+        axes.append(
+            [(start, [i for i in inside if 0 <= i < length]) for start, inside in zip(starts, taps, strict=True)]
+        )
+    for p, (top, rows) in enumerate(axes[0]):
+        for q, (left, columns) in enumerate(axes[1]):
+            yield p, q, (top, left), np.ix_(rows, columns)
 
 
-def largest(pixels, inside):
-    return np.where(inside == 1, pixels, -np.inf).max((2, 3))
+def pooled(x, window, ceil_mode, reduce):
+    """The loop over places."""
+    places = list(overlays(x.shape[2:], window, ceil_mode))
+    y = np.zeros((*x.shape[:2], *(1 + max(place[i] for place in places) for i in range(2))))
+    for p, q, start, (rows, columns) in places:
+        y[:, :, p, q] = reduce(x[:, :, rows, columns], start)
+    return y
+
+
+def largest(pixels, start):
+    return pixels.max((2, 3), initial=-np.inf)
+
+
+def pooling_call(n, dilated):
+    """A window, maps, and whether places are rounded up, for which the map may be smaller than the overlay."""
+    window, shape = pooling_window(n, dilated=dilated)
+    ceil_mode = n.choice(True, False)
+    if ceil_mode:
+        least = [d * (k - 1) + 1 - 2 * p - (s - 1) for k, s, p, d in zip(*window, strict=True)]
+        smaller = [n.integer(max(1, d, low), m) for low, m, d in zip(least, shape[2:], window.dilation, strict=True)]
+        shape = (*shape[:2], *smaller)
+    return window, shape, ceil_mode
 
 
 def maxpool(n):
-    window, shape = pooling_window(n, dilated=True)
+    window, shape, ceil_mode = pooling_call(n, dilated=True)
     x = n.apart(*shape)
     lead = n.choice(0, 0, 1, 2) if shape[0] else 0
-    expected = pooled(x, window, largest)
+    expected = pooled(x, window, ceil_mode, largest)
     for _ in range(lead):  # a stack, or one map
         x, expected = x[0], expected[0]
-    how = {"stride": window.stride, "padding": window.padding, "dilation": window.dilation}
+    how = {"stride": window.stride, "padding": window.padding, "dilation": window.dilation, "ceil_mode": ceil_mode}
     return Case(
         lambda x: tg.maxpool(x, window.shape, **how), (x,), expected, (),
         lambda t, x: t.nn.functional.max_pool2d(
@@ -536,18 +684,47 @@ def maxpool(n):
 
 
 def avgpool(n):
-    window, shape = pooling_window(n, dilated=False)
+    window, shape, ceil_mode = pooling_call(n, dilated=False)
     x = n.normal(*shape)
     lead = n.choice(0, 0, 1, 2) if shape[0] else 0
-    expected = pooled(x, window, lambda pixels, inside: pixels.mean((2, 3)))
+    include, divisor = n.choice(True, False), n.choice(None, None, 3)
+
+    def mean(pixels, start):
+        ends = [min(a + k, m + p) for a, k, m, p in zip(start, window.shape, shape[2:], window.padding, strict=True)]
+        area = (ends[0] - start[0]) * (ends[1] - start[1]) if include else pixels.shape[2] * pixels.shape[3]
+        return pixels.sum((2, 3)) / (divisor or area)
+
+    expected = pooled(x, window, ceil_mode, mean)
     for _ in range(lead):
         x, expected = x[0], expected[0]
-    how = {"stride": window.stride, "padding": window.padding}
+    how = {"stride": window.stride, "padding": window.padding, "ceil_mode": ceil_mode, "count_include_pad": include,
+           "divisor_override": divisor}  # fmt: skip
     return Case(
         lambda x: tg.avgpool(x, window.shape, **how), (x,), expected, (0,),
         lambda t, x: t.nn.functional.avg_pool2d(
             x.reshape((1,) * (4 - x.ndim) + x.shape), window.shape, **how).reshape(expected.shape),
     )  # fmt: skip
+
+
+def adaptive_avgpool(n):
+    x = n.normal(*(n.integer(1, 2) for _ in range(n.integer(0, 2))), n.integer(1, 6), n.integer(1, 6))
+    size = tuple(n.choice(None, 1, 2, 3, 5) for _ in range(2))
+    rows, columns = (m if k is None else k for k, m in zip(size, x.shape[-2:], strict=True))
+    expected = np.zeros((*x.shape[:-2], rows, columns))
+    for p, q in np.ndindex(rows, columns):
+        (top, bottom), (left, right) = (
+            (int(np.floor(i * m / k)), int(np.ceil((i + 1) * m / k)))
+            for i, m, k in zip((p, q), x.shape[-2:], (rows, columns), strict=True)
+        )
+        expected[..., p, q] = x[..., top:bottom, left:right].mean((-2, -1))
+    if rows == columns and None not in size and n.choice(True, False):
+        size = rows
+
+    def torch(t, x):
+        batch = x.reshape((1,) * (4 - x.ndim) + tuple(x.shape))
+        return t.nn.functional.adaptive_avg_pool2d(batch, size).reshape(expected.shape)
+
+    return Case(lambda x: tg.adaptive_avgpool(x, size), (x,), expected, (0,), torch)
 
 
 def _winners(n, window, shape):
@@ -579,7 +756,7 @@ def maxpool_gather(n):
     window, shape = pooling_window(n, dilated=True)
     x = n.apart(*shape)
     _, winners = tg.kernels.current().maxpool(x, window, True)
-    expected = pooled(x, window, largest)
+    expected = pooled(x, window, False, largest)
     return Case(lambda x: pooling.maxpool_gather(x, winners, window), (x,), expected, (0,))
 
 
@@ -607,14 +784,52 @@ def cross_entropy(n):
     )  # fmt: skip
 
 
+def weighted_cross_entropy(n):
+    """Every argument of `cross_entropy`; some rows are ignored, but not all."""
+    rows, classes = n.integer(1, 4), n.integer(1, 5)
+    z, labels = single(3 * n.normal(rows, classes)), n.rng.integers(0, classes, rows)
+    weight = n.choice(None, n.positive(classes))
+    ignore, smoothing, reduction = n.choice(None, -100, 0), n.choice(0.0, 0.1, 1.0), n.choice("mean", "sum", "none")
+    if ignore == -100:
+        labels[1:] = np.where(n.rng.random(rows - 1) < 0.5, ignore, labels[1:])
+    elif ignore == 0:
+        labels[0] = classes - 1
+    if ignore == 0 == labels[0]:
+        ignore = None
+    w = np.ones(classes) if weight is None else weight
+    costs, counted = np.zeros(rows), 0.0
+    for i, k in enumerate(labels):
+        if k != ignore:
+            log_a = z[i] - np.log(np.exp(z[i]).sum())
+            costs[i] = -(1 - smoothing) * w[k] * log_a[k] - smoothing / classes * (w * log_a).sum()
+            counted += w[k]
+    expected = {"mean": costs.sum() / counted, "sum": costs.sum(), "none": costs}[reduction]
+    how = {"label_smoothing": smoothing, "reduction": reduction}
+
+    def torch(t, z):
+        given = None if weight is None else t.as_tensor(weight)
+        left_out = {} if ignore is None else {"ignore_index": ignore}
+        return t.nn.functional.cross_entropy(z, t.as_tensor(labels), weight=given, **left_out, **how)
+
+    return Case(
+        lambda z: tg.cross_entropy(z, labels, weight=weight, ignore_index=ignore, **how), (z,), expected, (), torch
+    )
+
+
 def cross_entropy_backward(n):
     rows, classes = n.integer(1, 4), n.integer(1, 5)
-    g, z, labels = n.normal(), n.normal(rows, classes), n.rng.integers(0, classes, rows)
+    g, z, shares = n.normal(*n.choice((), (rows, 1))), n.normal(rows, classes), n.positive(rows, classes)
     a = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    sums = shares.sum(1, keepdims=True)
     return Case(
-        lambda g, z: cost.cross_entropy_backward(g, z, tg.softmax(z.detach()).data, labels), (g, z),
-        (a - np.eye(classes)[labels]) * g / rows, (0,),
+        lambda g, z: cost.cross_entropy_backward(g, z, said_less_shares(z, shares), sums.astype(z.dtype), 3), (g, z),
+        (a * sums - shares) * g / 3, (0,),
     )  # fmt: skip
+
+
+def said_less_shares(z, shares):
+    """What an op takes beside z, computed from it."""
+    return tg.softmax(z.detach()).data * shares.sum(1, keepdims=True).astype(z.dtype) - shares.astype(z.dtype)
 
 
 def quadratic_cost(n):
@@ -626,22 +841,26 @@ def quadratic_cost(n):
 
 def batch_norm(n):
     c = n.integer(1, 3)
-    x = n.normal(n.integer(2, 3), c, n.integer(1, 3), n.integer(1, 3))
+    places = n.choice((), (3,), (n.integer(1, 3), n.integer(1, 3)), (2, 1, 2))
+    x = n.normal(n.integer(2, 3), c, *places)
     weight, bias, mean, var = n.normal(c), n.normal(c), n.normal(c), n.positive(c)
-    training = n.choice(True, False)
-    m, v = (x.mean((0, 2, 3)), x.var((0, 2, 3))) if training else (mean, var)
-    column = (slice(None), None, None)
-    expected = (x - m[column]) / np.sqrt(v[column] + 1e-3) * weight[column] + bias[column]
+    training, affine = n.choice(True, False), n.choice(True, True, False)
+    axes = (0, *range(2, x.ndim))
+    m, v = (x.mean(axes), x.var(axes)) if training else (mean, var)
+    column = (slice(None), *(None,) * len(places))
+    expected = (x - m[column]) / np.sqrt(v[column] + 1e-3)
+    if affine:
+        expected = expected * weight[column] + bias[column]
 
-    def call(x, weight, bias):
+    def call(x, weight=None, bias=None):
         running = (tg.Tensor(mean, dtype=x.dtype), tg.Tensor(var, dtype=x.dtype))
         return tg.batch_norm(x, *running, weight, bias, training=training, eps=1e-3)
 
-    def torch(t, x, weight, bias):
+    def torch(t, x, weight=None, bias=None):
         running = t.as_tensor(mean.copy()), t.as_tensor(var.copy())
         return t.nn.functional.batch_norm(x, *running, weight, bias, training=training, eps=1e-3)
 
-    return Case(call, (x, weight, bias), expected, (1, 2), torch)
+    return Case(call, (x, weight, bias) if affine else (x,), expected, (1, 2) if affine else (), torch)
 
 
 # The table ------------------------------------------------------------------------------------------------------------
@@ -664,16 +883,23 @@ OPS = [
     Op("Tensor.abs", unary("abs", np.abs, "apart")),
     Op("Tensor.exp", unary("exp", np.exp)),
     Op("Tensor.log", unary("log", np.log, "positive")),
+    Op("Tensor.erf", unary("erf", special.erf)),
     Op("Tensor.sqrt", unary("sqrt", np.sqrt, "positive")),
     Op("Tensor.clip", cases(clip)),
     Op("Tensor.astype", cases(astype)),
     Op("Tensor.sum", reduction("sum", linear=(0,))),
     Op("Tensor.mean", reduction("mean", linear=(0,))),
+    Op("Tensor.var", spread("var")),
+    Op("Tensor.std", spread("std")),
     Op("Tensor.max", reduction("max")),
     Op("Tensor.min", reduction("min")),
     Op("Tensor.reshape", cases(reshape)),
+    Op("Tensor.view", cases(view)),
     Op("Tensor.flatten", cases(flatten)),
+    Op("Tensor.squeeze", cases(squeeze)),
+    Op("Tensor.unsqueeze", cases(unsqueeze)),
     Op("Tensor.transpose", cases(transpose)),
+    Op("Tensor.permute", cases(permute)),
     Op("Tensor.T", cases(turned)),
     Op("Tensor.swapaxes", cases(swapaxes)),
     Op("Tensor.broadcast_to", cases(broadcast_to)),
@@ -683,27 +909,32 @@ OPS = [
     Op("linear", cases(linear)),
     Op("pad", cases(pad)),
     Op("concatenate", cases(concatenate)),
+    Op("stack", cases(stack)),
     Op("where", cases(where)),
     Op("relu_backward", cases(relu_backward), kernels=True),
     Op("sigmoid", unary("sigmoid", special.expit)),
     Op("sigmoid_backward", cases(sigmoid_backward)),
     Op("tanh", unary("tanh", np.tanh)),
     Op("relu", unary("relu", lambda x: np.maximum(x, 0), "apart")),
+    Op("leaky_relu", cases(leaky_relu)),
+    Op("leaky_relu_backward", cases(leaky_relu_backward)),
+    Op("gelu", cases(gelu)),
     Op("softmax", softmax("softmax")),
     Op("log_softmax", softmax("log_softmax")),
-    Op("cross_entropy", cases(cross_entropy)),
+    Op("cross_entropy", cases(cross_entropy) | cases(weighted_cross_entropy)),
     Op("cross_entropy_backward", cases(cross_entropy_backward)),
     Op("quadratic_cost", cases(quadratic_cost)),
     Op("dropout", cases(dropout)),
     Op("batch_norm", cases(batch_norm), kernels=True),
     Op("correlate2d", cases(correlate2d) | by_scipy("correlate2d"), kernels=True),
     Op("correlate2d_weight", cases(correlate2d_weight), kernels=True),
-    Op("convolve2d_full", cases(convolve2d_full) | cases(lone_full), kernels=True),
+    Op("convolve2d_full", cases(convolve2d_full) | cases(transposed) | cases(lone_full), kernels=True),
     Op("convolve2d", by_scipy("convolve2d"), kernels=True),
     Op("bias_gradient", cases(bias_gradient), kernels=True),
     Op("maxpool", cases(maxpool), kernels=True),
     Op("maxpool_scatter", cases(maxpool_scatter), kernels=True),
     Op("maxpool_gather", cases(maxpool_gather), kernels=True),
     Op("avgpool", cases(avgpool), kernels=True),
+    Op("adaptive_avgpool", cases(adaptive_avgpool), kernels=True),
     Op("avgpool_backward", cases(avgpool_backward), kernels=True),
 ]

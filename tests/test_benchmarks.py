@@ -108,6 +108,7 @@ COMPARED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMPARED)
 def test_every_contender_computes_what_ours_does(name):
     contender = peers.by_name(name)
@@ -242,6 +243,7 @@ def test_growth_finds_the_power():
 # The commands ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_writes_samples_and_machine(tmp_path):
     out = tmp_path / "results.json"
     command = [sys.executable, str(BENCHMARKS / "run.py"), "--quick", "--peers", "none", "--only", "article-map-1"]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import hashlib
 import io
 import json
 import os
@@ -17,9 +18,10 @@ import pytest
 import tinygrad_cnn as tg
 from tinygrad_cnn import models
 from tinygrad_cnn.models.saving import load, save
-from tinygrad_cnn.storage import archive as files
-from tinygrad_cnn.storage.archive import CheckpointError, atomic_writer, read_archive, write_archive
-from tinygrad_cnn.train import checkpoint, fit
+from tinygrad_cnn.storage import atomic as files
+from tinygrad_cnn.storage.archive import read_archive, write_archive
+from tinygrad_cnn.storage.atomic import CheckpointError, atomic_writer
+from tinygrad_cnn.training import checkpoint
 
 
 def small_model(seed=0):
@@ -49,7 +51,7 @@ def run_of(folder, steps=None, **changes):
     model = models.build("nielsen-dropout", (1, 8, 8), 10, rng=rng)
     optimizer = tg.optim.Adam(model.parameters(), settings.pop("lr"))
     train, test = tg.data.digits()
-    run = fit(
+    run = tg.train(
         model, train[:60], optimizer=optimizer, validation=test[:30], rng=rng, checkpoint=folder / "run.npz",
         **settings,
     )  # fmt: skip
@@ -109,6 +111,7 @@ def test_facts_are_kept_beside_the_weights(tmp_path):
     assert checkpoint.about(tmp_path / "w.npz") == {"dataset": "digits"}
 
 
+@pytest.mark.slow
 def test_the_history_of_a_run_is_told_by_its_checkpoint_and_by_weights_that_keep_it(tmp_path):
     run, model = run_of(tmp_path)
     assert len(run.history) == 2 and checkpoint.history(tmp_path / "run.npz") == run.history
@@ -172,6 +175,7 @@ def test_after_a_bit_flip_it_is_an_error_or_the_same_model(weights, tmp_path):
     assert refusals > 100
 
 
+@pytest.mark.slow
 def test_after_a_bit_flip_a_run_is_not_resumed_or_resumed_to_the_same_bits(tmp_path):
     _, whole = run_of(tmp_path)
     run_of(tmp_path, steps=4)
@@ -241,7 +245,7 @@ def test_a_pickle_never_runs(tmp_path):
 
 def rewritten(path, members, table=None, *, compression=zipfile.ZIP_STORED, **metadata):
     """An archive with any members and any list of them, its checksums in order: what only an adversary makes."""
-    digest = files.hashlib.sha256
+    digest = hashlib.sha256
     entries = {
         name: [*((table or {}).get(name) or described(content)), digest(content).hexdigest()]
         for name, content in members.items()

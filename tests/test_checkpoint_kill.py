@@ -18,8 +18,9 @@ import pytest
 
 import tinygrad_cnn as tg
 from tinygrad_cnn.storage.archive import read_archive
-from tinygrad_cnn.train import Run, fit
+from tinygrad_cnn.training import Run
 
+pytestmark = pytest.mark.slow
 KILLS = 12  # for each of the two optimizers
 
 
@@ -36,7 +37,7 @@ def training(optimizer_name, checkpoint):
         optimizer = tg.optim.Adam(model.parameters(), 0.01)
     else:
         optimizer = tg.optim.SGD(model.parameters(), 0.05, momentum=0.9, nesterov=True, weight_decay=1e-4)
-    run = fit(
+    run = tg.train(
         model, train, epochs=5, batch_size=10, optimizer=optimizer, schedule=tg.optim.OneCycle(optimizer, 0.05, 50),
         validation=tg.data.digits()[1][:50], augment=tg.data.affine(max_pixels=1, max_degrees=10),
         rng=np.random.default_rng(8), clip=5.0, ema=0.9, checkpoint=checkpoint, save_every=0.0, resume=True,

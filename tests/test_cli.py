@@ -18,13 +18,14 @@ import pytest
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import cli, models
-from tinygrad_cnn.cli._interrupt import Interrupt
 from tinygrad_cnn.kernels.threads import processors
 from tinygrad_cnn.storage import archive as files
+from tinygrad_cnn.storage import atomic
 from tinygrad_cnn.storage.archive import read_archive
-from tinygrad_cnn.train import checkpoint
-from tinygrad_cnn.train.progress import meter
-from tinygrad_cnn.train.records import StepRecord, as_json
+from tinygrad_cnn.training import checkpoint
+from tinygrad_cnn.training.interrupt import Interrupt
+from tinygrad_cnn.training.progress import meter
+from tinygrad_cnn.training.records import StepRecord, as_json
 
 SHORT = ["train", "--kernels", "numpy", "--epochs", "2"]
 
@@ -66,6 +67,7 @@ def trained(tmp_path_factory):
 # train ----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_default_run_recognises_97_of_100_digits(capsys):
     status, out, err = called(capsys, "train", "--json")
     result = json.loads(out)
@@ -126,6 +128,7 @@ def test_one_is_not_many(capsys):
     assert " 1 epoch in " in out and " 1 thread, " in out
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_result(capsys):
     first, second, other = (
         {k: v for k, v in json.loads(called(capsys, *SHORT, "--json", "--seed", s)[1]).items() if "second" not in k}
@@ -144,6 +147,7 @@ def test_a_run_that_diverges_ends_with_status_1_and_one_line(capsys):
 # Interrupted and resumed ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_interrupted_it_finishes_the_step_saves_and_says_how_to_go_on(number, status, tmp_path, capsys):
     options = ["--seed", 4, "--checkpoint", tmp_path / "run.npz", "--kernels", "numpy"]
@@ -221,7 +225,7 @@ def test_resuming_what_a_program_of_ones_own_began_names_the_way_to_go_on(tmp_pa
     train, _ = tg.data.digits()
     model = models.build("digits", train.image_shape)
     sgd = tg.optim.SGD(model.parameters(), 0.1)
-    list(tg.fit(model, train[:64], epochs=1, batch_size=32, optimizer=sgd, checkpoint=tmp_path / "own.npz"))
+    list(tg.train(model, train[:64], epochs=1, batch_size=32, optimizer=sgd, checkpoint=tmp_path / "own.npz"))
     err = complaint(capsys, "train", "--resume", tmp_path / "own.npz")
     assert "own.npz: was not made by 'tinygrad-cnn train'; go on with tg.fit(..., resume=True)" in err
 
@@ -238,6 +242,7 @@ JUNK = (True, -1, 0, 2.5, 10**400, float("nan"), float("inf"), "", "junk\udcff\n
 FITTING = [("data_dir", None), ("patience", None), ("validation", 0), ("seed", 0), ("seed", 10**400), ("lr", 2.5)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fact", ["dataset", "data_dir", "model", "epochs", "batch_size", "lr", "optimizer",
                                   "validation", "patience", "seed", "kernels"])  # fmt: skip
 def test_facts_that_are_junk_are_refused_in_one_line(fact, finished, tmp_path, capsys):
@@ -412,6 +417,7 @@ def test_of_lost_numbers_explain_and_export_warn_in_one_line(tmp_path, capsys):
         assert (status, err) == (0, f"tinygrad-cnn: {tmp_path / 'lost.npz'}: holds NaN or infinity in 0.weight\n")
 
 
+@pytest.mark.slow
 def test_predict_survives_bit_flips_and_cuts(trained, tmp_path, capsys):
     """Pixels have no checksum: another picture may come of it, but never another kind of failure."""
     rng = np.random.default_rng(0)
@@ -461,7 +467,7 @@ def test_summary_of_a_name_and_of_a_file(trained, capsys):
         (["train", "--validation", "1.5"], "argument --validation: must be at least 0 and below 1, got 1.5"),
         (["train", "--validation", "nan"], "argument --validation: must be at least 0 and below 1, got nan"),
         (["train", "--validation", "half"], "argument --validation: must be a number, got 'half'"),
-        (["train", "--seed", "x"], "invalid int value: 'x'"),
+        (["train", "--seed", "x"], "argument --seed: must be an integer, got 'x'"),
         (["report", "w.npz", "--output", "/nowhere/r.html"], "--output /nowhere/r.html: there is no folder /nowhere"),
         (["report", "w.npz", "--output", "r" * 300], f"{'r' * 300}: File name too long"),
         (["export", "w.npz", "/nowhere/w.onnx"], "export: /nowhere/w.onnx: there is no folder /nowhere"),
@@ -492,7 +498,7 @@ def test_files_in_a_folder_that_cannot_be_written_to_are_refused(tmp_path, capsy
     def refused(*args):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(files, "open", refused, raising=False)
+    monkeypatch.setattr(atomic, "open", refused, raising=False)
     for flag in ("--save", "--checkpoint"):
         assert "cannot be written (Permission denied)" in complaint(capsys, "train", flag, tmp_path / "a.npz")
 
@@ -561,6 +567,7 @@ def test_a_full_device_is_named():
     assert (done.returncode, done.stderr) == (2, expected)
 
 
+@pytest.mark.slow
 def test_training_goes_on_when_nobody_reads_its_progress(tmp_path):
     process = started(*SHORT, "--progress", "json", "--save", tmp_path / "w.npz")
     process.stderr.readline()
@@ -571,6 +578,7 @@ def test_training_goes_on_when_nobody_reads_its_progress(tmp_path):
     assert checkpoint.about(tmp_path / "w.npz")["epochs"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.parametrize("progress", ["plain", "json"])
 def test_training_goes_on_when_standard_error_cannot_be_written_to(progress, tmp_path):
@@ -595,6 +603,7 @@ def test_a_terminal_that_hangs_up_twice_is_noted_once_and_nohup_is_obeyed():
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.slow
 def test_without_a_standard_output_or_error_it_works():
     for command, wanted in ((["summary", "tiny"], "stdout"), ([*SHORT, "--json"], "stderr")):
         closed = {"stdout": ">&-", "stderr": "2>&-"}[wanted]
@@ -604,6 +613,7 @@ def test_without_a_standard_output_or_error_it_works():
     assert json.loads(done.stdout)["epochs"] == 2, "standard output holds the object and nothing else"
 
 
+@pytest.mark.slow
 def test_in_an_ascii_locale_and_optimised():
     environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
     command = [sys.executable, "-O", "-W", "error", "-m", "tinygrad_cnn", *SHORT, "--json"]
@@ -612,6 +622,7 @@ def test_in_an_ascii_locale_and_optimised():
     assert json.loads(done.stdout)["epochs"] == 2
 
 
+@pytest.mark.slow
 def test_on_a_terminal_there_is_a_bar():
     pytest.importorskip("rich")
     pty = pytest.importorskip("pty")

@@ -20,7 +20,7 @@ import numba
 from tinygrad_cnn.kernels import numba_kernels as ours
 from tinygrad_cnn.kernels import numpy_kernels, threads
 from tinygrad_cnn.kernels.geometry import ConvParams, PoolParams, map_shape
-from tinygrad_cnn.kernels.numba_kernels import pooling, team
+from tinygrad_cnn.kernels.numba_kernels import pooling, workers
 
 A_LOT, LITTLE = 1e9, 1.0  # multiply-adds
 
@@ -63,7 +63,7 @@ def call_every_kernel(batch: int) -> None:
 
 @pytest.mark.parametrize("batch", [1, 16], ids=["few images", "many"])
 def test_twice_the_images_are_twice_the_work(batch, monkeypatch):
-    """By that number `team.run` decides whether helpers are worth waking."""
+    """By that number `workers.run` decides whether helpers are worth waking."""
 
     def told(batch):
         works = []
@@ -79,8 +79,8 @@ def test_twice_the_images_are_twice_the_work(batch, monkeypatch):
 # -- tasks -----------------------------------------------------------------------------------------------------------
 
 RESULTS = {  # the parameters that a kernel writes to
-    "borders.spread": ["image"],
-    "borders.gather": ["x"],
+    "layout.to_layout": ["image"],
+    "layout.from_layout": ["x"],
     "convolution.correlate": ["y"],
     "convolution.correlate_weight": ["dw"],
     "convolution.convolve_full": ["x"],
@@ -88,20 +88,26 @@ RESULTS = {  # the parameters that a kernel writes to
     "pooling.scatter": ["x"],
     "pooling.gather": ["y"],
     "pooling.avgpool": ["y"],
-    "pooling.spread": ["x"],
-    "elementwise.gate": ["out"],
+    "pooling.avgpool_backward": ["x"],
+    "elementwise.relu_backward": ["out"],
     "elementwise.sums": ["out"],
     "normalization.batch_norm": ["y", "mean", "inv_std"],
     "normalization.batch_norm_backward": ["dx", "dweight", "dbias"],
 }
 
 
+workers_load = workers._load
+
+
 @numba.njit
-def take_one(progress):
-    """`team.take` for a thread that is not given a second task."""
-    task = progress[0]
-    progress[0] = np.iinfo(np.int64).max
-    return task
+def one_task(progress, total):
+    """`workers.tasks` for a thread that is given one task only: the number that stands in the first counter."""
+    yield workers_load(progress, 0)
+
+
+def fresh() -> np.ndarray:
+    """Two counters at 0: the ``progress`` of a call."""
+    return np.zeros(2, np.intp)
 
 
 def name_of(kernel) -> str:
@@ -112,7 +118,7 @@ def alone(kernel):
     """The kernel, compiled to do one task only: the one that ``progress`` begins with."""
     function = kernel.py_func
     return numba.njit(error_model="numpy")(
-        FunctionType(function.__code__, function.__globals__ | {"take": take_one}, function.__name__)
+        FunctionType(function.__code__, function.__globals__ | {"tasks": one_task}, function.__name__)
     )
 
 
@@ -124,6 +130,7 @@ def known(a: np.ndarray) -> np.ndarray:
     return ~np.isnan(a) if a.dtype.kind == "f" else a != 77
 
 
+@pytest.mark.slow
 def test_every_place_of_a_result_is_written_by_one_task(monkeypatch):
     """So threads never add to the same number, and what memory held before is nowhere left."""
     versions, shared = {}, set()
@@ -134,7 +141,7 @@ def test_every_place_of_a_result_is_written_by_one_task(monkeypatch):
         given = inspect.signature(kernel.py_func).bind(None, *arguments).arguments
         results = [given[parameter] for parameter in RESULTS[name]]
         times = [np.zeros(result.shape, int) for result in results]
-        tasks = kernel(np.zeros(2, np.intp), *arguments)
+        tasks = kernel(fresh(), *arguments)
         for task in range(tasks):
             for result in results:
                 forget(result)
@@ -142,7 +149,7 @@ def test_every_place_of_a_result_is_written_by_one_task(monkeypatch):
             for result, written in zip(results, times, strict=True):
                 written += known(result)
         assert all((written == 1).all() for written in times), name
-        kernel(np.zeros(2, np.intp), *arguments)  # whoever reads the result next finds all of it
+        kernel(fresh(), *arguments)  # whoever reads the result next finds all of it
         if tasks > 1:
             shared.add(name)
 
@@ -166,9 +173,9 @@ def test_pooling_writes_nothing_beyond_its_results(window, batch):
     x = numbers(3, 8, 8, batch)
     rows, columns = map_shape((8, 8), window.shape, window)
     (wide_y, y), (wide_winners, winners) = roomy((3, rows, columns, batch)), roomy((3, rows, columns, batch), np.uint8)
-    pooling.maxpool(np.zeros(2, np.intp), x, y, winners, *window)
+    pooling.maxpool(fresh(), x, y, winners, tuple(window))
     wide_x, back = roomy(x.shape)
-    pooling.scatter(np.zeros(2, np.intp), y, winners, back, *window, window.tiles, False)
+    pooling.scatter(fresh(), y, winners, back, tuple(window), window.tiles, False)
     assert all((wide[-1] == 77).all() for wide in (wide_y, wide_winners, wide_x))
 
 
@@ -182,10 +189,19 @@ def test_rows_longer_than_a_cache_holds_are_worked_on_in_runs():
 # -- threads ---------------------------------------------------------------------------------------------------------
 
 
+_increment = workers._increment
+
+
+@numba.njit
+def finish(progress):
+    """What `workers.tasks` does when a task is done."""
+    _increment(progress.ctypes.data, 1)
+
+
 @pytest.fixture
-def new_team(monkeypatch):
-    monkeypatch.setattr(team, "_team", team._Team())
-    return team._team
+def new_workers(monkeypatch):
+    monkeypatch.setattr(workers, "_workers", workers._Workers())
+    return workers._workers
 
 
 def until(condition) -> bool:
@@ -196,7 +212,7 @@ def until(condition) -> bool:
 
 
 @pytest.mark.parametrize(("count", "work", "helpers"), [(1, A_LOT, 0), (3, LITTLE, 0), (2, A_LOT, 1), (3, A_LOT, 2)])
-def test_only_much_work_is_shared_and_with_as_many_threads_as_are_set(new_team, count, work, helpers):
+def test_only_much_work_is_shared_and_with_as_many_threads_as_are_set(new_workers, count, work, helpers):
     threads.set_num_threads(count)
     together = threading.Barrier(helpers + 1)
     met = []
@@ -204,15 +220,15 @@ def test_only_much_work_is_shared_and_with_as_many_threads_as_are_set(new_team, 
     def kernel(progress, word):
         together.wait(30)
         met.append((threading.current_thread(), word))
-        team.finish(progress)
+        finish(progress)
         return helpers + 1
 
-    team.run(kernel, work, "hello")
+    workers.run(kernel, work, "hello")
     assert len({thread for thread, _ in met}) == len(met) == helpers + 1
     assert {word for _, word in met} == {"hello"}
 
 
-def test_the_caller_waits_for_the_last_task(new_team):
+def test_the_caller_waits_for_the_last_task(new_workers):
     threads.set_num_threads(2)
     together, finished = threading.Barrier(2), []
 
@@ -221,50 +237,50 @@ def test_the_caller_waits_for_the_last_task(new_team):
         if threading.current_thread() is not threading.main_thread():
             time.sleep(0.2)
             finished.append(True)
-            team.finish(progress)
+            finish(progress)
         return 1
 
-    team.run(kernel, A_LOT)
+    workers.run(kernel, A_LOT)
     assert finished
 
 
-def test_helpers_fall_asleep_and_are_woken(new_team):
+def test_helpers_fall_asleep_and_are_woken(new_workers):
     threads.set_num_threads(3)
     for _ in range(3):
         together = threading.Barrier(3)
 
         def kernel(progress, together=together):
             together.wait(30)
-            team.finish(progress)
+            finish(progress)
             return 3
 
-        team.run(kernel, A_LOT)
-        assert until(lambda: len(new_team.asleep) == 2)
+        workers.run(kernel, A_LOT)
+        assert until(lambda: len(new_workers.idle) == 2)
 
 
-def test_of_many_helpers_no_more_take_part_than_are_set(new_team):
+def test_of_many_helpers_no_more_take_part_than_are_set(new_workers):
     together, met = threading.Barrier(4), set()
 
     def all_four(progress):
         together.wait(30)
-        team.finish(progress)
+        finish(progress)
         return 4
 
     def who(progress):
         met.add(threading.current_thread().name)
         time.sleep(0.05)  # long enough for whoever wakes up
-        team.finish(progress)
+        finish(progress)
         return 1
 
     threads.set_num_threads(4)
-    team.run(all_four, A_LOT)
+    workers.run(all_four, A_LOT)
     threads.set_num_threads(2)
     for _ in range(3):
-        team.run(who, A_LOT)
+        workers.run(who, A_LOT)
     assert met <= {threading.main_thread().name, "tinygrad_cnn-1"}
 
 
-def test_after_ctrl_c_nobody_writes_any_more(new_team):
+def test_after_ctrl_c_nobody_writes_any_more(new_workers):
     threads.set_num_threads(2)
     together, written = threading.Barrier(2), []
 
@@ -277,12 +293,12 @@ def test_after_ctrl_c_nobody_writes_any_more(new_team):
         return 1
 
     with pytest.raises(KeyboardInterrupt):
-        team.run(kernel, A_LOT)
+        workers.run(kernel, A_LOT)
     assert written
-    assert new_team.job is None
+    assert new_workers.job is None
 
 
-def test_a_helper_without_memory_leaves_its_tasks_to_the_others(new_team):
+def test_a_helper_without_memory_leaves_its_tasks_to_the_others(new_workers):
     threads.set_num_threads(2)
     together = threading.Barrier(2)
 
@@ -290,16 +306,17 @@ def test_a_helper_without_memory_leaves_its_tasks_to_the_others(new_team):
         together.wait(30)
         if threading.current_thread() is not threading.main_thread():
             raise MemoryError
-        team.finish(progress)
+        finish(progress)
         return 1
 
     for _ in range(2):
-        team.run(kernel, A_LOT)
+        workers.run(kernel, A_LOT)
 
 
 # -- the cache on disk -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_edit_of_any_of_the_sources_makes_all_cached_kernels_stale(tmp_path):
     """numba itself looks at the file of the function alone."""
     package, cache = tmp_path / "tinygrad_cnn", tmp_path / "cache"
@@ -313,6 +330,6 @@ def test_an_edit_of_any_of_the_sources_makes_all_cached_kernels_stale(tmp_path):
 
     (first,) = cached()
     assert cached() == {first}
-    with open(package / "kernels" / "numba_kernels" / "team.py", "a") as file:  # whose `take` is part of `sums`
+    with open(package / "kernels" / "numba_kernels" / "workers.py", "a") as file:  # whose `tasks` is part of `sums`
         file.write("# another thought\n")
     assert len(cached() - {first}) == 1

@@ -32,7 +32,10 @@ FLAGS = [
 WIDTHS = (375, 800, 1280)
 PATIENCE = 20  # seconds for the page to show something
 
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="Chromium or its driver is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="Chromium or its driver is not installed"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -19,19 +19,20 @@ from hypothesis import strategies as st
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import nn
-from tinygrad_cnn.cli._ranks import together
+from tinygrad_cnn.cli._ranks import on_all_ranks
 from tinygrad_cnn.storage.archive import read_archive
-from tinygrad_cnn.train import DivergenceError, checkpoint, fit
-from tinygrad_cnn.train.mpi import (
+from tinygrad_cnn.training import DivergenceError, checkpoint
+from tinygrad_cnn.training.mpi import (
     DistributedError,
     World,
     all_reduce_gradients,
     broadcast_state,
+    dropout_rows,
     shard,
-    whole_masks,
     world,
 )
 
+pytestmark = pytest.mark.slow
 HERE = Path(__file__).resolve()
 OVERSUBSCRIBE = {  # what Open MPI wants to hear before it starts more ranks than processors, or starts as root
     "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
@@ -193,13 +194,13 @@ def test_gradients_are_summed_by_weight_type_and_presence_and_state_is_rank_0s(t
 
 
 @given(count=st.integers(1, 300), size=st.integers(1, 70))
-def test_the_shares_of_a_batch_cover_it_once_and_their_weights_add_up_to_1(count, size):
-    shares = [World(rank, size).share(count) for rank in range(size)]
-    rows = [row for share in shares if share.weight for row in range(count)[share.rows]]
+def test_the_shards_of_a_batch_cover_it_once_and_their_weights_add_up_to_1(count, size):
+    parts = [World(rank, size).shard(count) for rank in range(size)]
+    rows = [row for part in parts if part.weight for row in range(count)[part.rows]]
     assert rows == list(range(count))
-    assert sum(share.weight for share in shares) == pytest.approx(1)
-    assert all(share.weight == len(range(count)[share.rows]) / count for share in shares if share.weight)
-    assert all(share.rows == slice(0, 1) for share in shares if not share.weight)
+    assert sum(part.weight for part in parts) == pytest.approx(1)
+    assert all(part.weight == len(range(count)[part.rows]) / count for part in parts if part.weight)
+    assert all(part.rows == slice(0, 1) for part in parts if not part.weight)
 
 
 @given(size=st.integers(1, 60))
@@ -221,12 +222,17 @@ def test_the_masks_of_all_ranks_together_are_those_of_one_process(count, size, s
     layer = nn.Dropout(0.5, rng=np.random.default_rng(seed))
     whole = [layer(x).data for _ in range(2)]
     for rank in range(size):
-        share = World(rank, size).share(count)
+        part = World(rank, size).shard(count)
         layer = nn.Dropout(0.5, rng=np.random.default_rng(seed))
         for k in range(2):
-            with whole_masks(layer, share):
-                assert np.array_equal(layer(x[share.rows]).data, whole[k][share.rows])
-        assert type(layer.rng) is np.random.Generator
+            with dropout_rows(layer, part):
+                assert np.array_equal(layer(x[part.rows]).data, whole[k][part.rows])
+        assert layer.rows is None
+
+
+def test_dropout_refuses_other_rows_than_it_is_told():
+    with pytest.raises(ValueError, match=r"^dropout: x must have rows 2 to 4 of 4 \(x\.shape=\(3, 5\)\)$"):
+        tg.dropout(tg.Tensor(np.ones((3, 5))), rows=(slice(2, 4), 4))
 
 
 def test_without_mpi_the_message_names_the_extra(monkeypatch):
@@ -258,7 +264,7 @@ def failing_with(error, rank):
         raise error
 
     try:
-        return together(World(rank, 2, Communicator()), work), "returned"
+        return on_all_ranks(World(rank, 2, Communicator()), work), "returned"
     except Ended as ended:
         return ended.args[0], "ended all"
     except Exception as raised:
@@ -327,7 +333,7 @@ def run(*, images=None, model=None, batch_size=49, epochs=2, lr=0.1, distributed
     """Two epochs of float32 SGD, with everything that chance has a hand in."""
     model = model or network()
     sgd = tg.optim.SGD(model.parameters(), lr, momentum=0.9)
-    return fit(
+    return tg.train(
         model, images or small(), epochs=epochs, batch_size=batch_size, optimizer=sgd, augment=tg.data.shift(1),
         clip=2.0, rng=np.random.default_rng(1), distributed=distributed, **more,
     )  # fmt: skip
@@ -415,20 +421,20 @@ def diverging_on_rank_1(scores, labels):
 
 
 def parts(path):
-    team = world()
+    comm = world()
     single, double, none = nn.Parameter(np.zeros(2, np.float32)), nn.Parameter(np.zeros(2)), nn.Parameter(np.zeros(2))
-    single.grad = tg.Tensor(np.array([1, 2], np.float32) * (team.rank + 1))
-    double.grad = tg.Tensor(np.array([1.0, 1.2])) if team.rank == 1 else None
-    all_reduce_gradients([single, double, none], (0.25, 5.0)[team.rank])
-    gradients = [team.gathered(None if p.grad is None else p.grad.data.tolist()) for p in (single, double, none)]
+    single.grad = tg.Tensor(np.array([1, 2], np.float32) * (comm.rank + 1))
+    double.grad = tg.Tensor(np.array([1.0, 1.2])) if comm.rank == 1 else None
+    all_reduce_gradients([single, double, none], (0.25, 5.0)[comm.rank])
+    gradients = [comm.gathered(None if p.grad is None else p.grad.data.tolist()) for p in (single, double, none)]
 
     layer = nn.Linear(1, 1, bias=False)
-    layer.weight.data = [[team.rank]]
-    sgd = tg.optim.SGD(layer.parameters(), 0.25 + team.rank, momentum=0.5)
-    sgd.state = [{"velocity": np.array([[7.0 + team.rank]], np.float32)}]
+    layer.weight.data = [[comm.rank]]
+    sgd = tg.optim.SGD(layer.parameters(), 0.25 + comm.rank, momentum=0.5)
+    sgd.state = [{"velocity": np.array([[7.0 + comm.rank]], np.float32)}]
     broadcast_state(layer, sgd)
-    state = team.gathered([layer.weight.item(), sgd.state[0]["velocity"].item(), sgd.lr])
-    if team.rank == 0:
+    state = comm.gathered([layer.weight.item(), sgd.state[0]["velocity"].item(), sgd.lr])
+    if comm.rank == 0:
         types = [p.grad.dtype.name for p in (single, double)]
         path.write_text(json.dumps({"gradients": gradients, "types": types, "state": state}))
 

@@ -59,11 +59,13 @@ def plainly():
     return run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [("-O",), ("-OO",), ("-W", "error"), ("-X", "dev")], ids=" ".join)
 def test_interpreter_flags_change_nothing(flags, plainly):
     assert run(PROGRAM, *flags) == plainly
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "environment",
     [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}, {"PYTHONHASHSEED": "1"}, {"PYTHONHASHSEED": "2"}],
@@ -126,6 +128,7 @@ except ImportError as error:
     assert output.startswith("numpy") and "NUMBA_DISABLE_JIT" in output
 
 
+@pytest.mark.slow
 def test_no_command_minds_a_standard_output_that_nobody_reads(tmp_path):
     for needed in ("matplotlib", "onnx"):
         pytest.importorskip(needed)
@@ -139,6 +142,7 @@ def test_no_command_minds_a_standard_output_that_nobody_reads(tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"digit.pgm", "w.npz", "w.onnx", "report.html"}
 
 
+@pytest.mark.slow
 def test_parameter_order_does_not_depend_on_hash_seeds():
     code = """
 import tinygrad_cnn as tg
@@ -166,6 +170,7 @@ def chain():
     return x, y
 
 
+@pytest.mark.slow
 def test_a_long_chain_walks_prints_copies_and_dies():
     x, y = chain()
     assert repr(y) == "Tensor([100001.], dtype=float64, op=add)"
@@ -213,6 +218,7 @@ def training_step():
     return step
 
 
+@pytest.mark.slow
 def test_memory_is_flat_over_many_steps_without_the_garbage_collector():
     tg.set_kernels("numpy")
     step, steps = training_step(), 10_000 if NIGHTLY else 300
@@ -293,6 +299,7 @@ def test_threads_share_one_model_for_evaluation():
     net[0].weight.data[...] = 0  # and no graph holds it any more
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_compute_what_this_process_does(method):

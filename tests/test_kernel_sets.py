@@ -253,6 +253,7 @@ def test_the_last_of_many_taps_can_win(name, kernel, batch):
 # -- shapes that fill tiles, and those that just do not --------------------------------------------------------------
 
 
+@pytest.mark.slow
 @each_set
 @pytest.mark.parametrize(
     ("image", "filters", "how"),
@@ -355,6 +356,7 @@ def test_bits_of_large_layers_do_not_depend_on_threads(name, batch):
         assert_same_bits_on_any_number_of_threads(name, x, w, numbers.array(40), ConvParams())
 
 
+@pytest.mark.slow
 @each_set
 def test_bits_of_gradients_beyond_the_third_cache_do_not_depend_on_threads(name):
     numbers = Numbers(1, np.float32, 1)
@@ -382,7 +384,7 @@ def assert_same_bits_on_any_number_of_threads(name, x, w, bias, how, counts=(1, 
 @given(slidings(), poolings())
 @small_setting
 def test_a_compiled_kernel_counts_its_tasks(sliding, pooling):
-    """`team.run` waits until so many are finished: were it told of fewer, it would go on while a helper still works."""
+    """`workers.run` waits until so many are finished: with fewer, it would go on while a worker still computes."""
     ours = kernels("numba")
     how, image, filters, numbers = sliding
     window, larger, _ = pooling
@@ -411,65 +413,6 @@ def test_a_compiled_kernel_counts_its_tasks(sliding, pooling):
         if len(x):
             channel = np.ones(x.shape[1], x.dtype)
             ours.batch_norm_backward(x, x, channel, *ours.batch_norm(x, channel, channel, 1e-3)[1:])
-
-
-# -- the steps of the optimizers -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("shape", [(), (3, 5), (2, 3, 4), (170, 200)], ids=str)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@each_set
-class TestSteps:
-    """In place, by their formulas, wherever the numbers lie; the gradient is left alone."""
-
-    @staticmethod
-    def arrays(shape, dtype, order, count):
-        random = np.random.default_rng(7)
-        kept = [np.array(np.abs(random.standard_normal(shape)), dtype, order=order) for _ in range(count)]
-        g = random.standard_normal(shape).astype(dtype)
-        g.flags.writeable = False
-        return g, g.astype(np.float64), kept, [a.astype(np.float64) for a in kept]
-
-    @pytest.mark.parametrize("nesterov", [False, True])
-    def test_a_velocity_gathers_gradients(self, name, dtype, shape, order, nesterov):
-        g, exact_g, (p, v), (exact_p, exact_v) = self.arrays(shape, dtype, order, 2)
-        kernels(name).sgd(p, g, v, 0.3, 0.9, nesterov)
-        exact_v = 0.9 * exact_v + exact_g
-        agree(v, exact_v.astype(dtype))
-        agree(p, (exact_p - 0.3 * (exact_g + 0.9 * exact_v if nesterov else exact_v)).astype(dtype))
-
-    def test_without_one_a_step_follows_the_gradient(self, name, dtype, shape, order):
-        g, exact_g, (p,), (exact_p,) = self.arrays(shape, dtype, order, 1)
-        kernels(name).sgd(p, g, None, 0.3, 0, False)
-        agree(p, (exact_p - 0.3 * exact_g).astype(dtype))
-
-    def test_two_means_scale_the_step(self, name, dtype, shape, order):
-        g, exact_g, (p, m, v), (exact_p, exact_m, exact_v) = self.arrays(shape, dtype, order, 3)
-        kernels(name).adam(p, g, m, v, 0.3, (0.8, 0.95), 0.7, 1e-3)
-        exact_m, exact_v = 0.8 * exact_m + (1 - 0.8) * exact_g, 0.95 * exact_v + (1 - 0.95) * exact_g**2
-        agree(m, exact_m.astype(dtype))
-        agree(v, exact_v.astype(dtype))
-        agree(p, (exact_p - 0.3 * exact_m / (np.sqrt(exact_v / 0.7) + 1e-3)).astype(dtype))
-
-
-@needs_numba
-@pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_steps_have_the_same_bits_with_every_set_and_any_threads(dtype, count):
-    g, p, v, m = np.random.default_rng(3).standard_normal((4, 600_000)).astype(dtype)
-    threads.set_num_threads(count)
-    starts = [p, np.abs(v), m]
-    for step in (
-        lambda kernels, p, v, m: kernels.sgd(p, g, v, 0.3, 0.9, False),
-        lambda kernels, p, v, m: kernels.sgd(p, g, v, 0.3, 0.9, True),
-        lambda kernels, p, v, m: kernels.sgd(p, g, None, 0.3, 0, False),
-        lambda kernels, p, v, m: kernels.adam(p, g, m, v, 0.3, (0.9, 0.999), 0.7, 1e-8),
-    ):
-        ours, theirs = [a.copy() for a in starts], [a.copy() for a in starts]
-        step(kernels("numba"), *ours)
-        step(kernels("numpy"), *theirs)
-        assert_array_equal(ours, theirs)
 
 
 @needs_numba

@@ -76,7 +76,7 @@ def test_small_arrays_are_numpys_own():
 @in_a_thread_of_its_own
 def test_idle_memory_beyond_the_limit_goes_back_to_the_system(limit, given_back):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(memory, "_LIMIT", limit)
+        patch.setattr(memory, "_MAX_IDLE_BYTES", limit)
         (a, first), (b, second), (used, third) = made(100 * KIB), made(300 * KIB), made(1000 * KIB)
         del a, b
         large, _ = made(3000 * KIB)

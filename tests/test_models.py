@@ -13,8 +13,7 @@ import tinygrad_cnn as tg
 from tinygrad_cnn import models, nn
 from tinygrad_cnn.data import Dataset
 from tinygrad_cnn.models import RECIPES, Builder, build, output_shape, summarize
-from tinygrad_cnn.train import fit
-from tinygrad_cnn.train.evaluate import evaluate
+from tinygrad_cnn.training.evaluate import evaluate
 
 MNIST = os.environ.get("TINYGRAD_CNN_DATA") or str(Path(__file__).resolve().parents[2] / "shared" / "mnist")
 
@@ -187,6 +186,7 @@ def test_pooling_before_a_monotonic_activation_is_the_same_as_after(activation):
     assert (before.data == after.data).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_takes_a_few_steps_that_lower_its_cost(name):
     recipe, images = RECIPES[name], tg.data.digits()[0][:40]
@@ -194,7 +194,7 @@ def test_every_recipe_takes_a_few_steps_that_lower_its_cost(name):
     optimizer = recipe.make_optimizer(network)
     before = evaluate(network, images, cost=recipe.cost).loss
     schedule = recipe.schedule and recipe.schedule(optimizer, 60)
-    list(fit(network, images, epochs=15, batch_size=10, optimizer=optimizer, schedule=schedule, cost=recipe.cost,
+    list(tg.train(network, images, epochs=15, batch_size=10, optimizer=optimizer, schedule=schedule, cost=recipe.cost,
              augment=recipe.augment, rng=np.random.default_rng(0)))  # fmt: skip
     assert evaluate(network, images, cost=recipe.cost).loss < before
 
@@ -250,13 +250,14 @@ def mnist():
     return tg.data.mnist(MNIST)
 
 
+@pytest.mark.slow
 def test_nielsens_network_learns_mnist_in_one_epoch(mnist):
     train, test = mnist
     recipe = RECIPES["nielsen"]
     model_rng, order, _ = np.random.default_rng(0).spawn(3)
     network = build("nielsen", rng=model_rng)
     optimizer = recipe.make_optimizer(network)
-    list(fit(network, train, epochs=1, batch_size=recipe.batch_size, optimizer=optimizer, rng=order,
+    list(tg.train(network, train, epochs=1, batch_size=recipe.batch_size, optimizer=optimizer, rng=order,
              schedule=recipe.schedule(optimizer, 938)))  # fmt: skip
     assert evaluate(network, test).accuracy >= 0.98
 
@@ -270,7 +271,7 @@ def test_another_data_set_in_mnists_format_trains_without_edits(tmp_path):
     data = Dataset(pixels, labels)
     recipe = RECIPES["fast"]
     network = models.build("fast", data.image_shape, data.num_classes, rng=rng)
-    list(fit(network, data[:90], epochs=3, batch_size=30, optimizer=recipe.make_optimizer(network), rng=rng))
+    list(tg.train(network, data[:90], epochs=3, batch_size=30, optimizer=recipe.make_optimizer(network), rng=rng))
     assert evaluate(network, data[90:]).accuracy > 0.9
 
 

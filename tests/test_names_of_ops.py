@@ -18,6 +18,7 @@ MADE = {
     "exp": Tensor.exp,
     "log": Tensor.log,
     "sqrt": Tensor.sqrt,
+    "erf": Tensor.erf,
     "matmul": lambda x: x @ x.T,
     "sigmoid": tg.sigmoid,
     "tanh": tg.tanh,
@@ -36,6 +37,13 @@ MADE_SO = [
     ("put", {"index": 1}, lambda x: put(x, 1, (4, 2, 3))),
     ("softmax", {"axis": 1}, tg.softmax),
     ("log_softmax", {"axis": 0}, lambda x: tg.log_softmax(x, 0)),
+    ("softmax", {"axis": 0}, lambda x: tg.softmax(x, dim=0)),
+    ("sum", {"axis": (0, 1), "keepdims": True}, lambda x: x.sum(dim=[0, 1], keepdim=True)),
+    ("reshape", {"shape": (3, 2)}, lambda x: x.view(3, -1)),
+    ("reshape", {"shape": (2, 1, 3)}, lambda x: x.unsqueeze(1)),
+    ("transpose", {"axes": (1, 0)}, lambda x: x.permute(1, 0)),
+    ("leaky_relu", {"negative_slope": 0.1}, lambda x: tg.leaky_relu(x, 0.1)),
+    ("gelu", {"approximate": "tanh"}, lambda x: tg.gelu(x, "tanh")),
 ]
 
 
@@ -113,13 +121,13 @@ def test_a_refused_operand_is_refused_in_the_name_of_the_op(name, call):
             call(number, Tensor([1.0, 2.0]))
 
 
-@pytest.mark.parametrize("name", ["sum", "mean", "max", "min"])
+@pytest.mark.parametrize("name", ["sum", "mean", "var", "std", "max", "min"])
 def test_a_reduction_refuses_in_its_own_name(name):
     reduce = getattr(Tensor, name)
     with pytest.raises(ValueError, match=f"^{name}: axis 2 does not exist in 2 axes$"):
         reduce(Tensor(np.ones((2, 3))), 2)
     if name != "sum":
-        word = "average" if name == "mean" else "compare"
+        word = "compare" if name in ("max", "min") else "average"
         with pytest.raises(ValueError, match=f"^{name}: no numbers to {word} over axis 0 of shape \\(0, 3\\)$"):
             reduce(Tensor(np.ones((0, 3))), 0)
 

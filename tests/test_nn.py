@@ -344,7 +344,19 @@ WRONG_LAYERS = {
     "dilation must be at least 1": lambda: nn.Conv2d(1, 1, 3, dilation=0),
     "groups=4 must divide 4 and 6 channels": lambda: nn.Conv2d(4, 6, 3, groups=4),
     "padding='same' needs stride 1": lambda: nn.Conv2d(1, 1, 3, 2, "same"),
-    "unexpected keyword argument 'padding_mode'": lambda: nn.Conv2d(1, 1, 3, padding_mode="circular"),
+    "padding_mode must be 'zeros', got 'circular'": lambda: nn.Conv2d(1, 1, 3, padding_mode="circular"),
+    "ConvTranspose2d: padding_mode must be 'zeros'": lambda: nn.ConvTranspose2d(1, 1, 3, padding_mode="reflect"),
+    "x must have maps of 3x3": lambda: nn.ConvTranspose2d(1, 1, 2)(np.ones((1, 1, 2, 2)), output_size=4),
+    "return_indices must be False, got True": lambda: nn.MaxPool2d(2, return_indices=True),
+    "MaxPool2d: ceil_mode must be True or False": lambda: nn.MaxPool2d(2, ceil_mode=1),
+    "AvgPool2d: divisor_override must be at least 1": lambda: nn.AvgPool2d(2, divisor_override=0),
+    r"output_size must be \(rows, columns\) or one integer": lambda: nn.AdaptiveAvgPool2d((1, 2, 3)),
+    "AdaptiveAvgPool2d: output_size must be at least 1": lambda: nn.AdaptiveAvgPool2d((None, 0)),
+    "ReLU: inplace must be True or False": lambda: nn.ReLU("yes"),
+    "GELU: approximate must be 'none' or 'tanh', got 'sigmoid'": lambda: nn.GELU("sigmoid"),
+    "LeakyReLU: negative_slope must be a number": lambda: nn.LeakyReLU("a"),
+    "ModuleList: item 1 must be a Module": lambda: nn.ModuleList([nn.ReLU(), tg.relu]),
+    "ModuleList: call its modules one by one": lambda: nn.ModuleList([nn.ReLU()])(np.ones(2)),
     "rng must be a numpy.random.Generator": lambda: nn.Conv2d(1, 1, 3, rng=3),
     "output_padding 2 must be smaller": lambda: nn.ConvTranspose2d(1, 1, 3, 2, output_padding=2),
     "the padding .* leaves nothing": lambda: nn.ConvTranspose2d(1, 1, 3, padding=4)(np.ones((1, 1, 3, 3))),
@@ -358,7 +370,9 @@ WRONG_LAYERS = {
     "Dropout: p must be .*between 0 and 1": lambda: nn.Dropout(1.5),
     "Dropout: rng must be": lambda: nn.Dropout(rng=3),
     "BatchNorm2d: eps must be": lambda: nn.BatchNorm2d(2, eps=-1),
-    "BatchNorm2d: momentum must be a number": lambda: nn.BatchNorm2d(2, momentum=None),
+    "BatchNorm2d: momentum must be a number": lambda: nn.BatchNorm2d(2, momentum="a"),
+    r"BatchNorm2d: x must be \(N, C, H, W\) \(x.shape=\(2, 3\)\)": lambda: nn.BatchNorm2d(3)(np.ones((2, 3))),
+    r"BatchNorm1d: x must be \(N, C\) or \(N, C, L\)": lambda: nn.BatchNorm1d(3)(np.ones((2, 3, 1, 1))),
     "one number for each of 3 channels": lambda: nn.BatchNorm2d(2)(np.ones((2, 3, 3, 3))),
     "needs more than one number a channel": lambda: nn.BatchNorm2d(1)(np.ones((1, 1, 1, 1))),
     "one image is x.reshape": lambda: nn.Conv2d(1, 1, 3)(np.ones((1, 3, 3))),
@@ -411,6 +425,18 @@ PAIRS = [
     ("Dropout", (0.0,), {}, (2, 3)),
     ("BatchNorm2d", (3,), {}, (4, 3, 2, 5)),
     ("BatchNorm2d", (3, 1e-2, 0.5), {}, (4, 3, 2, 5)),
+    ("BatchNorm2d", (3, 1e-2, None), {}, (4, 3, 2, 5)),
+    ("BatchNorm2d", (3, 1e-2, None, False, False), {}, (4, 3, 2, 5)),
+    ("BatchNorm1d", (3,), {"affine": False}, (4, 3)),
+    ("BatchNorm1d", (3,), {"track_running_stats": False}, (4, 3, 5)),
+    ("ConvTranspose2d", (1, 1, 2), {"dilation": 3, "output_padding": 2}, (1, 1, 4, 6)),
+    ("Identity", (54,), {"unused": 0.1}, (2, 3)),
+    ("LeakyReLU", (0.2,), {}, (2, 3)), ("GELU", (), {}, (2, 3)), ("GELU", ("tanh",), {}, (2, 3)),
+    ("AdaptiveAvgPool2d", (1,), {}, (2, 3, 7, 5)),
+    ("AdaptiveAvgPool2d", ((None, 3),), {}, (2, 3, 7, 5)),
+    ("MaxPool2d", (3, 2), {"ceil_mode": True}, (2, 3, 6, 7)),
+    ("AvgPool2d", (3, 2, 1, True, False), {}, (2, 3, 6, 7)),
+    ("AvgPool2d", (2,), {"divisor_override": 3}, (2, 3, 6, 7)),
 ]  # fmt: skip
 
 
@@ -443,6 +469,7 @@ def test_a_layer_is_pytorchs_layer(name, args, kwargs, shape, training):
         np.testing.assert_allclose(ours.state_dict()[key], value.numpy(), 1e-9, err_msg=key)
 
 
+@pytest.mark.slow
 @examples(10)
 @given(st.data())
 def test_a_whole_net_trains_as_in_pytorch(data):

@@ -29,7 +29,8 @@ NOT_OP_METHODS = {
     "requires_grad", "shape", "size", "writable",
 }  # fmt: skip
 NOT_OP_PROTOCOLS = {
-    "array", "array_ufunc", "bool", "deepcopy", "dlpack", "dlpack_device", "doc", "eq", "float", "ge", "gt", "hash",
+    "array", "array_ufunc", "bool", "deepcopy", "dlpack", "dlpack_device", "doc", "eq", "float", "format", "ge", "gt",
+    "hash",
     "index", "init", "int", "iter", "le", "len", "lt", "module", "ne", "reduce", "repr", "slots", "weakref",
     "iadd", "imatmul", "imul", "ipow", "isub", "itruediv",  # in place: see test_in_place.py
     "annotations", "firstlineno", "static_attributes",  # the last two: Python 3.13's

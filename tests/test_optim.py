@@ -1,6 +1,7 @@
 """Optimizers and schedules: steps computed by hand, PyTorch's numbers, and what they refuse."""
 
 import copy
+import importlib.util
 import math
 from functools import partial
 
@@ -358,3 +359,71 @@ def test_a_state_too_large_for_the_parameters_type_is_refused_and_an_infinite_on
     state["state"][0]["velocity"][0] = np.nan
     optimizer.load_state_dict(state)
     np.testing.assert_array_equal(optimizer.state[0]["velocity"], [np.nan, np.inf])
+
+
+# The updates, by their formulas ---------------------------------------------------------------------------------------
+
+KERNEL_SETS = ["numpy", "numba"] if importlib.util.find_spec("numba") else ["numpy"]
+MAKERS = {
+    "sgd": lambda p: optim.SGD(p, 0.3),
+    "momentum": lambda p: optim.SGD(p, 0.3, momentum=0.9),
+    "nesterov": lambda p: optim.SGD(p, 0.3, momentum=0.9, nesterov=True),
+    "adam": lambda p: optim.Adam(p, 0.3, betas=(0.8, 0.95), eps=1e-3),
+}
+
+
+def after_two_updates(make, start, gradients):
+    """The parameter and its state; the gradients may be read-only, in any memory order."""
+    p = Tensor(start, requires_grad=True)
+    optimizer = make([p])
+    for g in gradients:
+        p.grad = Tensor(g)
+        p.grad.data.setflags(write=False)
+        optimizer.step()
+    return [p.data, *(a for key, a in sorted(optimizer.state[0].items()) if key != "steps")]
+
+
+def by_formula(name, p, gradients):
+    v = m = np.zeros_like(p)
+    for t, g in enumerate(gradients, 1):
+        if name == "adam":
+            m, v = 0.8 * m + 0.2 * g, 0.95 * v + 0.05 * g**2
+            p = p - 0.3 / (1 - 0.8**t) * m / (np.sqrt(v / (1 - 0.95**t)) + 1e-3)
+        else:
+            v = 0.9 * v + g
+            p = p - 0.3 * {"sgd": g, "momentum": v, "nesterov": g + 0.9 * v}[name]
+    return {"sgd": [p], "adam": [p, m, v]}.get(name, [p, v])
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shape", [(), (3, 5), (2, 3, 4), (170, 200)], ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kernels", KERNEL_SETS)
+@pytest.mark.parametrize("name", MAKERS)
+def test_an_update_is_its_formula_wherever_the_numbers_lie(name, kernels, dtype, shape, order):
+    tg.set_kernels(kernels)
+    random = np.random.default_rng(7)
+    start, *gradients = (np.array(random.standard_normal(shape), dtype, order=order) for _ in range(3))
+    results = after_two_updates(MAKERS[name], start, gradients)
+    expected = by_formula(name, start.astype(np.float64), [g.astype(np.float64) for g in gradients])
+    for ours, theirs in zip(results, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-5 if dtype == np.float32 else 1e-12, atol=1e-6)
+
+
+@pytest.mark.skipif("numba" not in KERNEL_SETS, reason="needs numba")
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_compiled_update_has_the_bits_of_the_one_that_is_written_out(name, dtype, threads):
+    before = tg.get_num_threads()
+    start, *gradients = np.random.default_rng(3).standard_normal((3, 600_000)).astype(dtype)
+    results = {}
+    try:
+        tg.set_num_threads(threads)
+        for kernels in ("numba", "numpy"):
+            tg.set_kernels(kernels)
+            results[kernels] = after_two_updates(MAKERS[name], start, gradients)
+    finally:
+        tg.set_num_threads(before)
+    for ours, theirs in zip(results["numba"], results["numpy"], strict=True):
+        np.testing.assert_array_equal(ours, theirs)

@@ -28,6 +28,7 @@ def test_grad_gives_each_input_a_gradient_of_its_own(create_graph):
     np.testing.assert_array_equal(ga.data, gb.data)
 
 
+@pytest.mark.slow
 def test_a_signal_handler_s_ops_take_no_memory_that_is_in_use():
     x, kept = tg.Tensor(np.ones(40_000, np.float32)), []
 

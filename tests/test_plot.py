@@ -13,7 +13,7 @@ from tinygrad_cnn.inspection import plot
 from tinygrad_cnn.inspection.plot import canvas
 from tinygrad_cnn.inspection.plot.layers import maps_of
 from tinygrad_cnn.inspection.plot.occlusion import output_fall
-from tinygrad_cnn.train.records import EpochRecord
+from tinygrad_cnn.training.records import EpochRecord
 
 matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 pytest.importorskip("matplotlib.backends.backend_agg")
@@ -39,7 +39,7 @@ def drawn_images(figure):
 
 
 def test_importing_the_package_and_its_pictures_does_not_import_matplotlib():
-    code = "import sys, tinygrad_cnn.plot, tinygrad_cnn.report; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, tinygrad_cnn.inspection.plot, tinygrad_cnn.inspection.report; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -243,6 +243,7 @@ def test_confusion_writes_each_count_at_its_row_and_column():
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("taken for", "is")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "count", "name"), [(3, 10**9, ""), (10, 10**7, ""), (30, 9, ""), (26, 10**5, ""), (12, 9, "a long name ")]
 )
@@ -330,6 +331,7 @@ def test_colours_grow_lighter_all_the_way(name):
     assert (np.diff(luminance) > 0).all()
 
 
+@pytest.mark.slow
 def test_every_picture_can_be_saved(network, image, tmp_path):
     test = tg.data.digits()[1][:20]
     for k, drawn in enumerate((

@@ -14,11 +14,12 @@ import tinygrad_cnn as tg
 from tinygrad_cnn import models
 from tinygrad_cnn.cli import main
 from tinygrad_cnn.inspection.report import html_report, sections, write_report
-from tinygrad_cnn.train import checkpoint, fit
-from tinygrad_cnn.train.evaluate import evaluate
-from tinygrad_cnn.train.records import EpochRecord
+from tinygrad_cnn.training import checkpoint
+from tinygrad_cnn.training.evaluate import evaluate
+from tinygrad_cnn.training.records import EpochRecord
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+pytestmark = pytest.mark.slow
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HISTORY = [EpochRecord(1, 10, 0.9, 0.5, 0.8, 0.6, True, 1.0), EpochRecord(2, 20, 0.4, 0.8, 0.5, 0.7, True, 2.0)]
@@ -31,7 +32,7 @@ def network():
     model = models.build("digits", (1, 8, 8), rng=np.random.default_rng(0))
     adam = tg.optim.Adam(model.parameters(), 0.003)
     rng = np.random.default_rng(0)
-    assert list(fit(model, tg.data.digits()[0][:600], epochs=2, batch_size=32, optimizer=adam, rng=rng))
+    assert list(tg.train(model, tg.data.digits()[0][:600], epochs=2, batch_size=32, optimizer=adam, rng=rng))
     return model
 
 

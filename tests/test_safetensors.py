@@ -10,11 +10,12 @@ from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tinygrad_cnn as tg
 from tinygrad_cnn import nn
 from tinygrad_cnn.interop import load_safetensors, save_safetensors
 from tinygrad_cnn.models import build
-from tinygrad_cnn.storage.archive import CheckpointError
-from tinygrad_cnn.train import checkpoint
+from tinygrad_cnn.storage.atomic import CheckpointError
+from tinygrad_cnn.training import checkpoint
 
 library = pytest.importorskip("safetensors.numpy")
 RNG = np.random.default_rng(4)
@@ -123,6 +124,34 @@ def test_weights_whose_facts_are_not_json_are_refused(tmp_path):
     save_safetensors({"weight": np.zeros(2, np.float32)}, tmp_path / "w.safetensors", {"model": "LeNet"})
     with pytest.raises(CheckpointError, match=r"w\.safetensors: its metadata is not JSON"):
         checkpoint.load(tmp_path / "w.safetensors")
+
+
+FOREIGN = [
+    {"format": "pt"},
+    {"format": "np", "note": "née"},
+    {"model": "LeNet"},
+    {"about": "[1,"},
+    {"model": "[" * 10**5},
+]
+
+
+@pytest.mark.parametrize("texts", FOREIGN, ids=lambda texts: str(texts)[:30])
+def test_a_file_with_another_programs_metadata_loads_into_a_model(texts, tmp_path):
+    weight, bias = RNG.random((2, 2), np.float32), RNG.random(2, np.float32)
+    save_safetensors({"weight": weight, "bias": bias}, tmp_path / "w.safetensors", texts)
+    model = tg.load(tmp_path / "w.safetensors", into=nn.Linear(2, 2))
+    np.testing.assert_array_equal(model.weight.data, weight)
+    np.testing.assert_array_equal(model.bias.data, bias)
+    assert checkpoint.about(tmp_path / "w.safetensors") == {}
+    with pytest.raises(CheckpointError, match=r"w\.safetensors: .*load\(path, into=model\)"):
+        tg.load(tmp_path / "w.safetensors")
+
+
+def test_what_pytorch_saves_with_a_prefix_says_how_to_load_it(tmp_path):
+    state = {f"module.{k}": a for k, a in nn.Linear(2, 2).state_dict().items()}
+    save_safetensors(state, tmp_path / "w.safetensors", {"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"w\.safetensors: .*all keys begin with 'module\.'"):
+        tg.load(tmp_path / "w.safetensors", into=nn.Linear(2, 2))
 
 
 def test_a_file_that_was_cut_off_is_refused_at_every_sixteenth(tmp_path):

@@ -107,6 +107,7 @@ def threads():
     tg.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("threads")
 def test_it_says_and_draws_what_it_measured(tmp_path, capsys):
     pytest.importorskip("matplotlib")

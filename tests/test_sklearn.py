@@ -29,6 +29,7 @@ NAMES = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven",
 # which a classifier on NumPy does not claim.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "check",
     [check for _, check in estimator_checks_generator(CNNClassifier(random_state=0), mark=None)],

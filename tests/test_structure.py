@@ -1,8 +1,10 @@
 """The house: data flows one way, importing is light, the core is small, and what is public says what it does."""
 
 import ast
+import importlib
 import inspect
 import pathlib
+import re
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -26,13 +28,15 @@ LADDER = [
     "data",
     "storage",
     "models",
-    "train",
+    "training",
     "interop",
     "inspection",
     "demo",
     "cli",
     "__main__",
 ]
+EXTRAS = {"numba", "matplotlib", "rich", "onnx", "flask", "safetensors", "sklearn", "pooch", "threadpoolctl", "mpi4py",
+          "graphviz"}  # fmt: skip
 RUNG = {room: k for k, room in enumerate(LADDER)}
 
 
@@ -75,6 +79,11 @@ def test_the_ladder_names_every_room_and_the_root_holds_nothing_else():
     assert files == {"__init__", "__main__", "article", "checks", "py"}, "the last is py.typed"
 
 
+def test_contributors_are_told_this_ladder():
+    paper = (PACKAGE.parent / ".github" / "CONTRIBUTING.md").read_text("utf-8")
+    assert ", ".join(f"`{room}`" for room in LADDER[:-1]) in " ".join(paper.split())
+
+
 def test_imports_go_up_the_ladder_only():
     wrong = [
         f"{'.'.join(name)} imports {'.'.join(other)}"
@@ -108,6 +117,15 @@ def test_no_own_module_is_imported_inside_a_function():
     assert [w for w in wrong if not w.startswith("cli")] == []
 
 
+def test_a_module_that_cannot_be_imported_names_the_extra_that_it_needs():
+    """Its examples are skipped (`--doctest-ignore-import-errors`), and for no other reason."""
+    for name in (".".join(parts) for parts in MODULES if parts[-1] != "__main__"):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            assert error.name in EXTRAS or re.search(r"pip install 'tinygrad_cnn\[\w+\]'", str(error)), (name, error)
+
+
 def test_no_file_and_no_function_is_long():
     long_files = {str(p.relative_to(PACKAGE)) for p in SOURCES if len(p.read_text("utf-8").splitlines()) > 400}
     long_functions = {
@@ -133,11 +151,10 @@ def run(code, *flags):
 
 def test_importing_the_package_loads_nothing_heavier_than_numpy():
     loaded = run("import sys, tinygrad_cnn; print(*{m.split('.')[0] for m in sys.modules})")
-    heavy = {"scipy", "numba", "matplotlib", "rich", "torch", "onnx", "flask", "safetensors", "sklearn", "pooch",
-             "threadpoolctl", "mpi4py", "llvmlite", "PIL", "graphviz"}  # fmt: skip
-    assert heavy.isdisjoint(loaded)
+    assert ({*EXTRAS, "scipy", "torch", "llvmlite", "PIL"}).isdisjoint(loaded)
 
 
+@pytest.mark.slow
 def test_importing_the_package_takes_less_than_as_long_again_as_numpy():
     code = (
         "import time; a = time.perf_counter(); import numpy; b = time.perf_counter(); import tinygrad_cnn; "
@@ -190,11 +207,12 @@ def test_the_names_of_version_0_1_work():
         get_num_threads grad gradcheck interop linear load log_softmax matmul maxpool models nn no_grad optim pad plot
         quadratic_cost record relu report save set_kernels set_num_threads sigmoid softmax tanh to_onnx training where
         checkpoint.load checkpoint.save checkpoint.about checkpoint.history plot.filters plot.feature_maps
-        plot.gradients plot.curves plot.confusion plot.errors plot.pooling plot.occlusion training.fit training.Run models.build models.RECIPES
+        plot.gradients plot.curves plot.confusion plot.errors plot.pooling plot.occlusion training.fit training.Run
+        models.build models.RECIPES
         models.summarize models.output_shape models.probabilities models.cost_of distributed.world distributed.shard
         interop.load_safetensors interop.save_safetensors report.write_report data.digits data.mnist data.batches
         article.FeatureMap article.MaxPoolingMap article.FullyConnectedLayer nn.StateError optim.Schedule
-    """.split()
+    """.split()  # noqa: SIM905 - a list of so many names is harder to read
     for name in names:
         found = tg
         for part in name.split("."):

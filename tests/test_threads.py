@@ -254,11 +254,11 @@ def test_a_process_ends_while_helpers_wait():
     code = """
         import numpy as np
         from tinygrad_cnn.kernels import numba_kernels, threads
-        from tinygrad_cnn.kernels.geometry import Sliding
+        from tinygrad_cnn.kernels.geometry import ConvParams
         threads.set_num_threads(3)
         x, w = np.ones((64, 8, 12, 12), np.float32), np.ones((16, 8, 5, 5), np.float32)
         for _ in range(10):
-            y = numba_kernels.correlate2d(x, w, None, Sliding())
+            y = numba_kernels.correlate2d(x, w, None, ConvParams())
         print(y.min())
     """
     assert fresh(code) == "200.0"
@@ -272,7 +272,7 @@ def test_kernels_work_where_no_cache_can_be_written(tmp_path):
             locator.from_function = classmethod(lambda *_: None)
         import numpy as np
         from tinygrad_cnn.kernels import numba_kernels
-        from tinygrad_cnn.kernels.geometry import Window
-        print(numba_kernels.avgpool(np.ones((2, 1, 4, 4)), Window((2, 2))).sum())
+        from tinygrad_cnn.kernels.geometry import PoolParams
+        print(numba_kernels.avgpool(np.ones((2, 1, 4, 4)), PoolParams((2, 2))).sum())
     """
     assert fresh(code) == "18.0"

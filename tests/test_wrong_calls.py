@@ -72,7 +72,7 @@ CALLS = {
         lambda: tg.correlate2d(ones(4, 4), ones(2, 2), bias=ones(1)),
     "correlate2d: expected a Tensor (Tensor: dtype object is not supported; use float32, float64, an integer type or "
     "bool)": lambda: tg.correlate2d(None, W),
-    "correlate2d() got an unexpected keyword argument 'strides'": lambda: tg.correlate2d(X, W, strides=2),
+    "correlate2d() got an unexpected keyword argument 'zoom'": lambda: tg.correlate2d(X, W, zoom=2),
     "correlate2d_weight: g must have maps of 3x3, as windows over the image's shape make, a multiple of 1 of "
     "them (g.shape=(1, 1, 3, 2))":
         lambda: tg.correlate2d_weight(X, ones(1, 1, 3, 2), shape=(2, 2)),
@@ -115,6 +115,15 @@ CALLS = {
     "maxpool() missing 1 required positional argument: 'overlay_shape'": lambda: tg.maxpool(X),
     "avgpool: overlay_shape must be an integer or two of them, got (2, 2, 2)": lambda: tg.avgpool(X, (2, 2, 2)),
     "avgpool() got an unexpected keyword argument 'dilation'": lambda: tg.avgpool(X, 2, dilation=2),
+    "avgpool: count_include_pad must be True or False, got 1": lambda: tg.avgpool(X, 2, count_include_pad=1),
+    "avgpool: divisor_override must be at least 1, got 0": lambda: tg.avgpool(X, 2, divisor_override=0),
+    "maxpool: ceil_mode must be True or False, got None": lambda: tg.maxpool(X, 2, ceil_mode=None),
+    "maxpool: the overlay (9, 9) is larger than the map (x.shape=(1, 1, 4, 4))":
+        lambda: tg.maxpool(X, 9, stride=5, ceil_mode=True),
+    "adaptive_avgpool: output_size must be at least 1, got 0": lambda: tg.adaptive_avgpool(X, 0),
+    "adaptive_avgpool: output_size must be an integer or two of them, got (1,)": lambda: tg.adaptive_avgpool(X, (1,)),
+    "adaptive_avgpool: takes (H, W), (C, H, W) or (N, C, H, W), not empty (x.shape=(4,))":
+        lambda: tg.adaptive_avgpool(ones(4), 1),
     # costs
     "cross_entropy: labels must be integers, one class index for each row (logits.shape=(1, 2), labels.shape=(1,), "
     "dtype float64)": lambda: tg.cross_entropy(ones(1, 2), [0.0]),
@@ -130,9 +139,45 @@ CALLS = {
     "cross_entropy: labels must be between 0 and 1, got -1 to 0": lambda: tg.cross_entropy(ones(2, 2), [-1, 0]),
     "cross_entropy: logits must be (N, K) and not empty (logits.shape=(2,), labels.shape=(1,), dtype int64)":
         lambda: tg.cross_entropy(ones(2), [0]),
+    "cross_entropy: labels must be between 0 and 1, got -100 to 0; ignore_index=-100 leaves rows with that label out":
+        lambda: tg.cross_entropy(ones(2, 2), [-100, 0]),
+    "cross_entropy: labels must be between 0 and 1, got 0 to 2":
+        lambda: tg.cross_entropy(ones(2, 2), [-100, 2], ignore_index=-100),
+    "cross_entropy: weight must have one number for each class (weight.shape=(3,), logits.shape=(2, 2))":
+        lambda: tg.cross_entropy(ones(2, 2), [0, 1], weight=[1, 2, 3]),
+    "cross_entropy: weight must not require a gradient: none is computed for it; detach() it":
+        lambda: tg.cross_entropy(ones(1, 2), [0], weight=Tensor([1.0, 1.0], requires_grad=True)),
+    "cross_entropy: ignore_index must be an integer, got '-100'":
+        lambda: tg.cross_entropy(ones(1, 2), [0], ignore_index="-100"),
+    "cross_entropy: label_smoothing must be finite and between 0 and 1, got 1.5":
+        lambda: tg.cross_entropy(ones(1, 2), [0], label_smoothing=1.5),
+    "cross_entropy: reduction must be 'mean', 'sum' or 'none', got 'average'":
+        lambda: tg.cross_entropy(ones(1, 2), [0], reduction="average"),
     "quadratic_cost: a and y must have one shape, not empty (a.shape=(3, 1), y.shape=(3,))":
         lambda: tg.quadratic_cost(ones(3, 1), ones(3)),
     # the rest
+    "gelu: approximate must be 'none' or 'tanh', got 'erf'": lambda: tg.gelu(ones(1), "erf"),
+    "leaky_relu: negative_slope must be a number, got None": lambda: tg.leaky_relu(ones(1), None),
+    "stack: takes a list of one or more tensors": lambda: tg.stack(ones(2)),
+    "stack: all shapes must be the same, got (1,), (2,)": lambda: tg.stack([ones(1), ones(2)]),
+    "stack: axis 2 does not exist in 2 axes": lambda: tg.stack([ones(1)], 2),
+    "concatenate: axis and dim are two names of one argument, got axis=0 and dim=0":
+        lambda: tg.concatenate([ones(1)], 0, dim=0),
+    "softmax: axis and dim are two names of one argument, got axis=-1 and dim=-1":
+        lambda: tg.softmax(ones(2), -1, dim=-1),
+    "argmax: axis and dim are two names of one argument, got axis=0 and dim=0": lambda: ones(2).argmax(0, dim=0),
+    "mean: keepdims and keepdim are two names of one argument, got keepdims=False and keepdim=True":
+        lambda: ones(2).mean(keepdims=False, keepdim=True),
+    "min: keepdims must be True or False, got 1": lambda: ones(2).min(keepdim=1),
+    "var: needs more numbers than correction=1 over axis 0 of shape (1, 3)": lambda: ones(1, 3).var(0),
+    "std: correction must be finite and between 0 and inf, got -1": lambda: ones(3).std(correction=-1),
+    "view: 4 numbers of shape (4,) do not fit (3,)": lambda: ones(4).view(3),
+    "permute: dims (0,) must name all 2 axes (x.shape=(2, 3))": lambda: ones(2, 3).permute(0),
+    "permute: axis (0, 0) names an axis twice": lambda: ones(2, 3).permute(0, 0),
+    "squeeze: axis and dim are two names of one argument, got axis=0 and dim=0":
+        lambda: ones(1).squeeze(0, axis=0),
+    "unsqueeze: axis 3 does not exist in 2 axes": lambda: ones(1).unsqueeze(3),
+    "flatten: axis 1 comes after axis 0 (x.shape=(2, 3))": lambda: ones(2, 3).flatten(1, 0),
     "linear: the last axis of x must be as long as w's (x.shape=(1, 3), w.shape=(1, 2))":
         lambda: tg.linear(ones(1, 3), ones(1, 2)),
     "linear: b must have one number for each row of w (b.shape=(2,), w.shape=(1, 2))":
@@ -148,7 +193,8 @@ CALLS = {
     "log_softmax: axis must be an integer, got 0.5": lambda: tg.log_softmax(ones(2), 0.5),
     "dropout: p must be a number, got 'half'": lambda: tg.dropout(ones(2), "half"),
     "dropout: p must be finite and between 0 and 1, got nan": lambda: tg.dropout(ones(2), float("nan")),
-    "dropout: rng must be a numpy.random.Generator, got 3; make one with numpy.random.default_rng(seed)": lambda: tg.dropout(ones(2), rng=3),
+    "dropout: rng must be a numpy.random.Generator, got 3; make one with numpy.random.default_rng(seed)":
+        lambda: tg.dropout(ones(2), rng=3),
     "pad: each of widths must be at least 0, got -1": lambda: tg.pad(ones(1, 1), -1),
     "pad: widths must be one (before, after) for each axis, got ((1, 1),) (x.shape=(1, 1))":
         lambda: tg.pad(ones(1, 1), ((1, 1),)),
@@ -299,7 +345,8 @@ FUNCTIONS |= {f"Tensor.{n}": getattr(Tensor, n) for n in (
     "__add__", "__sub__", "__mul__", "__truediv__", "__pow__", "__matmul__", "__radd__", "__rsub__", "__rmul__",
     "__rtruediv__", "__rpow__", "__rmatmul__", "__lt__", "__eq__", "__getitem__",
 )}  # fmt: skip
-LAYERS = {name: getattr(nn, name) for name in nn.__all__ if name not in ("Module", "StateError", "Sequential")}
+NO_LAYERS = {"IncompatibleKeys", "Module", "StateError", "Sequential"}
+LAYERS = {name: getattr(nn, name) for name in nn.__all__ if name not in NO_LAYERS}
 MAKERS = {name: getattr(optim, name) for name in ("SGD", "Adam", "AdamW", "OneCycle", "CosineDecay", "StepDecay")}
 ALLOWED = (ValueError, TypeError, IndexError)
 

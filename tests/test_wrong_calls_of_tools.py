@@ -6,7 +6,7 @@ import pytest
 import tinygrad_cnn as tg
 from tinygrad_cnn import nn
 from tinygrad_cnn.inspection import plot
-from tinygrad_cnn.train import checkpoint
+from tinygrad_cnn.training import checkpoint
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("onnx")

@@ -1,10 +1,11 @@
 """An autograd micro-framework for convolutional networks on NumPy and SciPy.
 
-A tour, from below: `kernels` compute on arrays; a `tensor` remembers how it was made, and the `graph` brings gradients
-back; `ops` hold each formula beside its rules, and `gradcheck` proves them; `nn`, `optim` and `data` are what networks
-are trained with; `article` has the article's own three classes. Above them `models` names networks with their recipes,
-`training` fits them, `checkpoint` keeps them; `interop` leads on to other frameworks; `plot`, `drawing`, `explanation`
-and `report` show what happened.
+The package from below: `tinygrad_cnn.kernels` compute on arrays. `tinygrad_cnn.autograd` has the tensor, which
+records how it was made, and the backward pass. `tinygrad_cnn.ops` have each formula beside its backward rules. With
+`tinygrad_cnn.nn`, `tinygrad_cnn.optim` and `tinygrad_cnn.data` networks are built and trained; `tinygrad_cnn.article`
+has the article's three classes. `tinygrad_cnn.models` are named networks with their recipes, `tinygrad_cnn.storage`
+writes and reads files, `tinygrad_cnn.training` has the training loop and checkpoints. `tinygrad_cnn.interop` exchanges
+networks with other frameworks, and `tinygrad_cnn.inspection` explains and draws them.
 """
 
 import importlib
@@ -18,6 +19,7 @@ from .autograd.tensor import Tensor, grad, record
 from .kernels import get_kernels, set_kernels
 from .kernels.threads import get_num_threads, set_num_threads
 from .ops import (
+    adaptive_avgpool,
     avgpool,
     batch_norm,
     concatenate,
@@ -27,6 +29,8 @@ from .ops import (
     correlate2d_weight,
     cross_entropy,
     dropout,
+    gelu,
+    leaky_relu,
     linear,
     log_softmax,
     matmul,
@@ -36,13 +40,13 @@ from .ops import (
     relu,
     sigmoid,
     softmax,
+    stack,
     tanh,
     where,
 )
 
 if TYPE_CHECKING:
-    from . import interop, models
-    from . import train as training
+    from . import interop, models, training
     from .autograd.doctor import Diagnosis, diagnose
     from .inspection import plot, report
     from .inspection.drawing import draw
@@ -50,25 +54,25 @@ if TYPE_CHECKING:
     from .interop import from_dlpack, from_onnx, to_onnx
     from .interop import sklearn as sklearn
     from .models.saving import load, save
-    from .storage.archive import CheckpointError
-    from .train import DivergenceError, checkpoint, fit
-    from .train import mpi as distributed
-    from .train.evaluate import evaluate
+    from .storage.atomic import CheckpointError
+    from .training import DivergenceError, checkpoint, fit, train
+    from .training import mpi as distributed
+    from .training.evaluate import evaluate
 
 __version__ = "0.1.0"
 
 # Public names that are imported at their first use, so that `import tinygrad_cnn` stays light: (module, attribute).
 _LAZY = {
-    "CheckpointError": ("storage.archive", "CheckpointError"),
+    "CheckpointError": ("storage.atomic", "CheckpointError"),
     "Diagnosis": ("autograd.doctor", "Diagnosis"),
-    "DivergenceError": ("train", "DivergenceError"),
-    "checkpoint": ("train.checkpoint", ""),
+    "DivergenceError": ("training", "DivergenceError"),
+    "checkpoint": ("training.checkpoint", ""),
     "diagnose": ("autograd.doctor", "diagnose"),
-    "distributed": ("train.mpi", ""),
+    "distributed": ("training.mpi", ""),
     "draw": ("inspection.drawing", "draw"),
-    "evaluate": ("train.evaluate", "evaluate"),
+    "evaluate": ("training.evaluate", "evaluate"),
     "explain": ("inspection.explain", "explain"),
-    "fit": ("train", "fit"),
+    "fit": ("training", "fit"),
     "from_dlpack": ("interop", "from_dlpack"),
     "from_onnx": ("interop", "from_onnx"),
     "interop": ("interop", ""),
@@ -79,7 +83,8 @@ _LAZY = {
     "save": ("models.saving", "save"),
     "sklearn": ("interop.sklearn", ""),
     "to_onnx": ("interop", "to_onnx"),
-    "training": ("train", ""),
+    "train": ("training", "train"),
+    "training": ("training", ""),
 }
 
 __all__ = [  # but `sklearn`: it needs its extra to be loaded at all, and `import *` loads what stands here
@@ -90,6 +95,7 @@ __all__ = [  # but `sklearn`: it needs its extra to be loaded at all, and `impor
     "GradcheckError",
     "GraphError",
     "Tensor",
+    "adaptive_avgpool",
     "article",
     "avgpool",
     "batch_norm",
@@ -112,11 +118,13 @@ __all__ = [  # but `sklearn`: it needs its extra to be loaded at all, and `impor
     "fit",
     "from_dlpack",
     "from_onnx",
+    "gelu",
     "get_kernels",
     "get_num_threads",
     "grad",
     "gradcheck",
     "interop",
+    "leaky_relu",
     "linear",
     "load",
     "log_softmax",
@@ -137,8 +145,10 @@ __all__ = [  # but `sklearn`: it needs its extra to be loaded at all, and `impor
     "set_num_threads",
     "sigmoid",
     "softmax",
+    "stack",
     "tanh",
     "to_onnx",
+    "train",
     "training",
     "where",
 ]

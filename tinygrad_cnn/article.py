@@ -18,6 +18,8 @@ Rng = np.random.Generator | None
 class FeatureMap(Module):
     """One feature map: ``a = σ(correlate2d(a_prev, w, "valid") + b)``, with one shared bias.
 
+    The bias is added by ``+``, whose rule passes dC/dz on; that it was broadcast makes its gradient the sum.
+
     >>> a = FeatureMap((2, 2))(Tensor(np.arange(20.0).reshape(4, 5)))
     >>> a.shape
     (3, 4)

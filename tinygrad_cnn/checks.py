@@ -7,12 +7,13 @@ import importlib
 import math
 import operator
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-Axis = int | tuple[int, ...] | None
+Axis = int | tuple[int, ...] | list[int] | None
 Pair = tuple[int, int]
+T = TypeVar("T")
 
 _LIMIT = 2**31  # no array or training has as many pixels, places or steps
 
@@ -121,6 +122,8 @@ def number(
 
     TypeError for another type, ValueError outside.
     """
+    if type(value) is float and low <= value <= high and math.isfinite(value) and not below:
+        return value
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{op}: {name} must be a number, got {abbreviated(value)}")
     try:
@@ -144,6 +147,30 @@ def generator(op: str, rng: object) -> np.random.Generator:
     return np.random.default_rng() if rng is None else rng
 
 
+class Default(int):
+    """A default axis, which differs in its type from the same number given by a caller."""
+
+
+def axis_or_dim(op: str, axis: T, dim: T | None) -> T:
+    """Return the axis that was given by NumPy's name or by PyTorch's. TypeError for both."""
+    return _one_of(op, "axis", axis, "dim", dim)
+
+
+def keepdims_or_keepdim(op: str, keepdims: bool | None, keepdim: bool | None) -> bool:
+    """Return the flag that was given by NumPy's name or by PyTorch's, or False. TypeError for both."""
+    value = _one_of(op, "keepdims", keepdims, "keepdim", keepdim)
+    return False if value is None else flag(op, "keepdims", value)
+
+
+def _one_of(op: str, name: str, value: T, alias: str, other: T | None) -> T:
+    if other is None:
+        return value
+    if value is not None and not isinstance(value, Default):
+        got = f"{name}={abbreviated(value)} and {alias}={abbreviated(other)}"
+        raise TypeError(f"{op}: {name} and {alias} are two names of one argument, got {got}")
+    return other
+
+
 def normal_axes(op: str, axis: Axis, ndim: int) -> tuple[int, ...]:
     """Return ``axis`` as a tuple of axes counted from the front; None stands for all of them.
 
@@ -154,7 +181,7 @@ def normal_axes(op: str, axis: Axis, ndim: int) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(ndim))
     try:
-        axes = tuple(map(_index, axis if isinstance(axis, tuple) else (axis,)))
+        axes = tuple(map(_index, axis if isinstance(axis, tuple | list) else (axis,)))
     except (TypeError, ValueError):
         raise TypeError(f"{op}: axis must be an integer or a tuple of them, got {abbreviated(axis)}") from None
     if not all(-ndim <= i < ndim for i in axes):

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from ..train import DivergenceError
+from ..training import DivergenceError
 
 _ORDER = ("train", "evaluate", "predict", "summary")  # the first in the help; others follow by name
 _WRITE_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EBADF)  # without a file's name: of standard output

@@ -1,4 +1,4 @@
-"""What a file says of the command that made it: facts for JSON, which anybody can have written, checked when read."""
+"""The facts about its training that the command `train` saves in a file, checked when they are read."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -6,25 +6,25 @@ from typing import Any
 
 from ..checks import abbreviated
 from ..models import OPTIMIZERS, RECIPES
-from ..storage.archive import CheckpointError
+from ..storage.atomic import CheckpointError
 from ._options import DATASETS, KERNELS
 
 _Check = Callable[[Any], bool]
 
 
-def training_facts(path: str, about: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of ``train`` that its checkpoint keeps, by name.
+def check_training_facts(path: str, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of ``train`` that a checkpoint holds, by name.
 
-    Raises CheckpointError, naming all that is wrong, when they are missing or not what the flags could have said.
+    CheckpointError, naming all that is wrong, if one is missing or has a value that its flag does not allow.
     """
-    if not about.keys() >= _SETTINGS.keys():
+    if not about.keys() >= OPTIONS.keys():
         raise CheckpointError(
             f"{path}: was not made by 'tinygrad-cnn train'; go on with tg.fit(..., resume=True) where it was made"
         )
-    facts = {name: about[name] for name in _SETTINGS}
+    facts = {name: about[name] for name in OPTIONS}
     wrong = [
         f"{name} must be {what}, got {abbreviated(facts[name])}"
-        for name, (fits, what) in _SETTINGS.items()
+        for name, (fits, what) in OPTIONS.items()
         if not fits(facts[name])
     ]
     if wrong:
@@ -32,8 +32,8 @@ def training_facts(path: str, about: Mapping[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def text_fact(path: str, about: Mapping[str, Any], name: str) -> str | None:
-    """One fact that is text, or None where the file does not tell. CheckpointError for anything else."""
+def check_text_fact(path: str, about: Mapping[str, Any], name: str) -> str | None:
+    """Return a fact that is text, or None if the file does not hold it. CheckpointError for anything else."""
     fact = about.get(name)
     if not isinstance(fact, str | None):
         raise CheckpointError(f"{path}: its facts are damaged: {name} must be text, got {abbreviated(fact)}")
@@ -58,7 +58,7 @@ def _or_none(check: tuple[_Check, str]) -> tuple[_Check, str]:
 
 
 _COUNT = _count, "an integer from 1, below 2**31"
-_SETTINGS: dict[str, tuple[_Check, str]] = {
+OPTIONS: dict[str, tuple[_Check, str]] = {
     "dataset": _one_of(*DATASETS),
     "data_dir": _or_none((lambda v: isinstance(v, str), "a folder")),
     "model": _one_of(*RECIPES),

@@ -1,6 +1,7 @@
 """Image files for ``predict``: nothing is unpickled, and a header is compared with the file's size before its use."""
 
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from ..checks import require
 from ..data import DataError, read_idx
 
 _LUMA = 0.299, 0.587, 0.114  # the weights of red, green and blue in brightness: ITU-R BT.601
+# Tokens stand between white space and comments, which run from # to the end of a line.
+_PGM_HEADER = re.compile(rb"(P[25])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d{1,9})" + rb"\s")
 
 
 def read_images(path: str, image_shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -75,24 +78,12 @@ def _read_idx(path: str) -> NDArray[Any]:
 def _read_pgm(path: str) -> NDArray[Any]:
     """Return a grey Netpbm image, binary (P5) or text (P2)."""
     content = Path(path).read_bytes()
-    header: list[bytes] = []
-    position = 0
-    while len(header) < 4:
-        lines = content[position:].lstrip()
-        position = len(content) - len(lines)
-        if lines.startswith(b"#"):
-            position += len(lines.split(b"\n", 1)[0])
-            continue
-        token = lines.split(None, 1)[0] if lines else b""
-        header.append(token)
-        position += len(token)
-        if not token or len(token) > 9:
-            raise ValueError("it has no such header")
-    width, height, highest = (int(t) for t in header[1:])
-    if header[0] not in (b"P2", b"P5") or not 0 < highest < 256 or min(width, height) < 1:
+    header = _PGM_HEADER.match(content)
+    width, height, highest = map(int, header.groups()[1:]) if header else (0, 0, 0)
+    if not header or not 0 < highest < 256 or min(width, height) < 1:
         raise ValueError("it must begin with P2 or P5, a size, and a largest value below 256")
-    body = content[position + 1 :]
-    flat = np.frombuffer(body, np.uint8) if header[0] == b"P5" else np.array(body.split(), dtype=np.uint8)
+    body = content[header.end() :]
+    flat = np.frombuffer(body, np.uint8) if header[1] == b"P5" else np.array(body.split(), dtype=np.uint8)
     if flat.size != width * height:
         raise DataError(f"has {flat.size} pixels, its header says {width}x{height}")
     return flat.reshape(height, width).astype(np.float32) / np.float32(highest)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from .. import data, kernels
 from ..kernels import threads
-from ..storage.archive import target_fault
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -56,14 +55,6 @@ def say(message: str) -> None:
     """Print a line on standard error, if it can be written to."""
     with suppress(OSError):
         print(f"tinygrad-cnn: {message}", file=sys.stderr)
-
-
-def check_target(flag: str, path: str, *endings: str) -> None:
-    """ValueError, before any work is done, for a file that could not be written under its name."""
-    if fault := target_fault(path):
-        raise ValueError(f"{flag} {path}: {fault}")
-    if endings and not path.endswith(endings):
-        raise ValueError(f"{flag} {path}: the name must end in {' or '.join(endings)}")
 
 
 def number(kind: type[_Number], text: str) -> _Number:

@@ -1,28 +1,28 @@
-"""A command on several ranks: one message for a failure that all have, and an end for all when one fails alone."""
+"""A command on several ranks: one message for an error of all, and an end for all by an error of one."""
 
 from collections.abc import Callable
 
-from ..storage.archive import CheckpointError
-from ..train import DivergenceError
-from ..train.mpi import DistributedError, World, abort
+from ..storage.atomic import CheckpointError
+from ..training import DivergenceError
+from ..training.mpi import DistributedError, World, abort
 from ._options import say
 
-_SHARED = (DistributedError, DivergenceError, CheckpointError)  # raised by every rank at once
+_COLLECTIVE = (DistributedError, DivergenceError, CheckpointError)  # raised by every rank at once
 
 
-def together(team: World, work: Callable[[], int]) -> int:
+def on_all_ranks(comm: World, work: Callable[[], int]) -> int:
     """Do a rank's part of a command, and return its exit status."""
-    if team.size == 1:
+    if comm.size == 1:
         return work()
     try:
         return work()
-    except _SHARED as error:
-        if team.rank == 0:
+    except _COLLECTIVE as error:
+        if comm.rank == 0:
             raise
         return 1 if isinstance(error, DivergenceError) else 2
     except (ValueError, OSError, ImportError, MemoryError) as error:
         say(f"error: {error}")
-        abort(team, 2)
+        abort(comm, 2)
     except KeyboardInterrupt:
-        abort(team, 130)
+        abort(comm, 130)
     return 2

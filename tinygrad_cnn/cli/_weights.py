@@ -1,35 +1,36 @@
-"""Files that hold a named network, as the commands take them."""
+"""The weights files that commands take: those of named networks."""
 
 import argparse
 from typing import Any, cast
 
 from ..data import Dataset
 from ..models import Network
-from ..train import checkpoint
-from ..train.divergence import nonfinite_parameters
-from ._facts import text_fact
+from ..training import checkpoint
+from ..training.divergence import nonfinite_parameters
+from ._facts import check_text_fact
 from ._options import load_data, say
 
 
 def load_network(path: str) -> tuple[Network, dict[str, Any]]:
-    """The named network of a weights file or checkpoint, and what the file says about its training."""
-    return cast(Network, checkpoint.load(path)), checkpoint.about(path)  # with nothing to load into it is a named one
+    """Return the named network of a weights file or checkpoint, and the facts about its training."""
+    stored = checkpoint.read(path)
+    return cast(Network, stored.model()), stored.about  # a model that is made anew is a named one
 
 
-def warn_if_lost(path: str, network: Network) -> None:
-    """Say so, in one line, when weights are not finite: nothing that follows from them means anything."""
-    if lost := nonfinite_parameters(network):
-        say(f"{path}: holds NaN or infinity in {', '.join(lost)}")
+def warn_if_nonfinite(path: str, network: Network) -> None:
+    """Print a line if weights are not finite: results that follow from them mean nothing."""
+    if names := nonfinite_parameters(network):
+        say(f"{path}: holds NaN or infinity in {', '.join(names)}")
 
 
 def load_test_set(args: argparse.Namespace, network: Network, about: dict[str, Any]) -> tuple[str, Dataset]:
-    """The name of the data set that the flags ask for, or that the network was trained on, and its test images.
+    """Return the name of the flags' data set, or else of the one that the network was trained on, and its test images.
 
-    Raises ValueError when the network does not take such images.
+    ValueError if the network does not take such images.
     """
-    dataset = args.dataset or text_fact(args.weights, about, "dataset") or "digits"
-    same = dataset == about.get("dataset")
-    folder = args.data_dir or (text_fact(args.weights, about, "data_dir") if same else None)
+    dataset = args.dataset or check_text_fact(args.weights, about, "dataset") or "digits"
+    is_same = dataset == about.get("dataset")
+    folder = args.data_dir or (check_text_fact(args.weights, about, "data_dir") if is_same else None)
     _, test = load_data(dataset, folder)
     if test.image_shape != network.image_shape or test.num_classes != network.num_classes:
         raise ValueError(

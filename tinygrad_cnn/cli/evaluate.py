@@ -5,8 +5,8 @@ import math
 from typing import Any
 
 from ..checks import plural
-from ..train.evaluate import Evaluation, evaluate
-from ..train.records import as_json
+from ..training.evaluate import Evaluation, evaluate
+from ..training.records import as_json
 from ._options import Subparsers, add_compute_flags, add_data_flags, apply_compute_flags
 from ._table import format_table
 from ._weights import load_network, load_test_set

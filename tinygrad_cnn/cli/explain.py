@@ -11,7 +11,7 @@ import numpy as np
 from ..autograd.tensor import Tensor
 from ..inspection.explain import article_example, explain
 from ._options import Subparsers, add_data_flags
-from ._weights import load_network, load_test_set, warn_if_lost
+from ._weights import load_network, load_test_set, warn_if_nonfinite
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
         explain(*article_example())
         return 0
     network, about = load_network(args.weights)
-    warn_if_lost(args.weights, network)
+    warn_if_nonfinite(args.weights, network)
     dataset, test = load_test_set(args, network, about)
     row = args.image or 0
     if not 0 <= row < len(test):

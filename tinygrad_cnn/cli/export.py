@@ -3,8 +3,9 @@
 import argparse
 
 from ..interop import to_onnx
-from ._options import Subparsers, check_target
-from ._weights import load_network, warn_if_lost
+from ..storage.atomic import check_target
+from ._options import Subparsers
+from ._weights import load_network, warn_if_nonfinite
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -16,7 +17,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     check_target("export:", args.output, ".onnx")
     network, _ = load_network(args.weights)
-    warn_if_lost(args.weights, network)
+    warn_if_nonfinite(args.weights, network)
     to_onnx(network, args.output)
     shape = ", ".join(map(str, network.image_shape))
     print(f"{args.output}: {network.name}, input (batch, {shape}), output (batch, {network.num_classes})")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..autograd.modes import no_grad
 from ..autograd.tensor import wrap
 from ..models import Network
-from ..train.records import as_json
+from ..training.records import as_json
 from ._images import read_images
 from ._options import Subparsers, add_compute_flags, apply_compute_flags
 from ._weights import load_network

@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 
 from ..inspection.report import write_report
-from ..train import checkpoint
-from ._options import Subparsers, add_compute_flags, add_data_flags, apply_compute_flags, check_target
+from ..storage.atomic import check_target
+from ..training import checkpoint
+from ._options import Subparsers, add_compute_flags, add_data_flags, apply_compute_flags
 from ._weights import load_network, load_test_set
 
 

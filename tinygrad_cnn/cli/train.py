@@ -8,11 +8,10 @@ import argparse
 import math
 import os
 import shlex
-from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,32 +21,44 @@ from ..data import Dataset, expand_shifted
 from ..kernels import get_kernels
 from ..kernels.threads import get_num_threads
 from ..models import OPTIMIZERS, RECIPES, Network
-from ..storage.archive import read_archive
-from ..train import Run, checkpoint, fit
-from ..train.evaluate import Evaluation, evaluate
-from ..train.mpi import ALONE, World, world
-from ..train.progress import STYLES, meter
-from ..train.records import as_json
-from ._facts import training_facts
-from ._interrupt import Interrupt
+from ..storage.atomic import check_target
+from ..training import Run, checkpoint
+from ..training import train as start_run
+from ..training.checkpoint import Checkpoint
+from ..training.evaluate import Evaluation, evaluate
+from ..training.interrupt import Interrupt
+from ..training.mpi import ALONE, World, world
+from ..training.progress import STYLES, run_to_end
+from ..training.records import as_json
+from ._facts import OPTIONS, check_training_facts
 from ._options import (
     Subparsers,
     add_compute_flags,
     add_data_flags,
     apply_compute_flags,
-    check_target,
     fraction,
     load_data,
+    number,
     positive,
     say,
 )
-from ._ranks import together
+from ._ranks import on_all_ranks
 
-_DEFAULT_MODEL = {"digits": "digits"}  # the others: fast
+_DEFAULT_MODEL = {"digits": "digits"}  # of a data set; fast for the others
+_MOVABLE = ("data_dir", "kernels")  # options that a resumed run may change without --override
+
+
+class _Inputs(NamedTuple):
+    """The content of files that training needs: options, the checkpoint to save to and to resume, and images."""
+
+    options: dict[str, Any]
+    path: str | None
+    resume: bool | Checkpoint
+    train: Dataset
+    test: Dataset
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """See the package."""
     parser = subparsers.add_parser("train", help="train a named network", description=__doc__)
     add_data_flags(parser)
     names = f"one of {', '.join(RECIPES)} (default: digits for the digits, else fast)"
@@ -56,119 +67,98 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--batch-size", type=positive(int), metavar="N", help="images per update")
     parser.add_argument("--lr", type=positive(float), metavar="RATE", help="learning rate, a schedule's highest")
     parser.add_argument("--optimizer", choices=OPTIMIZERS, help="one that the recipe does not name has its defaults")
-    parser.add_argument("--validation", type=fraction, metavar="SHARE", help="share of the training images held out")
+    parser.add_argument("--validation", type=fraction, metavar="FRACTION", help="of the training images, held out")
     parser.add_argument("--patience", type=positive(int), metavar="N", help="stop after N epochs without a new best")
-    parser.add_argument("--seed", type=seed, metavar="N", help="decides weights, order and all chance (default: 0)")
+    parser.add_argument("--seed", type=_seed, metavar="N", help="of weights, order and all random numbers (default: 0)")
     add_compute_flags(parser)
     parser.add_argument("--save", metavar="FILE", help="write the weights here: .npz, or .safetensors (an extra)")
     parser.add_argument("--checkpoint", metavar="FILE", help="save the run in this .npz, each minute and when stopped")
     parser.add_argument("--resume", nargs="?", const=True, metavar="FILE", help="go on with a checkpoint as it began")
+    parser.add_argument("--override", action="store_true", help="with --resume: go on with the flags that differ")
     parser.add_argument(
         "--distributed", action="store_true", help="train together with the other processes that mpiexec started"
     )
-    shown = "what standard error shows of it (default: auto: a bar on a terminal, else plain lines)"
-    parser.add_argument("--progress", choices=STYLES, default="auto", help=shown)
+    text = "on standard error (default: auto: a bar on a terminal, else plain lines)"
+    parser.add_argument("--progress", choices=STYLES, default="auto", help=text)
     parser.add_argument("--json", action="store_true", help="print one JSON object, not sentences")
 
 
 def run(args: argparse.Namespace) -> int:
-    """See the package."""
-    team = world() if args.distributed else ALONE
-    return together(team, partial(_run, args, team))
+    comm = world() if args.distributed else ALONE
+    return on_all_ranks(comm, partial(_run, args, comm))
 
 
-def _run(args: argparse.Namespace, team: World) -> int:
-    options, args.checkpoint, train, test = team.from_first(partial(_given, args))
-    apply_compute_flags(options["kernels"], args.threads or _fair_threads(team))
-    training, model = _prepared(options, train, args)
-    if team.size > 1 and team.rank == 0:
-        say(f"{team.size} ranks, threads of each: {get_num_threads()}")
-        if training.path is not None:  # said now, because a job that is killed has no last words
-            say(f"should it end early, {_how_to_resume(training)}")
-    if status := _watched(training, args.progress):
-        if team.rank == 0:
-            say(f"interrupted after step {training.step}; {_how_to_resume(training)}")
+def _run(args: argparse.Namespace, comm: World) -> int:
+    inputs = comm.on_root(partial(_read_inputs, args))
+    apply_compute_flags(inputs.options["kernels"], args.threads or _fair_threads(comm))
+    run, model = _start(inputs, args)
+    if comm.rank == 0:
+        for line in run.overrides:
+            say(line)
+        if comm.size > 1:
+            say(f"{comm.size} ranks, threads of each: {get_num_threads()}")
+            if run.path is not None:  # said now, as a job that is killed cannot say it
+                say(f"should it end early, {_how_to_resume(run, comm)}")
+    if status := run_to_end(run, args.progress, Interrupt(), comm):
+        if comm.rank == 0:
+            say(f"interrupted after step {run.step}; {_how_to_resume(run, comm)}")
         return status
-    if team.rank > 0:
+    if comm.rank > 0:
         return 0
-    scored = evaluate(model, test, cost=RECIPES[options["model"]].cost)
+    evaluation = evaluate(model, inputs.test, cost=RECIPES[inputs.options["model"]].cost)
     if args.save is not None:
-        history = [asdict(record) for record in training.history]
-        checkpoint.save(model, args.save, about=options | {"history": history})
-    result = _result(training, model, test, scored, options)
+        history = [asdict(record) for record in run.history]
+        checkpoint.save(model, args.save, about=inputs.options | {"history": history})
+    result = _result(run, model, evaluation, inputs.options) | {"ranks": comm.size}
     print(as_json(result) if args.json else _sentences(result))
     return 0
 
 
-def _given(args: argparse.Namespace) -> tuple[dict[str, Any], str | None, Dataset, Dataset]:
-    """Options, checkpoint, and (train, test): everything that is read from files, by rank 0 for all."""
-    options = _options(args)
-    _refuse_bad_targets(args)
-    return options, args.checkpoint, *load_data(options["dataset"], options["data_dir"])
+def _read_inputs(args: argparse.Namespace) -> _Inputs:
+    """Read everything that files hold. Rank 0 does it for all."""
+    path, stored = _resumed_checkpoint(args)
+    options = _options(args) if stored is None else _resumed_options(args, stored)
+    _check_targets(args, path)
+    return _Inputs(options, path, stored or False, *load_data(options["dataset"], options["data_dir"]))
 
 
-def _fair_threads(team: World) -> int | None:
-    """Threads for each of several ranks, so that they do not fight; None leaves it to the default."""
-    return None if team.size == 1 else min(get_num_threads(), team.threads())
+def _fair_threads(comm: World) -> int | None:
+    """Return the threads of each of several ranks, so that they do not compete; None leaves it to the default."""
+    return None if comm.size == 1 else min(get_num_threads(), comm.threads())
 
 
-def _watched(training: Run, progress: str) -> int:
-    """Train, showing every record. Returns 0, or the exit status that tells of a signal."""
-    team = training.team
-    with (
-        Interrupt() as interrupt,
-        meter(progress if team.rank == 0 else "none", training.settings.epochs) as show,
-        closing(iter(training)) as records,  # left early, it saves
-    ):
-        for record in records:
-            show(record)
-            if any(team.total(interrupt.status)):  # the signal may have come to another rank alone
-                return interrupt.status or 130
-    return interrupt.status
-
-
-def seed(text: str) -> int:
+def _seed(text: str) -> int:
     """An argparse type: an integer from 0."""
-    value = int(text)
+    value = number(int, text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"must be 0 or more, got {text}")
     return value
 
 
-seed.__name__ = "int"  # argparse's "invalid int value"
+def _resumed_checkpoint(args: argparse.Namespace) -> tuple[str | None, Checkpoint | None]:
+    """Return the path of the checkpoint, and its content if the run is resumed from it."""
+    if args.resume is None:
+        if args.override:
+            raise ValueError("--override goes with --resume")
+        return args.checkpoint, None
+    paths = {path for path in (args.checkpoint, args.resume) if path not in (None, True)}
+    if len(paths) != 1:
+        raise ValueError("--resume goes on in one file: --checkpoint FILE --resume, or --resume FILE")
+    path = paths.pop()
+    if args.resume is True and not Path(path).exists():
+        say(f"{path} is not there yet: starting from the beginning")
+        return path, None
+    return path, checkpoint.read(path)
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
-    """What decides the run's bits, by name: the flags over the recipe, or what the checkpoint to resume says."""
-    given = {
-        k: getattr(args, k)
-        for k in (
-            "dataset",
-            "data_dir",
-            "model",
-            "epochs",
-            "batch_size",
-            "lr",
-            "optimizer",
-            "validation",
-            "patience",
-            "seed",
-            "kernels",
-        )
-    }
-    if args.resume is not None:
-        named = {path for path in (args.checkpoint, args.resume) if path not in (None, True)}
-        if len(named) != 1:
-            raise ValueError("--resume goes on in one file: --checkpoint FILE --resume, or --resume FILE")
-        args.checkpoint = named.pop()
-        if Path(args.checkpoint).exists() or args.resume is not True:
-            return _resumed(given, training_facts(args.checkpoint, checkpoint.about(args.checkpoint)))
-        say(f"{args.checkpoint} is not there yet: starting from the beginning")
-    dataset = given["dataset"] or "digits"
-    name = given["model"] or _DEFAULT_MODEL.get(dataset, "fast")
+    """Return the options that the run's bits depend on, by name: the flags, or else the recipe's settings."""
+    flags = {name: getattr(args, name) for name in OPTIONS}
+    dataset = flags["dataset"] or "digits"
+    name = flags["model"] or _DEFAULT_MODEL.get(dataset, "fast")
     recipe = RECIPES[name]
-    if given["data_dir"] is not None:
-        given["data_dir"] = os.path.abspath(given["data_dir"])
+    if flags["data_dir"] is not None:
+        flags["data_dir"] = os.path.abspath(flags["data_dir"])
     defaults = {
         "dataset": dataset,
         "model": name,
@@ -180,39 +170,46 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
         "seed": 0,
         "kernels": get_kernels(),
     }
-    return {k: defaults.get(k) if v is None else v for k, v in given.items()}
+    return {name: defaults.get(name) if value is None else value for name, value in flags.items()}
 
 
-def _resumed(given: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
-    movable = ("data_dir", "kernels")
+def _resumed_options(args: argparse.Namespace, stored: Checkpoint) -> dict[str, Any]:
+    """Return the options of the run in a checkpoint. ValueError for flags that differ, unless they override."""
+    options = check_training_facts(str(stored.path), stored.about)
+    flags = {name: value for name in OPTIONS if (value := getattr(args, name)) is not None}
     different = [
-        f"--{k.replace('_', '-')} was {kept[k]}, not {v}"
-        for k, v in given.items()
-        if v is not None and k not in movable and kept[k] != v
+        f"--{name.replace('_', '-')} was {options[name]}, not {value}"
+        for name, value in flags.items()
+        if name not in _MOVABLE and options[name] != value
     ]
-    if different:
-        raise ValueError("--resume goes on with the settings of the checkpoint: " + "; ".join(different))
-    return kept | {k: given[k] for k in movable if given[k] is not None}
+    if different and not args.override:
+        differences = "; ".join(different)
+        raise ValueError(
+            f"--resume goes on with the settings of the checkpoint: {differences} (--override changes them)"
+        )
+    return options | flags
 
 
-def _refuse_bad_targets(args: argparse.Namespace) -> None:
-    """Better now than after an hour of training."""
+def _check_targets(args: argparse.Namespace, path: str | None) -> None:
+    """ValueError, before any training, for files that could not be written, or that hold something of value."""
     if args.save is not None:
         check_target("--save", args.save, ".npz", ".safetensors")
-    if args.checkpoint is not None:
-        check_target("--checkpoint", args.checkpoint, ".npz")
-    if None not in (args.save, args.checkpoint) and os.path.realpath(args.save) == os.path.realpath(args.checkpoint):
+    if path is None:
+        return
+    check_target("--checkpoint", path, ".npz")
+    if args.save is not None and os.path.realpath(args.save) == os.path.realpath(path):
         raise ValueError(f"--save {args.save}: is the checkpoint's file; name another")
-    if args.checkpoint is not None and args.resume is None and Path(args.checkpoint).exists():
-        state = read_archive(args.checkpoint)[1].get("run")
-        if not isinstance(state, dict) or not state.get("finished"):
-            step = state.get("step") if isinstance(state, dict) else None
+    if args.resume is None and Path(path).exists():
+        stored = checkpoint.read(path)
+        if not stored.finished:
+            step = stored.step
             what = "weights, not a run" if step is None else f"a run that was interrupted after step {step}"
-            raise ValueError(f"--checkpoint {args.checkpoint}: holds {what}; add --resume, or name another file")
+            raise ValueError(f"--checkpoint {path}: holds {what}; add --resume, or name another file")
 
 
-def _prepared(options: dict[str, Any], train: Dataset, args: argparse.Namespace) -> tuple[Run, Network]:
-    """The run, not started, or put where its checkpoint was; and the model."""
+def _start(inputs: _Inputs, args: argparse.Namespace) -> tuple[Run, Network]:
+    """Return the run, not started, or as it was when its checkpoint was saved, and the model."""
+    options, train = inputs.options, inputs.train
     recipe = RECIPES[options["model"]]
     for_model, for_order, for_split = np.random.default_rng(options["seed"]).spawn(3)
     validation = None
@@ -223,7 +220,7 @@ def _prepared(options: dict[str, Any], train: Dataset, args: argparse.Namespace)
     model = models.build(options["model"], train.image_shape, train.num_classes, rng=for_model)
     optimizer = recipe.make_optimizer(model, options["optimizer"], options["lr"])
     total = options["epochs"] * math.ceil(len(train) / options["batch_size"])
-    training = fit(
+    run = start_run(
         model,
         train,
         epochs=options["epochs"],
@@ -236,37 +233,31 @@ def _prepared(options: dict[str, Any], train: Dataset, args: argparse.Namespace)
         rng=for_order,
         ema=recipe.ema,
         patience=options["patience"],
-        checkpoint=args.checkpoint,
-        resume=args.resume is not None,
+        checkpoint=inputs.path,
+        resume=inputs.resume,
+        override=args.override and bool(inputs.resume),
         about=options,
         distributed=args.distributed,
     )
-    return training, model
+    return run, model
 
 
-def _result(
-    training: Run, model: Network, test: Dataset, scored: Evaluation, options: dict[str, Any]
-) -> dict[str, Any]:
-    """What ``--json`` prints."""
-    return (
-        {
-            "test_accuracy": scored.accuracy,
-            "test_loss": scored.loss,
-            "test_images": len(test),
-            "epochs": training.epoch,
-            "steps": training.step,
-            "parameters": sum(p.size for p in model.parameters()),
-            "train_seconds": training.seconds,
-            "images_per_second": training.images / training.seconds,
-            "kernels": get_kernels(),
-            "threads": get_num_threads(),
-            "ranks": training.team.size,
-        }
-        | {k: options[k] for k in ("seed", "dataset", "model", "batch_size", "lr", "optimizer")}
-        | {
-            "history": [asdict(record) for record in training.history],
-        }
-    )
+def _result(run: Run, model: Network, evaluation: Evaluation, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the object that ``--json`` prints."""
+    return {
+        "test_accuracy": evaluation.accuracy,
+        "test_loss": evaluation.loss,
+        "test_images": len(evaluation.predictions),
+        "epochs": run.epoch,
+        "steps": run.step,
+        "parameters": sum(p.size for p in model.parameters()),
+        "train_seconds": run.seconds,
+        "images_per_second": run.images / run.seconds,
+        "kernels": get_kernels(),
+        "threads": get_num_threads(),
+        **{name: options[name] for name in ("seed", "dataset", "model", "batch_size", "lr", "optimizer")},
+        "history": [asdict(record) for record in run.history],
+    }
 
 
 def _sentences(result: dict[str, Any]) -> str:
@@ -279,9 +270,8 @@ def _sentences(result: dict[str, Any]) -> str:
     )
 
 
-def _how_to_resume(training: Run) -> str:
-    if training.path is None:
+def _how_to_resume(run: Run, comm: World) -> str:
+    if run.path is None:
         return "nothing was saved (--checkpoint FILE saves it next time)"
-    ranks = training.team.size
-    start, flag = ("", "") if ranks == 1 else (f"mpiexec -n {ranks} ", " --distributed")
-    return f"go on with: {start}tinygrad-cnn train{flag} --checkpoint {shlex.quote(str(training.path))} --resume"
+    start, flag = ("", "") if comm.size == 1 else (f"mpiexec -n {comm.size} ", " --distributed")
+    return f"go on with: {start}tinygrad-cnn train{flag} --checkpoint {shlex.quote(str(run.path))} --resume"

@@ -1,7 +1,6 @@
 """A data set as a stream of batches: seeded, resumable in the middle of an epoch, optionally prefetched."""
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -181,11 +180,12 @@ def batches(
 
 def _ahead(make: Callable[[int], Batch], indices: range) -> Iterator[Batch]:
     """Yield make(index) for each index, the next one under way in a thread; leaving early waits for that one only."""
+    from concurrent.futures import ThreadPoolExecutor  # here: it takes a tenth of the package's import
+
     with ThreadPoolExecutor(1, "batches") as worker:
-        pending = [worker.submit(make, index) for index in indices[:1]]
+        futures = [worker.submit(make, index) for index in indices[:1]]
         for index in indices[1:]:
-            ready = pending.pop().result()
-            pending.append(worker.submit(make, index))
-            yield ready
-        for last in pending:
-            yield last.result()
+            batch = futures.pop().result()
+            futures.append(worker.submit(make, index))
+            yield batch
+        yield from (future.result() for future in futures)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..checks import require
 from ..models import Network
-from ..storage.archive import PathLike
-from ..train import checkpoint
+from ..storage.atomic import PathLike
+from ..training import checkpoint
 from . import introspect, requests, strokes
 from .requests import BadRequest, TokenBucket
 

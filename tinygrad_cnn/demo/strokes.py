@@ -57,7 +57,8 @@ def _resampled(stroke: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _centred(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the ink moved so that its centre of mass is the image's, but never over the edge."""
-    margin = (SIDE - _BOX_PIXELS) // 2 * _STEPS_PER_PIXEL
-    moves = [round(_CENTRE_PIXELS * _STEPS_PER_PIXEL - 0.5 - c) for c in ndimage.center_of_mass(ink)]
-    down, right = (int(np.clip(m, -margin, margin)) for m in moves)
-    return np.roll(ink, (down, right), axis=(0, 1))
+    moves = []
+    for centre, places in zip(ndimage.center_of_mass(ink), np.nonzero(ink), strict=True):
+        move = round(_CENTRE_PIXELS * _STEPS_PER_PIXEL - 0.5 - centre)
+        moves.append(int(np.clip(move, -places.min(), len(ink) - 1 - places.max())))
+    return np.roll(ink, moves, axis=(0, 1))

@@ -9,7 +9,7 @@ import numpy as np
 from ..checks import abbreviated, array_shape, instance, require
 from ..models import Network
 from ..nn import Module
-from ..storage.archive import PathLike, atomic_writer
+from ..storage.atomic import PathLike, atomic_writer
 from .onnx_nodes import Nodes, translate
 from .trace import Trace, Value, trace, unused
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..autograd.tensor import Tensor
 from ..checks import require
 from ..nn import Buffer, Module, Parameter
-from ..storage.archive import CheckpointError, PathLike, regular_file
+from ..storage.atomic import CheckpointError, PathLike, check_regular_file
 from .onnx_export import BUFFERS
 from .onnx_read import READERS
 
@@ -29,7 +29,7 @@ def from_onnx(path: PathLike) -> "OnnxModule":
         ImportError: the extra ``onnx`` is missing.
     """
     onnx = require("onnx", "onnx")
-    with open(regular_file(path), "rb") as file:
+    with open(check_regular_file(path), "rb") as file:
         content = file.read()
     try:
         proto = onnx.load_model_from_string(content)

@@ -1,5 +1,6 @@
 """The ONNX nodes of each op of a traced network."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ NODE_NAMES = {
     "abs": "Abs",
     "add": "Add",
     "divide": "Div",
+    "erf": "Erf",
     "exp": "Exp",
     "log": "Log",
     "matmul": "MatMul",
@@ -111,6 +113,27 @@ def _linear(op: Op, nodes: Nodes) -> None:
         nodes.add("Add", [nodes.add("MatMul", product), *b], op.result.name)
     else:
         nodes.add("MatMul", product, op.result.name)
+
+
+def _leaky_relu(op: Op, nodes: Nodes) -> None:
+    nodes.add("LeakyRelu", [op.inputs[0].name], op.result.name, alpha=op.params["negative_slope"])
+
+
+def _gelu(op: Op, nodes: Nodes) -> None:
+    """The formula, step by step as `gelu` computes it: ONNX has a node for it from operator set 20 on only."""
+    x, dtype = op.inputs[0].name, op.result.dtype
+
+    def scaled(node: str, name: str, factor: float) -> str:
+        return nodes.add(node, [name, nodes.constant(factor, dtype)])
+
+    if op.params["approximate"] == "none":
+        curve = nodes.add("Erf", [scaled("Div", x, math.sqrt(2))])
+    else:
+        cube = nodes.add("Mul", [nodes.add("Mul", [x, x]), x])
+        inner = nodes.add("Add", [x, scaled("Mul", cube, 0.044715)])
+        curve = nodes.add("Tanh", [scaled("Mul", inner, math.sqrt(2 / math.pi))])
+    product = nodes.add("Mul", [x, scaled("Add", curve, 1)])
+    nodes.add("Mul", [product, nodes.constant(0.5, dtype)], op.result.name)
 
 
 def _softmax(op: Op, nodes: Nodes) -> None:
@@ -243,7 +266,9 @@ _TRANSLATORS: dict[str, Callable[[Op, Nodes], None]] = {
     "concatenate": _concatenate,
     "convolve2d_full": _convolve2d_full,
     "correlate2d": _correlate2d,
+    "gelu": _gelu,
     "getitem": _getitem,
+    "leaky_relu": _leaky_relu,
     "linear": _linear,
     "log_softmax": _softmax,
     "maxpool": _maxpool,

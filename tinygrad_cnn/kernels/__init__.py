@@ -1,4 +1,4 @@
-"""Which kernels compute: ``numpy``, ``scipy`` or ``numba``, chosen by `set_kernels`."""
+"""The kernel sets ``numpy``, ``scipy`` and ``numba``, and the choice among them: arrays in, arrays out."""
 
 import importlib
 import importlib.util
@@ -9,7 +9,7 @@ from . import threads
 from .interface import KernelSet
 
 _MODULES = {"numpy": "numpy_kernels", "scipy": "scipy_kernels", "numba": "numba_kernels"}
-_chosen = "auto"
+_choice = "auto"
 _loaded: KernelSet | None = None
 
 
@@ -20,38 +20,40 @@ def set_kernels(name: str) -> None:
     readable. ``"numba"``: compiled loops (extra ``fast``). ``"auto"``, the default: numba when it is installed and may
     compile, else numpy.
 
-    Raises ValueError for another name, ImportError when numba is asked for and missing.
+    Raises:
+        ValueError: another name.
+        ImportError: numba is asked for and missing.
 
     >>> set_kernels("numpy")
     >>> get_kernels()
     'numpy'
     >>> set_kernels("auto")
     """
-    global _chosen, _loaded
+    global _choice, _loaded
     if not isinstance(name, str) or name not in ("auto", *_MODULES):
         got = f"{name!r:.60}" if isinstance(name, str) else type(name).__name__
         raise ValueError(f"set_kernels: name must be 'auto', 'numpy', 'scipy' or 'numba', got {got}")
     if name == "numba" and not _can_compile():
         raise ImportError(
             "set_kernels: the numba kernels need the extra `fast`: pip install 'tinygrad_cnn[fast]'"
-            + ", and NUMBA_DISABLE_JIT not to be set" * _is_disabled()
+            + (", and NUMBA_DISABLE_JIT not to be set" if _is_disabled() else "")
         )
-    _chosen, _loaded = name, None
+    _choice, _loaded = name, None
 
 
 def get_kernels() -> str:
-    """The name of the kernel set in use, with ``"auto"`` resolved."""
-    if _chosen != "auto":
-        return _chosen
+    """Return the name of the kernel set in use, with ``"auto"`` resolved."""
+    if _choice != "auto":
+        return _choice
     return "numba" if _can_compile() else "numpy"
 
 
 def current() -> KernelSet:
-    """The kernel set in use; loads it at the first call, so that importing the package stays light."""
+    """Return the kernel set in use, loaded at the first call, so that importing the package stays light."""
     global _loaded
     if _loaded is None:
         _loaded = cast(KernelSet, importlib.import_module(f".{_MODULES[get_kernels()]}", __name__))
-        threads.hold_blas()
+        threads.limit_blas()
     return _loaded
 
 
@@ -60,5 +62,5 @@ def _can_compile() -> bool:
 
 
 def _is_disabled() -> bool:
-    """numba's own switch: its functions then run as plain Python, which ours, made of instructions, cannot."""
+    """True if numba's compiler is switched off: emitted instructions cannot run as plain Python."""
     return os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")

@@ -1,8 +1,9 @@
-"""Sigmoid and softmax on arrays, so written that no exponential overflows into a wrong number; for all kernel sets."""
+"""Sigmoid and softmax on arrays, without overflow to a wrong number; for all kernel sets."""
 
 import numpy as np
 
 from .interface import Array
+from .summation import total
 
 
 def sigmoid(z: Array) -> Array:
@@ -14,7 +15,7 @@ def sigmoid(z: Array) -> Array:
 
 
 def log_softmax(z: Array, axis: int) -> Array:
-    """``z - max - log sum e^(z - max)``; a NaN where infinite numbers leave no answer."""
+    """``z - max - log sum e^(z - max)``; NaN where infinite numbers have no result."""
     with np.errstate(all="ignore"):
-        below = z - np.maximum.reduce(z, axis=axis, keepdims=True, initial=-np.inf)
-        return below - np.log(np.add.reduce(np.exp(below), axis=axis, keepdims=True))
+        shifted = z - np.maximum.reduce(z, axis=axis, keepdims=True, initial=-np.inf)
+        return shifted - np.log(total(np.exp(shifted), (axis,), keepdims=True))

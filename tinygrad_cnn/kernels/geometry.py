@@ -1,15 +1,15 @@
-"""Where a window stands: the sizes, strides, paddings and dilations that every kernel shares.
+"""Windows over images: the sizes, strides, paddings and dilations that all kernels share.
 
 All images are ``(N, C, H, W)``: batch, channels, rows, columns; filters are ``(F, C // groups, KH, KW)``.
 """
 
 from typing import NamedTuple
 
-Pair = tuple[int, int]
+from ..checks import Pair as Pair
 
 
 class ConvParams(NamedTuple):
-    """How filters move over images; ``padding`` is zeros on both sides, ``groups`` splits the channels."""
+    """The movement of filters over images; ``padding`` is zeros on both sides, ``groups`` splits the channels."""
 
     stride: Pair = (1, 1)
     padding: Pair = (0, 0)
@@ -18,7 +18,7 @@ class ConvParams(NamedTuple):
 
 
 class PoolParams(NamedTuple):
-    """A pooling overlay: its shape, and how it moves (max pooling pads with minus infinity, the average with zeros)."""
+    """A pooling overlay's shape and movement; max pooling pads with minus infinity, the average with zeros."""
 
     shape: Pair
     stride: Pair = (1, 1)
@@ -27,29 +27,29 @@ class PoolParams(NamedTuple):
 
     @property
     def tiles(self) -> bool:
-        """True when no two windows share a pixel, so that a gradient may be written instead of added."""
+        """True if no two windows share a pixel, so that a gradient can be written instead of added."""
         return all(s >= dilated_size(k, d) for s, k, d in zip(self.stride, self.shape, self.dilation, strict=True))
 
 
 def spatial(shape: tuple[int, ...]) -> Pair:
-    """Rows and columns: the last two lengths of a shape."""
+    """Return rows and columns: the last two lengths of a shape."""
     rows, columns = shape[-2:]
     return rows, columns
 
 
 def dilated_size(size: int, dilation: int) -> int:
-    """How many pixels a window of ``size`` taps covers along one axis."""
+    """Return the pixels that a window of ``size`` taps covers along one axis."""
     return dilation * (size - 1) + 1
 
 
 def output_size(length: int, size: int, stride: int, padding: int, dilation: int) -> int:
-    """How many places a window has along one axis: ``(length + 2 padding - reach) // stride + 1``, or 0 if none."""
+    """Return ``(length + 2 padding - dilated size) // stride + 1``, the windows along one axis, or 0 if none fits."""
     room = length + 2 * padding - dilated_size(size, dilation)
     return room // stride + 1 if room >= 0 else 0
 
 
-def map_shape(image: Pair, window: Pair, how: ConvParams | PoolParams) -> Pair:
-    """The rows and columns of the map that a window of shape ``window`` makes from an image of shape ``image``."""
+def map_shape(image: Pair, window: Pair, params: ConvParams | PoolParams) -> Pair:
+    """Return the rows and columns of the map that windows of this shape make from an image of this shape."""
     (height, width), (kh, kw) = image, window
-    (sh, sw), (ph, pw), (dh, dw) = how.stride, how.padding, how.dilation
+    (sh, sw), (ph, pw), (dh, dw) = params.stride, params.padding, params.dilation
     return output_size(height, kh, sh, ph, dh), output_size(width, kw, sw, pw, dw)

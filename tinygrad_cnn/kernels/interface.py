@@ -1,4 +1,4 @@
-"""What a kernel set offers: arrays in, arrays out; it knows no Tensor.
+"""The protocol of a kernel set: functions of arrays.
 
 The three sliding kernels are the three partial derivatives of one trilinear form,
 
@@ -21,43 +21,46 @@ from numpy.typing import NDArray
 from .geometry import ConvParams, Pair, PoolParams
 
 Array = NDArray[Any]
-Betas = tuple[float, float]
 
 
 class KernelSet(Protocol):
-    """The functions that a module must have to be a kernel set. Inputs are valid and of one float type."""
+    """The functions that a module must have to be a kernel set. Inputs are valid and of one float type.
 
-    def correlate2d(self, x: Array, w: Array, bias: Array | None, how: ConvParams) -> Array:
+    A set may also have ``sgd`` and ``adam``, an optimizer's update in one pass over memory, to the bits of the update
+    that `optim` writes out (``numba_kernels`` has them).
+    """
+
+    def correlate2d(self, x: Array, w: Array, bias: Array | None, params: ConvParams) -> Array:
         """Feature maps ``(N, F, OH, OW)``: each filter slid over each image, unturned, plus one bias a map."""
 
-    def correlate2d_weight(self, x: Array, g: Array, how: ConvParams, kernel_shape: Pair) -> Array:
+    def correlate2d_weight(self, x: Array, g: Array, params: ConvParams, kernel_shape: Pair) -> Array:
         """Filters' gradient ``(F, C // groups, KH, KW)``: the image correlated with the maps' gradient."""
 
-    def convolve2d_full(self, g: Array, w: Array, how: ConvParams, image_shape: Pair) -> Array:
+    def convolve2d_full(self, g: Array, w: Array, params: ConvParams, image_shape: Pair) -> Array:
         """Images' gradient ``(N, C, H, W)``: the maps' gradient convolved, in full, with the filters."""
 
     def bias_gradient(self, g: Array) -> Array:
-        """``(F,)``: the sum of each map's gradient over images and places."""
+        """``(F,)``: the sum of each map's gradient over images and pixels."""
 
     def relu_backward(self, g: Array, a: Array) -> Array:
         """``g`` where ``a > 0``, an exact 0 elsewhere, whatever g is there; of one shape, any type of a."""
 
-    def maxpool(self, x: Array, window: PoolParams, want_winners: bool) -> tuple[Array, NDArray[np.integer]]:
-        """Each window's maximum ``(N, C, OH, OW)`` and, if that is wanted (else any array), which tap won.
+    def maxpool(self, x: Array, params: PoolParams, want_winners: bool) -> tuple[Array, NDArray[np.integer]]:
+        """Each window's maximum ``(N, C, OH, OW)`` and, with ``want_winners`` (else any array), the number of its tap.
 
         A winner is ``i * KW + j``, the first in row-major order among equals; a NaN wins, padding never does.
         """
 
-    def maxpool_scatter(self, g: Array, winners: NDArray[np.integer], window: PoolParams, image_shape: Pair) -> Array:
+    def maxpool_scatter(self, g: Array, winners: NDArray[np.integer], params: PoolParams, image_shape: Pair) -> Array:
         """``(N, C, H, W)``: each ``g`` added at its window's winner, zero elsewhere."""
 
-    def maxpool_gather(self, x: Array, winners: NDArray[np.integer], window: PoolParams) -> Array:
+    def maxpool_gather(self, x: Array, winners: NDArray[np.integer], params: PoolParams) -> Array:
         """``(N, C, OH, OW)``: the pixel of ``x`` at each winner; the transpose of ``maxpool_scatter``."""
 
-    def avgpool(self, x: Array, window: PoolParams) -> Array:
-        """Each window's sum over ``KH * KW``, zeros beyond the border counted."""
+    def avgpool(self, x: Array, params: PoolParams) -> Array:
+        """Each window's sum over ``KH * KW``, zeros beyond the border included."""
 
-    def avgpool_backward(self, g: Array, window: PoolParams, image_shape: Pair) -> Array:
+    def avgpool_backward(self, g: Array, params: PoolParams, image_shape: Pair) -> Array:
         """``(N, C, H, W)``: each ``g / (KH * KW)`` added at every pixel of its window; the transpose of ``avgpool``."""
 
     def batch_norm(self, x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
@@ -70,17 +73,3 @@ class KernelSet(Protocol):
         self, g: Array, x: Array, weight: Array, mean: Array, inv_std: Array
     ) -> tuple[Array, Array, Array]:
         """The gradients for x ``(N, C, H, W)``, for the weight and for the bias ``(C,)``."""
-
-    def sgd(self, p: Array, g: Array, v: Array | None, lr: float, momentum: float, nesterov: bool) -> None:
-        """``v = momentum v + g``, then ``p -= lr v``, or ``p -= lr (g + momentum v)`` with ``nesterov``; in place.
-
-        Without v, ``p -= lr g``. All have p's shape and type.
-        """
-
-    def adam(
-        self, p: Array, g: Array, m: Array, v: Array, rate: float, betas: Betas, spread: float, eps: float
-    ) -> None:
-        """``m = β1 m + (1 - β1) g``, ``v = β2 v + (1 - β2) g²``, ``p -= rate m / (sqrt(v / spread) + eps)``; in place.
-
-        All have p's shape and type.
-        """

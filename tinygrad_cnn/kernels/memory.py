@@ -1,4 +1,4 @@
-"""Large temporaries, used again instead of asked for again: a fresh page costs more than the sum that fills it."""
+"""Reuse of the memory of large temporaries: a fresh page costs more than the sum that fills it."""
 
 import math
 import sys
@@ -8,35 +8,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-_SMALL = 1 << 16  # below 64 KiB the allocator's own lists are as quick
-_LIMIT = 1 << 28  # idle bytes kept a thread; what is idle beyond that goes back to the system
+_MIN_POOLED_BYTES = 1 << 16  # below, the allocator's own lists are as quick
+_MAX_IDLE_BYTES = 1 << 28  # a thread; idle buffers beyond that are freed
 
 _pools = threading.local()
 
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """An uninitialised C-contiguous array, in memory that no other array uses any more.
+    """Return an uninitialised C-contiguous array, in memory that no other array uses any more.
 
     A buffer is idle when nothing but the pool refers to it. Every array made from it (and every view of those) refers
     to it by `.base`, so reference counts alone tell.
     """
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
-    if size < _SMALL:
+    if size < _MIN_POOLED_BYTES:
         return np.empty(shape, dtype)
     return _buffer(size)[:size].view(dtype).reshape(shape)
 
 
 def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """`empty`, filled with zeros."""
+    """Return `empty` filled with zeros."""
     a = empty(shape, dtype)
     a.fill(0)
     return a
 
 
 def empty_like(a: NDArray[Any], dtype: DTypeLike | None = None) -> NDArray[Any]:
-    """`empty` of the same shape and memory order, so that the two are walked through in step."""
-    if a.nbytes < _SMALL:
+    """Return `empty` of the same shape and memory order, so that loops run over both contiguously."""
+    if a.nbytes < _MIN_POOLED_BYTES:
         return np.empty_like(a, dtype)
     order = memory_order(a)
     back = sorted(range(a.ndim), key=order.__getitem__)
@@ -44,36 +44,36 @@ def empty_like(a: NDArray[Any], dtype: DTypeLike | None = None) -> NDArray[Any]:
 
 
 def memory_order(a: NDArray[Any]) -> list[int]:
-    """The axes from the widest stride to the narrowest: transposed so, a packed array is C-contiguous."""
+    """Return the axes from the widest stride to the narrowest: transposed so, a packed array is C-contiguous."""
     strides = a.strides
     return sorted(range(a.ndim), key=lambda i: -abs(strides[i]))
 
 
 def empty_images(n: int, c: int, h: int, w: int, dtype: DTypeLike) -> NDArray[Any]:
-    """`empty` for images: shape ``(N, C, H, W)``, batch innermost in memory."""
+    """Return `empty` for images of shape ``(N, C, H, W)``, batch innermost in memory."""
     return empty((c, h, w, n), dtype).transpose(3, 0, 1, 2)
 
 
 def is_alone(a: NDArray[Any]) -> bool:
-    """Whether no other array lives in a's memory: only ``a`` refers to what it is a view of."""
+    """Return True if no other array shares a's memory: only ``a`` refers to the array that it is a view of."""
     if a.base is None:
         return True
     pool: list[NDArray[np.uint8]] = _pools.__dict__.get("buffers", [])
     return sys.getrefcount(a.base) == _VIEW_COUNT + any(buffer is a.base for buffer in pool)
 
 
-def keep_where(g: NDArray[Any], kept: NDArray[np.bool_], out: NDArray[Any]) -> NDArray[Any]:
-    """``g`` where it is kept, an exact 0 elsewhere: by a mask on its bits, since NaN times 0 would be NaN."""
+def keep_where(g: NDArray[Any], condition: NDArray[np.bool_], out: NDArray[Any]) -> NDArray[Any]:
+    """Write ``g`` where the condition holds, an exact 0 elsewhere: by a mask on its bits, since NaN * 0 is NaN."""
     bits = np.dtype(f"i{g.itemsize}")
-    mask = empty_like(kept, bits)
-    mask[...] = kept
+    mask = empty_like(condition, bits)
+    mask[...] = condition
     np.negative(mask, out=mask)  # 0, or all ones
     np.bitwise_and(g.view(bits), mask, out=out.view(bits))
     return out
 
 
 def batch_innermost(x: NDArray[Any]) -> NDArray[Any]:
-    """The images ``(N, C, H, W)`` as a contiguous ``(C, H, W, N)`` array: as they are, or a copy."""
+    """Return images ``(N, C, H, W)`` as a contiguous ``(C, H, W, N)`` array: a view, or a copy."""
     turned = x.transpose(1, 2, 3, 0)
     if turned.flags.c_contiguous:
         return turned
@@ -83,15 +83,15 @@ def batch_innermost(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _buffer(size: int) -> NDArray[np.uint8]:
-    """The first idle buffer of this thread's that fits without wasting more than half of it, or a new one."""
+    """This thread's first idle buffer that fits without wasting more than half of it, or a new one."""
     pool: list[NDArray[np.uint8]] = _pools.__dict__.setdefault("buffers", [])
     idle = 0
-    for buffer in pool:  # held by this name from here on, so that a signal handler's ops do not find it idle
+    for buffer in pool:  # this name refers to it, so that a signal handler's ops do not take it for idle
         if sys.getrefcount(buffer) == _IDLE_COUNT:
             idle += buffer.nbytes
             if size <= buffer.nbytes <= 2 * size:
                 return buffer
-    if idle > _LIMIT:
+    if idle > _MAX_IDLE_BYTES:
         pool[:] = [b for b in pool if sys.getrefcount(b) > _IDLE_COUNT]
     buffer = np.empty(size, np.uint8)
     pool.append(buffer)

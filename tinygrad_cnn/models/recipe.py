@@ -15,11 +15,7 @@ from ..nn import Module
 from ..ops import cross_entropy, quadratic_cost
 from .network import BuildFn, Cost
 
-OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
-    "sgd": optim.SGD,
-    "adam": optim.Adam,
-    "adamw": optim.AdamW,
-}
+OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {"sgd": optim.SGD, "adam": optim.Adam, "adamw": optim.AdamW}
 
 
 def quadratic_cost_of_labels(a: Tensor, labels: NDArray[Any]) -> Tensor:

@@ -1,32 +1,56 @@
-"""Weights files and checkpoints: a network that comes back as it was, or an error; never another network.
+"""Weights files and checkpoints: reading one gives the model that was saved, or an error, never another model.
 
-Both are archives (`files.write_archive`); weights alone may be ``.safetensors`` too. A weights file holds a model's
-parameters and buffers, and, for the named networks, which one it is. A checkpoint holds in addition all that a training
-run needs to go on in the same bits; it can be loaded as weights too.
+Both are archives (`storage.archive`); weights alone may be ``.safetensors`` too. A weights file holds a model's
+parameters and buffers, and the name and settings of a named network. A checkpoint holds in addition the state of a
+training run (`training.checkpoint`); it can be loaded as weights too.
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .. import models
-from ..checks import instance
+from ..checks import abbreviated, instance
 from ..nn import Module, StateError
-from ..storage.archive import (
-    Arrays,
-    CheckpointError,
-    PathLike,
-    path_text,
-    read_archive,
-    write_archive,
-)
-from ..storage.safetensors import load_safetensors, save_safetensors
+from ..storage.archive import Arrays, read_archive, write_archive
+from ..storage.atomic import CheckpointError, PathLike, check_path
+from ..storage.safetensors import load_safetensors, parse_metadata, save_safetensors
 
-__all__ = ["CheckpointError", "load", "save"]
+WEIGHTS, AVERAGE, BEST = "weights", "average", "best"  # prefixes of a model's arrays in a file
 
-WEIGHTS, AVERAGE, BEST = "weights", "average", "best"  # the sections of a file that hold a model
+
+@dataclass(frozen=True)
+class SavedFile:
+    """The content of a weights file or checkpoint, verified.
+
+    Attributes:
+        path: the file.
+        arrays: its arrays, each under a prefix and its name.
+        metadata: the model's description (`model_spec`), facts, and more in a checkpoint.
+    """
+
+    path: PathLike
+    arrays: Arrays
+    metadata: dict[str, Any]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The facts that were saved beside the weights."""
+        about = self.metadata.get("about")
+        return about if isinstance(about, dict) else {}
+
+    def model(self, into: Module | None = None) -> Module:
+        """Return the model in evaluation mode: a new named network, or ``into``. CheckpointError if it does not fit."""
+        weights = subset(BEST, self.arrays) or subset(AVERAGE, self.arrays) or subset(WEIGHTS, self.arrays)
+        try:
+            model = _build(self.metadata.get("model")) if into is None else into
+            load_weights(model, weights)
+        except (ValueError, TypeError, KeyError) as error:
+            raise CheckpointError(f"{self.path}: {error}") from error
+        return model.eval()
 
 
 def save(model: Module, path: PathLike, *, about: Mapping[str, Any] | None = None) -> None:
@@ -36,32 +60,34 @@ def save(model: Module, path: PathLike, *, about: Mapping[str, Any] | None = Non
         model: any module.
         path: a name that ends in ``.npz``, or in ``.safetensors`` (extra ``safetensors``), a format that other
             frameworks read; it has no checksum.
-        about: facts for JSON to keep beside the weights; `about` reads them.
+        about: JSON-able facts to save beside the weights; `about` reads them.
 
-    Raises ValueError for another ending, OSError when the file cannot be written; what was there before is then still
-    there.
+    Raises:
+        ValueError: another ending.
+        OSError: the file cannot be written; an existing one is then unchanged.
     """
     instance("save", "model", model, Module)
-    name = path_text("save", path)
-    facts = {"model": described(model), "about": dict(about or {})}
+    name = check_path("save", path)
+    metadata = {"model": model_spec(model), "about": dict(about or {})}
     if name.endswith(".safetensors"):
-        save_safetensors(model.state_dict(), path, {name: json.dumps(fact) for name, fact in facts.items()})
+        save_safetensors(model.state_dict(), path, {key: json.dumps(value) for key, value in metadata.items()})
     elif name.endswith(".npz"):
-        write_archive(path, prefixed(WEIGHTS, model.state_dict()), facts)
+        write_archive(path, prefixed(WEIGHTS, model.state_dict()), metadata)
     else:
         raise ValueError(f"save: the name must end in .npz or .safetensors, got {name!r}")
 
 
 def load(path: PathLike, into: Module | None = None) -> Module:
-    """The model that a weights file or checkpoint holds, in evaluation mode.
+    """Return the model of a weights file or checkpoint, in evaluation mode.
 
     Args:
-        path: what `save` or a checkpointing `fit` wrote. Of a checkpoint, the weights that the run would end with if
-            it ended there count: the best epoch's, else the running average, else the last ones.
-        into: a model of your own to load the numbers into; a named network is made anew when None.
+        path: a file that `save`, or `fit` with a checkpoint, wrote. The weights of a checkpoint are those that the run
+            would end with if it ended there: the best epoch's, else the running average, else the last ones.
+        into: a model of your own to load the weights into; None makes a new one, if it is a named network.
 
-    Raises `CheckpointError`, naming everything that is wrong, when the file is not one of these, is damaged, or does
-    not fit the model.
+    Raises:
+        CheckpointError: the file is of another kind, damaged, or does not fit the model; everything that is wrong is
+            named.
 
     >>> import tempfile, tinygrad_cnn as tg
     >>> model = models.build("nielsen", (1, 8, 8), rng=np.random.default_rng(0))
@@ -73,23 +99,24 @@ def load(path: PathLike, into: Module | None = None) -> Module:
     """
     if into is not None:
         instance("load", "into", into, Module)
-    arrays, metadata = read("load", path)
-    try:
-        model = _rebuilt(metadata.get("model")) if into is None else into
-        load_weights(model, section(BEST, arrays) or section(AVERAGE, arrays) or section(WEIGHTS, arrays))
-    except (ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    return model.eval()
+    return read("load", path).model(into)
 
 
 def about(path: PathLike) -> dict[str, Any]:
-    """The facts that `save` or `fit` was told to keep in a file as ``about``. Raises `CheckpointError` as `load` does."""
-    kept = read("about", path)[1].get("about")
-    return kept if isinstance(kept, dict) else {}
+    """Return the facts that `save` or `fit` wrote into a file as ``about``. CheckpointError as `load`."""
+    return read("about", path).about
+
+
+def read(op: str, path: PathLike) -> SavedFile:
+    """Read and verify a weights file or checkpoint. CheckpointError if it is neither."""
+    if not check_path(op, path).endswith(".safetensors"):
+        return SavedFile(path, *read_archive(path))
+    state, texts = load_safetensors(path)
+    return SavedFile(path, prefixed(WEIGHTS, state), parse_metadata(texts))
 
 
 def load_weights(model: Module, arrays: Arrays) -> None:
-    """Copy arrays into a model. Raises `StateError`, naming them all, for wrong names, shapes or types."""
+    """Copy arrays into a model. StateError, naming them all, for wrong names, shapes or types."""
     own = model.state_dict()
     wrong = [
         f"{k} has dtype {a.dtype}, {own[k].dtype} is needed"
@@ -101,35 +128,26 @@ def load_weights(model: Module, arrays: Arrays) -> None:
     model.load_state_dict(arrays)
 
 
-def described(model: Module) -> dict[str, Any]:
-    """What a file says about the model that its weights are for."""
+def model_spec(model: Module) -> dict[str, Any]:
+    """Return the arguments that make a named network, or the class of another model, ready for JSON."""
     return model.settings() if isinstance(model, models.Network) else {"class": type(model).__name__}
 
 
-def prefixed(name: str, arrays: Mapping[str, Any]) -> Arrays:
-    """The arrays as one section of a file."""
-    return {f"{name}/{k}": np.asarray(a) for k, a in arrays.items()}
+def prefixed(prefix: str, arrays: Mapping[str, Any]) -> Arrays:
+    """Return arrays under the names that they have in a file."""
+    return {f"{prefix}/{name}": np.asarray(a) for name, a in arrays.items()}
 
 
-def section(name: str, arrays: Arrays) -> Arrays:
-    """One section of a file's arrays, under their own names."""
-    return {k.removeprefix(name + "/"): a for k, a in arrays.items() if k.startswith(name + "/")}
+def subset(prefix: str, arrays: Arrays) -> Arrays:
+    """Return the arrays of a file that have a prefix, under their own names."""
+    return {name.removeprefix(prefix + "/"): a for name, a in arrays.items() if name.startswith(prefix + "/")}
 
 
-def read(op: str, path: PathLike) -> tuple[Arrays, dict[str, Any]]:
-    """A file's arrays by section, and its facts."""
-    if not path_text(op, path).endswith(".safetensors"):
-        return read_archive(path)
-    state, texts = load_safetensors(path)
-    try:
-        return prefixed(WEIGHTS, state), {name: json.loads(text) for name, text in texts.items()}
-    except ValueError as error:
-        raise CheckpointError(f"{path}: its metadata is not JSON ({error})") from error
-
-
-def _rebuilt(settings: object) -> models.Network:
-    if not isinstance(settings, dict) or "name" not in settings:
-        kind = settings.get("class") if isinstance(settings, dict) else "unknown"
+def _build(spec: object) -> models.Network:
+    if isinstance(spec, str):
+        raise CheckpointError(f"its metadata is not JSON: model is {abbreviated(spec)}; load(path, into=model)")
+    if not isinstance(spec, dict) or "name" not in spec:
+        kind = spec.get("class") if isinstance(spec, dict) else "unknown"
         raise CheckpointError(f"holds the weights of a model of class {kind}; make one and load(path, into=model)")
-    name, shape, classes = (settings[k] for k in ("name", "image_shape", "num_classes"))
+    name, shape, classes = (spec[k] for k in ("name", "image_shape", "num_classes"))
     return models.build(str(name), tuple(shape), classes, rng=np.random.default_rng(0))

@@ -94,7 +94,7 @@ class _Recorder:
         except ValueError as error:
             if not is_layer:
                 raise
-            raise _misfit(module, args, error) from error
+            raise _misfit(module, [args, kwargs], error) from error
         self._count_ops(result)
         multiply_adds = self._multiply_adds.pop()
         parameters = {id(p): p.size for p in module.parameters() if id(p) not in self._counted_parameters}
@@ -147,8 +147,8 @@ def _output_shape(result: Any) -> Shape:
     return tensors[0].shape[1:]
 
 
-def _misfit(layer: Module, args: tuple[Any, ...], error: ValueError) -> ValueError:
-    """Return the error for a layer that does not fit its input."""
-    shape = next((t.shape[1:] for t in _tensors(args)), ())
+def _misfit(layer: Module, arguments: Any, error: ValueError) -> ValueError:
+    """Return the error for a layer that does not fit its input, the first tensor among the arguments."""
+    shape = next((t.shape[1:] for t in _tensors(arguments)), ())
     size = f"on maps of {shape[1]}x{shape[2]} pixels" if len(shape) == 3 else f"an input of shape {shape}"
     return ValueError(f"{layer!r} does not fit {size} ({error})")

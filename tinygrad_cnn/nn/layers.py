@@ -1,6 +1,7 @@
 """Layers: parameters around one op each, with PyTorch's names, shapes, defaults and initialisation."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -10,8 +11,9 @@ from ..checks import abbreviated, flag, one_axis
 from ..kernels.geometry import ConvParams, Pair, spatial
 from ..ops import arguments
 from ..ops.convolution import smallest_image
+from ..ops.regularization import Rows
 from .init import uniform
-from .module import Buffer, Module, Parameter
+from .module import Module
 
 Size = int | Pair
 Rng = np.random.Generator | None
@@ -28,6 +30,7 @@ class Conv2d(Module):
         kernel_size, stride, padding, dilation: an integer or (rows, columns); ``padding="same"`` keeps the shape.
         groups: the number of independent parts that the channels are split into.
         bias: False for a layer without bias.
+        padding_mode: "zeros", what the border holds.
         rng: random generator for initialisation.
 
     Raises:
@@ -44,6 +47,7 @@ class Conv2d(Module):
         dilation: Size = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: str = "zeros",
         *,
         rng: Rng = None,
     ) -> None:
@@ -58,6 +62,7 @@ class Conv2d(Module):
         self.dilation = checks.pair(name, "dilation", dilation, 1)
         self.groups = checks.integer(name, "groups", groups, 1)
         _check_groups(name, self.in_channels, self.out_channels, self.groups)
+        self.padding_mode = _check_padding_mode(name, padding_mode)
         if self.same and self.stride != (1, 1):
             raise ValueError(f"{name}: padding='same' needs stride 1, got {abbreviated(stride)}")
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
@@ -89,7 +94,7 @@ class ConvTranspose2d(Module):
 
     ``weight`` is ``(in_channels, out_channels // groups, KH, KW)``; the image has
     ``(h - 1) stride - 2 padding + dilation (KH - 1) + 1 + output_padding`` rows. The arguments are those of `Conv2d`,
-    and ``output_padding``, the rows and columns to add below and to the right.
+    and ``output_padding``, the rows and columns to add below and to the right, fewer than the stride or the dilation.
     """
 
     def __init__(
@@ -103,6 +108,7 @@ class ConvTranspose2d(Module):
         groups: int = 1,
         bias: bool = True,
         dilation: Size = 1,
+        padding_mode: str = "zeros",
         *,
         rng: Rng = None,
     ) -> None:
@@ -115,6 +121,7 @@ class ConvTranspose2d(Module):
         self.output_padding = checks.pair(name, "output_padding", output_padding, 0)
         self.dilation = checks.pair(name, "dilation", dilation, 1)
         self.groups = checks.integer(name, "groups", groups, 1)
+        self.padding_mode = _check_padding_mode(name, padding_mode)
         _check_groups(name, self.in_channels, self.out_channels, self.groups)
         if any(o >= max(s, d) for o, s, d in zip(self.output_padding, self.stride, self.dilation, strict=True)):
             got = abbreviated(output_padding)
@@ -124,12 +131,14 @@ class ConvTranspose2d(Module):
         self.weight = uniform(shape, fan_in, rng)
         self.bias = uniform((self.out_channels,), fan_in, rng) if flag(name, "bias", bias) else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, h, w) to (N, out_channels, H, W)."""
+    def forward(self, x: Tensor, output_size: Size | None = None) -> Tensor:
+        """(N, in_channels, h, w) to (N, out_channels, H, W), where ``output_size`` may say H and W."""
         x = arguments.images("ConvTranspose2d", x)
         params = ConvParams(self.stride, self.padding, self.dilation, self.groups)
         rows, columns = smallest_image(spatial(x.shape), self.kernel_size, params)
         image = rows + self.output_padding[0], columns + self.output_padding[1]
+        if output_size is not None:
+            image = checks.pair("ConvTranspose2d", "output_size", output_size, 1)
         if min(image) < 1:
             raise ValueError(f"ConvTranspose2d: the padding {self.padding} leaves nothing {checks.shapes(x=x)}")
         y = ops.convolve2d_full(x, self.weight, shape=image, **params._asdict())
@@ -139,41 +148,6 @@ class ConvTranspose2d(Module):
         """Return the settings."""
         extra = f", output_padding={self.output_padding}" if self.output_padding != (0, 0) else ""
         return _settings(self, self.padding) + extra
-
-
-class MaxPool2d(Module):
-    """`maxpool`; the overlay moves by its own size unless ``stride`` says otherwise."""
-
-    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1) -> None:
-        self.kernel_size = checks.pair("MaxPool2d", "kernel_size", kernel_size, 1)
-        self.stride = self.kernel_size if stride is None else checks.pair("MaxPool2d", "stride", stride, 1)
-        self.padding = checks.pair("MaxPool2d", "padding", padding, 0)
-        self.dilation = checks.pair("MaxPool2d", "dilation", dilation, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, OH, OW)."""
-        return ops.maxpool(x, self.kernel_size, stride=self.stride, padding=self.padding, dilation=self.dilation)
-
-    def extra_repr(self) -> str:
-        """Return the settings."""
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
-
-
-class AvgPool2d(Module):
-    """`avgpool`; the overlay moves by its own size unless ``stride`` says otherwise."""
-
-    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
-        self.kernel_size = checks.pair("AvgPool2d", "kernel_size", kernel_size, 1)
-        self.stride = self.kernel_size if stride is None else checks.pair("AvgPool2d", "stride", stride, 1)
-        self.padding = checks.pair("AvgPool2d", "padding", padding, 0)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, OH, OW)."""
-        return ops.avgpool(x, self.kernel_size, stride=self.stride, padding=self.padding)
-
-    def extra_repr(self) -> str:
-        """Return the settings."""
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
 class Linear(Module):
@@ -224,89 +198,42 @@ class Flatten(Module):
         return x.reshape(*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])
 
 
-class Sigmoid(Module):
-    """`sigmoid`."""
+class Identity(Module):
+    """The input, unchanged; whatever arguments it is made with are ignored."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
-        return ops.sigmoid(x)
-
-
-class Tanh(Module):
-    """`tanh`."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape."""
-        return ops.tanh(x)
-
-
-class ReLU(Module):
-    """`relu`."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape."""
-        return ops.relu(x)
-
-
-class Softmax(Module):
-    """`softmax` along ``dim``; `cross_entropy` includes it."""
-
-    def __init__(self, dim: int = -1) -> None:
-        self.dim = dim
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape."""
-        return ops.softmax(x, self.dim)
+        return x
 
 
 class Dropout(Module):
-    """`dropout` in training mode, the identity in evaluation mode."""
+    """`dropout` in training mode, the identity in evaluation mode; ``inplace`` is accepted and changes nothing."""
 
-    def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
+    rows: Rows | None = None  # of a batch, where other processes have the others
+
+    def __init__(self, p: float = 0.5, inplace: bool = False, *, rng: Rng = None) -> None:
         self.p = checks.number("Dropout", "p", p, 0, 1)
+        flag("Dropout", "inplace", inplace)
         self.rng = checks.generator("Dropout", rng)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
-        return ops.dropout(x, self.p, training=self.training, rng=self.rng)
+        return ops.dropout(x, self.p, training=self.training, rng=self.rng, rows=self.rows)
 
     def extra_repr(self) -> str:
         """Return the settings."""
         return f"p={self.p}"
 
 
-class BatchNorm2d(Module):
-    """`batch_norm`: with the batch's statistics in training mode, with the running ones in evaluation mode."""
-
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        self.num_features = checks.integer("BatchNorm2d", "num_features", num_features, 1)
-        self.eps = checks.number("BatchNorm2d", "eps", eps, 0, 1)
-        self.momentum = checks.number("BatchNorm2d", "momentum", momentum, 0, 1)
-        self.weight = Parameter(np.ones(self.num_features, np.float32))
-        self.bias = Parameter(np.zeros(self.num_features, np.float32))
-        self.running_mean = Buffer(np.zeros(self.num_features, np.float32))
-        self.running_var = Buffer(np.ones(self.num_features, np.float32))
-        self.num_batches_tracked = Buffer(np.array(0))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, num_features, H, W) to the same."""
-        y = ops.batch_norm(
-            x,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            training=self.training,
-            momentum=self.momentum,
-            eps=self.eps,
-        )
-        if self.training:
-            self.num_batches_tracked.writable()[...] += 1
-        return y
-
-    def extra_repr(self) -> str:
-        """Return the settings."""
-        return f"{self.num_features}, eps={self.eps:g}, momentum={self.momentum:g}"
+def _check_padding_mode(name: str, padding_mode: str) -> str:
+    """Return the mode. ValueError for any but zeros."""
+    if not isinstance(padding_mode, str) or padding_mode != "zeros":
+        got = abbreviated(padding_mode)
+        raise ValueError(f"{name}: padding_mode must be 'zeros', got {got}; a border of other pixels is not supported")
+    return padding_mode
 
 
 def _check_groups(name: str, in_channels: int, out_channels: int, groups: int) -> None:

@@ -2,8 +2,8 @@
 
 import reprlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from ..autograd.notebook import module_html
 from ..autograd.tensor import Tensor
 from ..checks import abbreviated, flag
 from ..kernels.warnings import without_warnings
+
+_COUNT = "num_batches_tracked"  # by batch normalisation; older states lack it
 
 
 class Parameter(Tensor):
@@ -28,6 +30,18 @@ class Buffer(Tensor):
     """A tensor that is saved with a `Module` and not trained, such as running statistics."""
 
     __slots__ = ()
+
+
+class IncompatibleKeys(NamedTuple):
+    """The names that a state and a module do not share.
+
+    Attributes:
+        missing_keys: the module has them, the state does not.
+        unexpected_keys: the state has them, the module does not.
+    """
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
 
 
 class StateError(ValueError):
@@ -118,12 +132,15 @@ class Module:
         """Return a C-contiguous copy of every parameter and buffer by its dotted name: PyTorch's keys."""
         return {name: np.array(t.data, order="C") for name, t in self._named_tensors()}
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
         """Copy values into the parameters and buffers of the same names.
 
         Args:
-            state: arrays or tensors by dotted name.
+            state: arrays or tensors by dotted name. A count of batches, ``num_batches_tracked``, may be missing.
             strict: True raises for missing and unexpected names; False loads the names that are in both.
+
+        Returns:
+            The missing and the unexpected names; both are empty if ``strict``.
 
         Raises:
             StateError: a name is missing or unexpected, or a shape, a type or a value does not fit; the message names
@@ -133,8 +150,12 @@ class Module:
             raise TypeError(f"load_state_dict: expected arrays by name, got {type(state).__name__}")
         strict = flag("load_state_dict", "strict", strict)
         own = dict(self._named_tensors())
-        wrong = [f"missing: {k}" for k in own if k not in state] if strict else []
-        wrong += [f"unexpected: {k}" for k in state if k not in own] if strict else []
+        missing = [k for k in own if k not in state and k.rpartition(".")[2] != _COUNT]
+        unexpected = [k for k in state if k not in own]
+        wrong = []
+        if strict:
+            wrong = [f"missing: {k}" for k in missing] + [f"unexpected: {k}" for k in unexpected]
+            wrong[:0] = _renaming(state, own) if wrong else []
         arrays: dict[str, NDArray[Any]] = {}
         for k, v in state.items():
             try:
@@ -151,6 +172,7 @@ class Module:
             raise StateError(f"load_state_dict: {type(self).__name__}: " + "; ".join(wrong))
         for k, a in arrays.items():
             own[k].writable()[...] = a
+        return IncompatibleKeys(missing, unexpected)
 
     def zero_grad(self) -> None:
         """Set every parameter's gradient to None."""
@@ -209,44 +231,6 @@ class Module:
         return module_html(type(self).__name__, rows)
 
 
-class Sequential(Module):
-    """Modules (or plain functions of one tensor) applied one after another.
-
-    >>> import tinygrad_cnn as tg
-    >>> tg.nn.Sequential(tg.nn.Flatten(), tg.nn.Linear(4, 2))
-    Sequential(
-      (0): Flatten()
-      (1): Linear(4, 2)
-    )
-    """
-
-    def __init__(self, *layers: Callable[[Tensor], Tensor]) -> None:
-        for k, layer in enumerate(layers):
-            if not callable(layer):
-                raise TypeError(f"Sequential: argument {k} must be a module or a function, got {abbreviated(layer)}")
-            setattr(self, str(k), layer)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layers in order."""
-        for layer in self:
-            x = layer(x)
-        return x
-
-    def parts(self) -> Iterator[tuple[str, Any]]:
-        """Iterate over the layers, plain functions among them."""
-        return ((name, layer) for name, layer in vars(self).items() if name.isdigit())
-
-    def __iter__(self) -> Iterator[Callable[[Tensor], Tensor]]:
-        return (layer for _, layer in self.parts())
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def __getitem__(self, index: int | slice) -> Any:
-        layers = list(self)
-        return Sequential(*layers[index]) if isinstance(index, slice) else layers[index]
-
-
 def named_values(
     values: Mapping[Any, Any], prefix: str = "", above: frozenset[int] = frozenset()
 ) -> Iterator[tuple[str, Any]]:
@@ -272,6 +256,30 @@ def _fit(name: str, value: Any, own: Tensor) -> NDArray[Any]:
     if array.dtype.kind not in {"f": "fiu", "b": "b"}.get(own.dtype.kind, "iu"):
         raise ValueError(f"{name} has dtype {array.dtype}, {own.dtype} is needed")
     return cast_finite(name, array, own.dtype)
+
+
+def _renaming(state: Mapping[str, Any], own: Iterable[str]) -> list[str]:
+    """Return what to load instead, if the names would fit without or with a prefix, or inside a part of the state."""
+    names, own = [k for k in state if isinstance(k, str)], list(own)
+    for k in names:
+        if isinstance(state[k], Mapping) and k not in own:
+            return [f"{k!r} is a state inside the state; load state[{k!r}]"]
+    if not names or len(names) < len(state) or set(names) & set(own):
+        return []
+    if prefix := _common_prefix(names, own):
+        return [f"all keys begin with {prefix!r}; load {{k.removeprefix({prefix!r}): v for k, v in state.items()}}"]
+    if prefix := _common_prefix(own, names):
+        return [f"no key begins with {prefix!r}; load {{{prefix!r} + k: v for k, v in state.items()}}"]
+    return []
+
+
+def _common_prefix(names: list[str], others: list[str]) -> str:
+    """Return the prefix, up to a dot, that all names share and without which some are among the others; or ""."""
+    parts = names[0].split(".")[:-1] if names else []
+    for prefix in [".".join(parts[: i + 1]) + "." for i in range(len(parts))]:
+        if all(name.startswith(prefix) for name in names) and {n.removeprefix(prefix) for n in names} & set(others):
+            return prefix
+    return ""
 
 
 def _label(part: Any) -> str:

@@ -6,15 +6,16 @@ methods or operators of a tensor are attached to it (`autograd.tensor.tensor_met
 
 from . import arithmetic as arithmetic
 from . import reduction as reduction
-from .activation import log_softmax, relu, sigmoid, softmax, tanh
+from .activation import gelu, leaky_relu, log_softmax, relu, sigmoid, softmax, tanh
 from .convolution import convolve2d, convolve2d_full, correlate2d, correlate2d_weight
 from .cost import cross_entropy, quadratic_cost
 from .linear import linear, matmul
-from .movement import concatenate, pad, where
-from .pooling import avgpool, maxpool
+from .movement import concatenate, pad, stack, where
+from .pooling import adaptive_avgpool, avgpool, maxpool
 from .regularization import batch_norm, dropout
 
 __all__ = [
+    "adaptive_avgpool",
     "avgpool",
     "batch_norm",
     "concatenate",
@@ -24,6 +25,8 @@ __all__ = [
     "correlate2d_weight",
     "cross_entropy",
     "dropout",
+    "gelu",
+    "leaky_relu",
     "linear",
     "log_softmax",
     "matmul",
@@ -33,6 +36,7 @@ __all__ = [
     "relu",
     "sigmoid",
     "softmax",
+    "stack",
     "tanh",
     "where",
 ]

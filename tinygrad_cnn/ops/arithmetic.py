@@ -52,7 +52,7 @@ def add(u: Tensor, v: Operand) -> Tensor:
 
     def grad_v(g: Tensor, y: Tensor) -> Tensor:
         """dC/dv = dC/dy"""
-        return g
+        return g  # of a bias that was broadcast, the engine sums it: `autograd.engine.unbroadcast`
 
     return binary("add", np.add, u, v, (grad_u, grad_v), formula="y = u + v")
 
@@ -203,6 +203,26 @@ def sqrt(u: Tensor) -> Tensor:
         return g / (2 * y)
 
     return unary("sqrt", np.sqrt, as_float(u), grad_u, formula="y = sqrt(u)")
+
+
+@tensor_method("erf")
+def erf(u: Tensor) -> Tensor:
+    """The error function, ``2/√π`` times the integral of e^-t² from 0 to u: between -1 and 1."""
+    u = as_float(u)
+
+    def grad_u(g: Tensor, y: Tensor) -> Tensor:
+        """dC/du = dC/dy * 2 / sqrt(pi) * e^(-u^2)"""
+        return g * ((-u * u).exp() * (2 / math.sqrt(math.pi)))
+
+    return unary("erf", error_function, u, grad_u, formula="y = erf(u)")
+
+
+def error_function(u: Array) -> Array:
+    """`erf` of an array."""
+    from scipy.special import erf  # here, because importing the package loads nothing heavier than NumPy
+
+    y: Array = erf(u)
+    return y
 
 
 @tensor_method("clip")

@@ -6,6 +6,9 @@ Three ops are the three partial derivatives of one sum over images, places and t
 
 the feature map `correlate2d` is dT/dg, the weight gradient `correlate2d_weight` is dT/dw, and the gradient for the
 previous layer `convolve2d_full` is dT/dx. So the rules of each are the other two, and every order of derivative closes.
+
+In the rules dC/dz is what the article calls the components of dC/db, one for each neuron; the two operands of a full
+convolution, which turns one of them by 180 degrees, may be exchanged.
 """
 
 from __future__ import annotations  # rules are defined at every call: nothing is evaluated for their types
@@ -164,8 +167,9 @@ def convolve2d_full(
             ``scipy.signal.convolve2d(x, w, "full")`` when the stride and dilation are 1.
         w: filters ``(F, C // groups, KH, KW)``.
         stride, dilation: pixels between neighbours of the map, and between taps.
-        shape: (H, W) of the result ``(N, C, H, W)``; the smallest that holds every tap by default. Pixels that no
-            window saw are 0: a map of stride 2 fits two image widths.
+        shape: (H, W) of the result ``(N, C, H, W)``; the smallest that holds every tap by default, and at most the
+            stride or dilation, less one, larger. Pixels that no window saw are 0: a map of stride 2 fits two image
+            widths.
         padding: rows and columns cut off on each side: the border that `correlate2d` added.
         groups: as in `correlate2d`.
 
@@ -191,8 +195,10 @@ def convolve2d_full(
     if w.shape[0] != x.shape[1] or 0 in spatial(w.shape):
         maps, filters = plural(x.shape[1], "map"), plural(w.shape[0], "filter")
         raise ValueError(f"{name}: x has {maps}, w has {filters} of {w.shape[2]}x{w.shape[3]} {_shapes(original)}")
-    _check_maps(name, "x", x, map_shape(shape, spatial(w.shape), params), params, original[0])
-    y = _convolve2d_full(x, w, params, shape)
+    has_more_room = _has_room_for_more_windows(x, w, params, shape)
+    expected = spatial(x.shape) if has_more_room else map_shape(shape, spatial(w.shape), params)
+    _check_maps(name, "x", x, expected, params, original[0])
+    y = (_convolve2d_into if has_more_room else _convolve2d_full)(x, w, params, shape)
     return y.reshape(spatial(y.shape)) if unbatched else y
 
 
@@ -212,6 +218,24 @@ def _convolve2d_full(x: Tensor, w: Tensor, params: ConvParams, shape: Pair) -> T
     return record(
         "convolve2d_full", z, (x, w), (grad_a, grad_w), kind="sliding", formula=formula, shape=shape, **params._asdict()
     )
+
+
+def _has_room_for_more_windows(x: Tensor, w: Tensor, params: ConvParams, shape: Pair) -> bool:
+    """Return True if the shape is allowed and makes larger maps than x: by as much as a stride, but no dilation."""
+    least = smallest_image(spatial(x.shape), spatial(w.shape), params)
+    extra = [n - m for n, m in zip(shape, least, strict=True)]
+    limits = [max(s, d) for s, d in zip(params.stride, params.dilation, strict=True)]
+    is_allowed = all(0 <= e < limit for e, limit in zip(extra, limits, strict=True))
+    return is_allowed and any(e >= s for e, s in zip(extra, params.stride, strict=True))
+
+
+def _convolve2d_into(x: Tensor, w: Tensor, params: ConvParams, shape: Pair) -> Tensor:
+    """`convolve2d_full` where the image has room for more windows: without padding, then cut and filled up to shape."""
+    whole = params._replace(padding=(0, 0))
+    y = _convolve2d_full(x, w, whole, smallest_image(spatial(x.shape), spatial(w.shape), whole))
+    (top, left), (rows, columns) = params.padding, shape
+    y = y[:, :, top : top + rows, left : left + columns]
+    return pad(y, ((0, 0), (0, 0), (0, rows - y.shape[2]), (0, columns - y.shape[3])))
 
 
 def bias_gradient(g: Tensor) -> Tensor:

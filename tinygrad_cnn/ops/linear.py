@@ -38,12 +38,12 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     if b.ndim == 1:
         return matmul(a, b.reshape(-1, 1)).reshape(a.shape[:-1])
 
-    def grad_u(g: Tensor, y: Tensor) -> Tensor:
-        """dC/du = dC/dy v^T"""
+    def grad_a(g: Tensor, y: Tensor) -> Tensor:
+        """dC/da = dC/dy b^T"""
         return matmul(g, b.swapaxes(-1, -2))
 
-    def grad_v(g: Tensor, y: Tensor) -> Tensor:
-        """dC/dv = u^T dC/dy"""
+    def grad_b(g: Tensor, y: Tensor) -> Tensor:
+        """dC/db = a^T dC/dy"""
         return matmul(a.swapaxes(-1, -2), g)
 
     try:
@@ -53,7 +53,7 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
             data = without_warnings.run(np.matmul, a.data, b.data)
     except ValueError:
         raise ValueError(f"matmul: batches do not broadcast {shapes(a=a, b=b)}") from None
-    return record("matmul", data, (a, b), (grad_u, grad_v), kind="linear", formula="y = u v")
+    return record("matmul", data, (a, b), (grad_a, grad_b), kind="linear", formula="y = a b")
 
 
 @tensor_method("__matmul__")
@@ -102,7 +102,7 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
 
     def grad_a(g: Tensor, z: Tensor) -> Tensor:
         """dC/da^{L-1} = w^T dC/dz: each neuron hands its dC/dz back along its weights"""
-        return matmul(g, w)
+        return matmul(g, w)  # a batch is rows here, where the article has one column
 
     def grad_w(g: Tensor, z: Tensor) -> Tensor:
         """dC/dw = dC/dz (a^{L-1})^T: a weight's gradient is its input times its neuron's dC/dz"""

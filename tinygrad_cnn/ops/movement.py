@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.modes import state
 from ..autograd.operands import as_float, same_float
 from ..autograd.tensor import Tensor, as_tensor, record, tensor_method
-from ..checks import abbreviated, normal_axes, one_axis, pair, shapes
+from ..checks import Axis, Default, abbreviated, axis_or_dim, normal_axes, one_axis, pair, shapes
 from ..kernels.warnings import without_warnings
 from .activation import relu_backward
 
@@ -18,12 +19,22 @@ from .activation import relu_backward
 @tensor_method("reshape")
 def reshape(u: Tensor, *shape: int | tuple[int, ...]) -> Tensor:
     """The same elements, in row-major order, in another shape; one length may be -1."""
+    return _reshape("reshape", u, shape)
+
+
+@tensor_method("view")
+def view(u: Tensor, *shape: int | tuple[int, ...]) -> Tensor:
+    """`reshape` under PyTorch's name; the numbers are copied where their order in memory requires it."""
+    return _reshape("view", u, shape)
+
+
+def _reshape(op: str, u: Tensor, shape: tuple[Any, ...]) -> Tensor:
     target = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
     try:
-        data = u._data.reshape(target)  # type: ignore[arg-type]
+        data = u._data.reshape(target)
     except (OverflowError, TypeError, ValueError):
         got = abbreviated(target)
-        raise ValueError(f"reshape: {u.size} numbers of shape {u.shape} do not fit {got}") from None
+        raise ValueError(f"{op}: {u.size} numbers of shape {u.shape} do not fit {got}") from None
     before = u.shape
 
     def grad_u(g: Tensor, y: Tensor) -> Tensor:
@@ -36,10 +47,29 @@ def reshape(u: Tensor, *shape: int | tuple[int, ...]) -> Tensor:
 
 
 @tensor_method("flatten")
-def flatten(u: Tensor, start_dim: int = 0) -> Tensor:
-    """The axes from ``start_dim`` on as one."""
-    start = one_axis("flatten", start_dim, max(u.ndim, 1))
-    return u.reshape(*u.shape[:start], math.prod(u.shape[start:]))
+def flatten(u: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """The axes from ``start_dim`` to ``end_dim`` as one."""
+    first, last = (one_axis("flatten", axis, max(u.ndim, 1)) for axis in (start_dim, end_dim))
+    if first > last:
+        raise ValueError(f"flatten: axis {start_dim} comes after axis {end_dim} {shapes(x=u)}")
+    return u.reshape(*u.shape[:first], math.prod(u.shape[first : last + 1]), *u.shape[last + 1 :])
+
+
+@tensor_method("squeeze")
+def squeeze(u: Tensor, dim: Axis = None, *, axis: Axis = None) -> Tensor:
+    """The same elements without the axes of length 1: without all of them, or those of ``dim`` that are 1 long.
+
+    ``axis`` is NumPy's name for ``dim``.
+    """
+    axes = normal_axes("squeeze", axis_or_dim("squeeze", axis, dim), max(u.ndim, 1))
+    return u.reshape(tuple(n for i, n in enumerate(u.shape) if n != 1 or i not in axes))
+
+
+@tensor_method("unsqueeze")
+def unsqueeze(u: Tensor, dim: int) -> Tensor:
+    """The same elements with a new axis of length 1 before axis ``dim``; -1 puts it last."""
+    axis = one_axis("unsqueeze", dim, u.ndim + 1)
+    return u.reshape(*u.shape[:axis], 1, *u.shape[axis:])
 
 
 @tensor_method("transpose")
@@ -61,6 +91,16 @@ def transpose(u: Tensor, *axes: Any) -> Tensor:
 
 
 tensor_method("T")(property(transpose, doc="All axes reversed."))
+
+
+@tensor_method("permute")
+def permute(u: Tensor, *dims: Any) -> Tensor:
+    """All axes in another order, each named once: `transpose` under PyTorch's name."""
+    dims = tuple(dims[0]) if len(dims) == 1 and isinstance(dims[0], tuple | list) else dims
+    order = normal_axes("permute", dims, u.ndim)
+    if len(order) != u.ndim:
+        raise ValueError(f"permute: dims {dims} must name all {u.ndim} axes {shapes(x=u)}")
+    return u.transpose(order)
 
 
 @tensor_method("swapaxes")
@@ -164,11 +204,16 @@ def pad(x: Tensor, widths: int | Sequence[tuple[int, int]], *, value: float = 0.
     data = np.full([before + n + after for (before, after), n in zip(sides, x.shape, strict=True)], value, x.dtype)
     data[inner] = x.data
     formula = "the same numbers with a border"
-    return record("pad", data, (x,), (grad_x,), kind="movement", formula=formula, widths=sides, value=value)
+    anomaly = state.anomaly
+    state.anomaly = anomaly and math.isfinite(value)  # an infinite border is no anomaly
+    try:
+        return record("pad", data, (x,), (grad_x,), kind="movement", formula=formula, widths=sides, value=value)
+    finally:
+        state.anomaly = anomaly
 
 
-def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """Tensors joined along ``axis``.
+def concatenate(tensors: Sequence[Tensor], axis: int = Default(0), *, dim: int | None = None) -> Tensor:
+    """Tensors joined along ``axis``, in PyTorch's words ``dim``.
 
     Raises:
         ValueError: there are none, or another axis differs in length.
@@ -183,7 +228,7 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     for k in range(1, len(parts)):  # the widest type among them, as elsewhere
         parts[0], _ = same_float(parts[0], parts[k])
     parts = [same_float(t, parts[0])[0] for t in parts]
-    axis = one_axis(name, axis, parts[0].ndim)
+    axis = one_axis(name, axis_or_dim(name, axis, dim), parts[0].ndim)
     try:
         data = np.concatenate([t.data for t in parts], axis=axis)
     except ValueError:
@@ -202,6 +247,25 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
 
     rules = tuple(map(rule, range(len(parts))))
     return record(name, data, tuple(parts), rules, kind="movement", formula="the same numbers, joined", axis=axis)
+
+
+def stack(tensors: Sequence[Tensor], axis: int = Default(0), *, dim: int | None = None) -> Tensor:
+    """Tensors of one shape joined along a new axis, in PyTorch's words ``dim``.
+
+    Raises:
+        ValueError: there are none, or their shapes differ.
+
+    >>> stack([Tensor([1.0, 2.0]), Tensor([3.0, 4.0])], axis=1)
+    Tensor([[1., 3.],
+            [2., 4.]])
+    """
+    if not isinstance(tensors, tuple | list) or not tensors:
+        raise ValueError("stack: takes a list of one or more tensors")
+    parts = [as_float(as_tensor("stack", t)) for t in tensors]
+    if len({t.shape for t in parts}) > 1:
+        raise ValueError(f"stack: all shapes must be the same, got {', '.join(str(t.shape) for t in parts)}")
+    axis = one_axis("stack", axis_or_dim("stack", axis, dim), parts[0].ndim + 1)
+    return concatenate([unsqueeze(t, axis) for t in parts], axis)
 
 
 def where(condition: object, a: Tensor | float, b: Tensor | float) -> Tensor:

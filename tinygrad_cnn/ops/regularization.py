@@ -14,10 +14,19 @@ from ..autograd.tensor import Tensor, as_tensor, record, wrap
 from ..checks import abbreviated, flag, generator, number, shapes
 from ..kernels import current
 from ..kernels.warnings import without_warnings
-from . import arguments
+
+Rows = tuple[slice, int]
+"""The rows that a tensor holds of a batch, and how many the batch has."""
 
 
-def dropout(x: Tensor, p: float = 0.5, *, training: bool = True, rng: np.random.Generator | None = None) -> Tensor:
+def dropout(
+    x: Tensor,
+    p: float = 0.5,
+    *,
+    training: bool = True,
+    rng: np.random.Generator | None = None,
+    rows: Rows | None = None,
+) -> Tensor:
     """Each element set to 0 with probability ``p``, the others divided by 1 - p, so that the mean stays.
 
     Args:
@@ -25,13 +34,21 @@ def dropout(x: Tensor, p: float = 0.5, *, training: bool = True, rng: np.random.
         p: between 0 and 1; 1 gives zeros.
         training: False returns x as it is.
         rng: random generator of the mask; a fresh one by default.
+        rows: the rows of a batch that x holds, and how many the batch has: the mask is those rows of the batch's mask.
+            All of the batch by default.
 
     Source: N. Srivastava et al., "Dropout" (JMLR 2014).
     """
     x, p = as_float(as_tensor("dropout", x)), number("dropout", "p", p, 0, 1)
     if not flag("dropout", "training", training) or p == 0:
         return x
-    return _masked(x, generator("dropout", rng).random(x.shape, np.float32) >= p, p)
+    rng = generator("dropout", rng)
+    if rows is None:
+        return _masked(x, rng.random(x.shape, np.float32) >= p, p)
+    part, count = rows
+    if x.shape[:1] != (part.stop - part.start,):
+        raise ValueError(f"dropout: x must have rows {part.start} to {part.stop} of {count} {shapes(x=x)}")
+    return _masked(x, rng.random((count, *x.shape[1:]), np.float32)[part] >= p, p)
 
 
 def _masked(x: Tensor, mask: NDArray[np.bool_], p: float) -> Tensor:
@@ -51,8 +68,8 @@ def batch_norm(
     x: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
-    weight: Tensor,
-    bias: Tensor,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
     *,
     training: bool = False,
     momentum: float = 0.1,
@@ -60,14 +77,14 @@ def batch_norm(
 ) -> Tensor:
     """Each channel brought to mean 0 and variance 1, then scaled and shifted: ``y = weight x̂ + bias``.
 
-    ``x̂ = (x - mean) / sqrt(var + eps)``, when training with the batch's own mean and (biased) variance over N, H and
-    W, and then ``running = (1 - momentum) running + momentum batch`` (of the unbiased variance); otherwise with the
-    running ones.
+    ``x̂ = (x - mean) / sqrt(var + eps)``, when training with the batch's own mean and (biased) variance over all axes
+    but the channels', and then ``running = (1 - momentum) running + momentum batch`` (of the unbiased variance);
+    otherwise with the running ones.
 
     Args:
-        x: images ``(N, C, H, W)``.
+        x: images ``(N, C, H, W)``, rows ``(N, C)``, or any ``(N, C, ...)``.
         running_mean, running_var: ``(C,)``, updated in place when training; None for no running statistics.
-        weight, bias: ``(C,)``.
+        weight, bias: ``(C,)``, or None for 1 and 0.
 
     Raises:
         ValueError: shapes that do not fit, or training on fewer than two numbers a channel.
@@ -75,31 +92,37 @@ def batch_norm(
     Source: S. Ioffe and C. Szegedy, "Batch Normalization" (2015).
     """
     name = "batch_norm"
-    x, eps = arguments.images(name, x), number(name, "eps", eps, 0, math.inf)
+    x, eps = as_float(as_tensor(name, x)), number(name, "eps", eps, 0, math.inf)
+    if x.ndim < 2:
+        raise ValueError(f"{name}: x must be (N, C, H, W), (N, C) or (N, C, ...) {shapes(x=x)}")
     momentum = number(name, "momentum", momentum, 0, 1)
-    weight, bias = _in_type_of(x, as_tensor(name, weight)), _in_type_of(x, as_tensor(name, bias))
+    channels = x.shape[1]
+    weight = wrap(np.ones(channels, x.dtype)) if weight is None else _in_type_of(x, as_tensor(name, weight))
+    bias = wrap(np.zeros(channels, x.dtype)) if bias is None else _in_type_of(x, as_tensor(name, bias))
     for t in (running_mean, running_var, weight, bias):
         if t is not None and not (isinstance(t, Tensor) and t.dtype.kind == "f"):
             raise TypeError(f"{name}: running statistics must be tensors, float32 or float64, got {abbreviated(t)}")
-        if t is not None and t.shape != x.shape[1:2]:
-            raise ValueError(f"{name}: one number for each of {x.shape[1]} channels expected, got {t.shape}")
+        if t is not None and t.shape != (channels,):
+            raise ValueError(f"{name}: one number for each of {channels} channels expected, got {t.shape}")
     if (running_mean is None) != (running_var is None):
         raise ValueError(f"{name}: running_mean and running_var go together")
+    column = (-1, *(1,) * (x.ndim - 2))
     if not flag(name, "training", training):
         if running_mean is None or running_var is None:
             raise ValueError(f"{name}: running_mean and running_var are needed unless training")
         scale = weight / (_in_type_of(x, running_var) + eps).sqrt()
         shift = bias - _in_type_of(x, running_mean) * scale
-        return x * scale.reshape(-1, 1, 1) + shift.reshape(-1, 1, 1)
-    m = x.shape[0] * x.shape[2] * x.shape[3]
+        return x * scale.reshape(column) + shift.reshape(column)
+    m = x.size // channels if channels else 0
     if m < 2:
         raise ValueError(f"{name}: training needs more than one number a channel {shapes(x=x)}")
-    y, mean, inv_std = _batch_norm(x, weight, bias, eps)
+    images = x if x.ndim == 4 else x.reshape(x.shape[0], channels, -1, 1)
+    y, mean, inv_std = _batch_norm(images, weight, bias, eps)
     if running_mean is not None and running_var is not None:
         with np.errstate(all="ignore"):
             _update_average(running_mean, mean, momentum)
             _update_average(running_var, (1 / inv_std**2 - eps) * (m / (m - 1)), momentum)
-    return y
+    return y if x.ndim == 4 else y.reshape(x.shape)
 
 
 def _batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, NDArray[Any], NDArray[Any]]:

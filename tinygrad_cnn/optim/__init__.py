@@ -1,6 +1,7 @@
 """Optimizers and schedules: what training does with gradients."""
 
-from .optimizers import SGD, Adam, AdamW, Optimizer, clip_grad_norm
+from .base import Optimizer, ParamGroup
+from .optimizers import SGD, Adam, AdamW, clip_grad_norm
 from .schedules import CosineDecay, OneCycle, Schedule, StepDecay
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "CosineDecay",
     "OneCycle",
     "Optimizer",
+    "ParamGroup",
     "Schedule",
     "StepDecay",
     "clip_grad_norm",

@@ -4,29 +4,43 @@ import math
 from typing import Any
 
 from .. import checks
-from ..checks import abbreviated
-from .optimizers import Optimizer
+from ..checks import abbreviated, plural
+from .base import Optimizer
 
 
 class Schedule:
     """The base of all schedules. It sets the optimizer's rate; call ``step()`` after each ``optimizer.step()``.
 
-    Subclasses define ``rate(k)``, the rate of step k = 0, 1, ...
+    Subclasses define ``rate(k)``, the rate of step k = 0, 1, ... That is the first parameter group's; the rates of
+    others keep the proportion to it that they have when the schedule is made.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{type(self).__name__}: expected an Optimizer, got {type(optimizer).__name__}")
         self.optimizer = optimizer
-        self.first = checks.number(type(self).__name__, "the optimizer's lr", optimizer.lr, 0, math.inf)
+        self.rates: list[float] = []
         self.steps = 0
+        self._add_rates()
+        self.first = self.rates[0]
 
     def rate(self, k: int) -> float:
         """Return the learning rate of step ``k``, counted from 0."""
         raise NotImplementedError
 
+    def _add_rates(self) -> None:
+        """Note the initial rates of groups that have none yet. ValueError if the first of several is 0."""
+        name = type(self).__name__
+        for group in self.optimizer.param_groups[len(self.rates) :]:
+            self.rates.append(checks.number(name, "the optimizer's lr", group["lr"], 0, math.inf))
+        if len(self.rates) > 1 and not self.rates[0]:
+            raise ValueError(f"{name}: the first group's lr must be above 0, so that others can be in proportion to it")
+
     def _apply(self) -> None:
-        self.optimizer.lr = self.rate(self.steps)
+        rate = self.rate(self.steps)
+        self._add_rates()
+        for group, initial in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate if initial == self.first else rate * (initial / self.first)
 
     def step(self) -> None:
         """Set the rate of the next step."""
@@ -34,8 +48,9 @@ class Schedule:
         self._apply()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the number of steps made, and the optimizer's rate before the first."""
-        return {"steps": self.steps, "first": self.first}
+        """Return the number of steps made, and the optimizer's rate before the first; of several groups, all rates."""
+        rates = {"rates": list(self.rates)} if len(self.rates) > 1 else {}
+        return {"steps": self.steps, "first": self.first, **rates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a `state_dict`."""
@@ -43,8 +58,13 @@ class Schedule:
         if not isinstance(state, dict) or not state.keys() >= {"steps", "first"}:
             raise ValueError(f"{name}: expected steps and first, got {abbreviated(state)}")
         steps = checks.integer(name, "steps", state["steps"], 0)
-        self.first = checks.number(name, "first", state["first"], 0, math.inf)
-        self.steps = steps
+        first = checks.number(name, "first", state["first"], 0, math.inf)
+        rates = state.get("rates", [first])
+        if not isinstance(rates, list) or len(rates) != len(self.optimizer.param_groups) or rates[0] != first:
+            groups = plural(len(self.optimizer.param_groups), "parameter group")
+            raise ValueError(f"{name}: needs the rates of {groups}, got {abbreviated(rates)}")
+        self.rates = [checks.number(name, "rates", rate, 0, math.inf) for rate in rates]
+        self.first, self.steps = first, steps
         self._apply()
 
 
@@ -55,7 +75,7 @@ class OneCycle(Schedule):
 
     Args:
         optimizer: its ``lr`` is set.
-        max_lr: the highest rate.
+        max_lr: the highest rate, of the first parameter group.
         total_steps: the number of steps of the whole training.
         warmup: the fraction of the steps that the rate rises, between 0 and 1.
         start_factor, end_factor: at least 1.

@@ -1,1 +1,1 @@
-"""Files: atomic writes, the archive, weights, safetensors."""
+"""Files: atomic writes, the archive of arrays and metadata, safetensors."""

@@ -13,7 +13,7 @@ from ...checks import abbreviated, instance, integer, shapes
 from ...models import Cost
 from ...nn.module import Module
 from ...ops import cross_entropy
-from ...train.evaluate import evaluation_mode
+from ...training.evaluate import evaluation_mode
 from ..graph_view import GraphView, graph_view
 from .canvas import TITLE_POINTS, WIDTH_INCHES, Image, colour_bar, mosaic, new_figure, show
 

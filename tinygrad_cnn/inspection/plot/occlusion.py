@@ -9,7 +9,7 @@ from ...autograd.modes import no_grad
 from ...autograd.tensor import wrap
 from ...checks import instance, integer, shapes
 from ...nn.module import Module
-from ...train.evaluate import evaluation_mode
+from ...training.evaluate import evaluation_mode
 from .canvas import WIDTH_INCHES, Image, colour_bar, new_axes, show
 from .layers import as_batch
 

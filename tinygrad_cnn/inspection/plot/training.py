@@ -6,7 +6,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from ...checks import abbreviated, require
-from ...train.records import EpochRecord
+from ...training.records import EpochRecord
 from .canvas import TEXT_POINTS, TITLE_POINTS, WIDTH_INCHES, new_figure
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ import numpy as np
 from ...checks import instance, integer
 from ...data import Dataset
 from ...models import Network, cost_of
-from ...storage.archive import PathLike, atomic_writer
-from ...train.evaluate import Evaluation, evaluate
-from ...train.records import EpochRecord
+from ...storage.atomic import PathLike, atomic_writer
+from ...training.evaluate import Evaluation, evaluate
+from ...training.records import EpochRecord
 from . import sections
 from .page import page
 

@@ -12,8 +12,8 @@ from ...checks import plural
 from ...data import Dataset, rotated, shifted
 from ...kernels import get_kernels
 from ...models import RECIPES, Network, cost_of, summarize
-from ...train.evaluate import Evaluation, evaluation_mode
-from ...train.records import EpochRecord
+from ...training.evaluate import Evaluation, evaluation_mode
+from ...training.records import EpochRecord
 from .. import plot
 from ..plot.layers import maps_of
 from .page import facts, paragraph, picture, pictures, section, table

@@ -1,4 +1,4 @@
-"""How the kernels are compiled: cached on disk where that is possible, with only the harmless liberties taken."""
+"""Compilation of the kernels: cached on disk where possible, with reordered sums but no other fast mathematics."""
 
 import hashlib
 from collections.abc import Callable
@@ -15,17 +15,22 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"reassoc", "contract"}, 
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """``function``, compiled at its first call; it runs without the interpreter's lock."""
+    """Return the function, compiled at its first call; it runs without the interpreter's lock."""
     return _compiled(function, _OPTIONS)
 
 
 def compiled_literally(function: Callable[..., Any]) -> Any:
-    """`compiled`, with every operation rounded by itself, as NumPy does it: to the same bits."""
+    """As `compiled`, with every operation rounded by itself: to NumPy's bits."""
     return _compiled(function, _OPTIONS | {"fastmath": False})
 
 
+def compiled_with_its_caller(function: Callable[..., Any]) -> Any:
+    """As `compiled`, without a cache of its own: numba cannot load a generator that way."""
+    return njit(**_OPTIONS)(function)
+
+
 def _compiled(function: Callable[..., Any], options: dict[str, Any]) -> Any:
-    function.__qualname__ += f"-{_SOURCES}"  # part of the cached file's name
+    function.__qualname__ += f"-{_SOURCES}"  # the only part of the cached file's name that numba leaves to us
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError:  # numba found no folder to write its cache to: compile anew in each process

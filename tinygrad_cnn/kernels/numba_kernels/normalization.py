@@ -4,7 +4,7 @@
 import numpy as np
 
 from .compiling import compiled
-from .team import finish, take
+from .workers import tasks
 
 
 @compiled
@@ -14,8 +14,7 @@ def batch_norm(progress, x, weight, bias, eps, y, mean, inv_std):
     Sums are in float64, and the variance is that of the centred values: no digits cancel.
     """
     channels, count = x.shape
-    task = take(progress)
-    while task < channels:
+    for task in tasks(progress.ctypes.data, channels):
         pixels, out = x[task], y[task]
         total = 0.0
         for t in range(count):
@@ -29,8 +28,6 @@ def batch_norm(progress, x, weight, bias, eps, y, mean, inv_std):
         middle, factor, shift = mean[task], inv_std[task] * weight[task], bias[task]
         for t in range(count):
             out[t] = (pixels[t] - middle) * factor + shift
-        finish(progress)
-        task = take(progress)
     return channels
 
 
@@ -41,8 +38,7 @@ def batch_norm_backward(progress, g, x, weight, mean, inv_std, dx, dweight, dbia
     ``dx = weight inv_std (g - mean of g - normal * mean of (g * normal))`` with ``normal = (x - mean) inv_std``.
     """
     channels, count = x.shape
-    task = take(progress)
-    while task < channels:
+    for task in tasks(progress.ctypes.data, channels):
         gradient, pixels, out = g[task], x[task], dx[task]
         middle, scale = mean[task], inv_std[task]
         total = product = 0.0
@@ -55,6 +51,4 @@ def batch_norm_backward(progress, g, x, weight, mean, inv_std, dx, dweight, dbia
         offset, slope = x.dtype.type(total / count), x.dtype.type(product / count * scale)
         for t in range(count):
             out[t] = factor * (gradient[t] - offset - (pixels[t] - middle) * slope)
-        finish(progress)
-        task = take(progress)
     return channels
