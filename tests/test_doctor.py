@@ -148,7 +148,7 @@ def test_modules_are_right_with_their_parameters():
         tg.nn.ReLU(),
         tg.nn.MaxPool2d(2),
         tg.nn.Flatten(),
-        tg.nn.Linear(4, 3),
+        tg.nn.Linear(8, 3),
     )
     before = [p.data.copy() for p in model.parameters()]
     diagnosis = tg.diagnose(model, numbers(1, 3, 1, 5, 5))

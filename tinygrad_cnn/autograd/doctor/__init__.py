@@ -1,9 +1,8 @@
 """The doctor of backward rules: which gradient is wrong, and how.
 
 `diagnose` takes numerical derivatives at several points (`probing`), compares what the rules return with them, and
-tests hypotheses about the difference, the simplest first: `shapes`, `patterns` of the whole gradient, single
-contributions (`entries`), `factors`, and other arguments (`variations`). What it examines is a `probing.Subject`:
-functions of `tensors`, NumPy `functions`, or `objects` with a forward and a backward method.
+tests hypotheses about the difference, the simplest first: about the `whole` gradient, its single contributions
+(`entries`), and `factors`. What it examines is a `probing.Subject`: a function of `tensors`, or NumPy `functions`.
 """
 
 from .diagnose import diagnose

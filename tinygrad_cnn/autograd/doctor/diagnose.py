@@ -1,6 +1,5 @@
 """`diagnose`: from a function and a point to a `Diagnosis`."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,30 +9,18 @@ import numpy as np
 from ...checks import abbreviated, integer
 from ..engine import GraphError
 from ..tensor import Tensor
-from .evidence import Verdict
 from .examine import Examination, examine
-from .functions import FunctionSubject
-from .objects import ObjectSubject, methods_of, object_subject
-from .probing import Clock, Subject
-from .report import Diagnosis, Finding, derivative, picture
-from .second import SecondSubject
-from .signatures import input_names
-from .tensors import NodeSubject, TensorSubject, ops_of
-from .value import OracleSubject, check_value, oracle_value
+from .functions import FunctionSubject, input_names
+from .probing import Clock
+from .report import Diagnosis, Finding, derivative
+from .tensors import SecondSubject, TensorSubject, ops_of
+from .value import OracleSubject, check_value
 
 _SECONDS = 1.2  # what one examination may take, without the last calls of the function
-_SECOND_ORDER_WORDS = {
-    "sign": "It has the wrong sign.",
-    "factor": "It is off by a constant factor.",
-    "rotated": "It is turned round.",
-    "transposed": "It is transposed.",
-    "nan": "It is not finite.",
-}
-_Subjects = TensorSubject | FunctionSubject | ObjectSubject
 
 
 def diagnose(
-    fn: Any,
+    fn: Callable[..., Any],
     *inputs: Any,
     backward: Any = None,
     expected: Any = None,
@@ -48,9 +35,8 @@ def diagnose(
     them to rounding is named; `Diagnosis` has the list of kinds.
 
     Args:
-        fn: a function of tensors, such as an op or a cost; a module, whose parameters are checked as well; with
-            ``backward`` a function of arrays; or a class or object with two methods ``forward`` and ``backward``, or
-            ``feed_forward`` and ``propagate_backward`` as in the article.
+        fn: a function of tensors, such as an op or a cost; a module, whose parameters are checked as well; or, with
+            ``backward``, a function of arrays.
         inputs: the point: small arrays are enough, and of up to some hundred numbers all are compared. Floating point
             inputs are checked; if any is a tensor that requires a gradient, only those that do.
         backward: ``backward(g, ...)``, with g = dC/dy, returns one gradient, a tuple of one for each input (None for
@@ -70,62 +56,48 @@ def diagnose(
         ValueError: there is nothing to check, or two calls give two values.
 
     >>> import tinygrad_cnn as tg
-    >>> def relu(z):
-    ...     return np.maximum(z, 0)
-    >>> def relu_backward(g, z):
-    ...     return g * z
-    >>> z = np.array([-1.0, 2.0, 3.0])
-    >>> diagnosis = tg.diagnose(relu, z, backward=relu_backward)
+    >>> def bias_gradient(dc_dz):
+    ...     return dc_dz.mean(axis=0)
+    >>> z, b = np.ones((4, 3)), np.zeros(3)
+    >>> diagnosis = tg.diagnose(lambda z, b: z + b, z, b, backward={"b": bias_gradient})
     >>> diagnosis.ok, diagnosis.findings[0].input, diagnosis.findings[0].kind
-    (False, 0, 'unknown')
+    (False, 1, 'factor')
+    >>> diagnosis.findings[0].message[:69]
+    'dC/db is the right gradient times 1/4 (1 / the batch size). The rule '
     >>> tg.diagnose(tg.sigmoid, tg.Tensor([0.5, -1.0]))
     <Diagnosis: right, 6 numbers compared>
     """
-    if order is not None and order not in (1, 2):
+    if order not in (None, 1, 2):
         raise ValueError(f"diagnose: order must be 1 or 2, got {abbreviated(order)}")
     seed = integer("diagnose", "seed", seed, 0)
     clock = Clock(_SECONDS)
     with np.errstate(all="ignore"):
-        return _diagnosis(_subject(fn, inputs, backward), expected, oracle, order, seed, clock)
+        subject = _subject(fn, inputs, backward)
+        if not subject.arrays:
+            raise ValueError("diagnose: there is no floating point input to check")
+        findings, result = _check_forward(subject, expected, oracle, clock, seed)
+        if result is None:
+            if isinstance(subject, TensorSubject):
+                result = _examine_tensors(subject, clock, seed, order)
+            else:
+                result = examine(subject, clock, seed)
+                result.notes[:0] = subject.notes
+            findings += [result.findings[k] for k in sorted(result.findings)]
+    second = {k for k, f in result.findings.items() if f.kind == "second_order"}
+    wrong = result.findings.keys() - second
+    right = tuple(n for k, n in enumerate(subject.names) if k in result.compared and k not in wrong)
+    return Diagnosis(tuple(findings), right, tuple(result.notes), sum(result.compared.values()))
 
 
-def _diagnosis(
-    subject: _Subjects, expected: Any, oracle: Callable[..., Any] | None, order: int | None, seed: int, clock: Clock
-) -> Diagnosis:
-    if not subject.arrays:
-        raise ValueError("diagnose: there is no floating point input to check")
-    value_finding, right_rules = _forward(subject, expected, oracle, clock, seed)
-    if right_rules is not None:
-        return Diagnosis((value_finding,) if value_finding else (), *_summary(subject, right_rules))
-    if isinstance(subject, TensorSubject):
-        result, findings = examine_tensors(subject, clock, seed, order)
-    else:
-        result = examine(subject, clock, seed, subject.float64_inputs)
-        findings = [_finding(subject, k, v) for k, v in result.verdicts.items()]
-        result.notes = [*subject.notes, *result.notes]
-    if value_finding is not None:
-        findings.insert(0, value_finding)
-    return Diagnosis(tuple(findings), *_summary(subject, result))
-
-
-def _summary(subject: Subject, result: Examination) -> tuple[tuple[str, ...], tuple[str, ...], int]:
-    return tuple(result.right(subject)), tuple(result.notes), sum(result.compared.values())
-
-
-def _subject(fn: Any, inputs: Sequence[Any], backward: Any) -> _Subjects:
+def _subject(fn: Any, inputs: Sequence[Any], backward: Any) -> TensorSubject | FunctionSubject:
     """What is to be examined, by the form of the arguments."""
-    if backward is not None:
-        if not callable(fn):
-            raise TypeError(f"diagnose: fn must be a function of arrays, got {abbreviated(fn)}")
-        return FunctionSubject(fn, backward, inputs)
-    methods = methods_of(fn)
-    if methods is not None:
-        return object_subject(fn, inputs, methods)
     if not callable(fn):
         raise TypeError(
-            "diagnose: fn must be a function of tensors, a module, a function of arrays with backward=, or an object "
-            f"with forward and backward, got {abbreviated(fn)}"
+            "diagnose: fn must be a function of tensors, a module, or a function of arrays with backward=, got "
+            f"{abbreviated(fn)}"
         )
+    if backward is not None:
+        return FunctionSubject(fn, backward, inputs)
     forward = fn.forward if hasattr(fn, "named_parameters") else fn
     subject = TensorSubject(fn, inputs, input_names(forward, len(inputs)))
     try:
@@ -137,135 +109,96 @@ def _subject(fn: Any, inputs: Sequence[Any], backward: Any) -> _Subjects:
     return subject
 
 
-def _forward(
-    subject: _Subjects, expected: Any, oracle: Callable[..., Any] | None, clock: Clock, seed: int
-) -> tuple[Finding | None, Examination | None]:
+def _check_forward(
+    subject: TensorSubject | FunctionSubject,
+    expected: Any,
+    oracle: Callable[..., Any] | None,
+    clock: Clock,
+    seed: int,
+) -> tuple[list[Finding], Examination | None]:
     """Check the value; and, where it is wrong, whether the rules are right for the right forward pass."""
-    if expected is None and oracle is None:
-        return None, None
-    right = oracle_value(oracle, subject, subject.arrays) if oracle is not None else None
+    right = OracleSubject(subject, oracle) if oracle is not None else None
     if expected is not None:
-        right = np.asarray(expected.data if isinstance(expected, Tensor) else expected)
-    assert right is not None
-    finding = check_value(subject, right, oracle)
-    if finding is None or oracle is None or right.shape != subject.value(subject.arrays).shape:
-        return finding, None
-    try:
-        result = examine(OracleSubject(subject, oracle), Clock(clock.left() / 2), seed)
-    except Exception:  # the oracle need not accept other points
-        return finding, None
-    return finding, None if result.verdicts else result
+        value = np.asarray(expected.data if isinstance(expected, Tensor) else expected)
+    elif right is not None:
+        value = right.value(right.arrays)
+    else:
+        return [], None
+    finding = check_value(subject, value, right)
+    if finding is None:
+        return [], None
+    if right is not None and value.shape == subject.value(subject.arrays).shape:
+        try:
+            result = examine(right, Clock(clock.left() / 2), seed)
+        except Exception:  # the oracle need not accept other points
+            return [finding], None
+        if not result.findings:
+            return [finding], result
+    return [finding], None
 
 
-def _finding(subject: Subject, k: int, verdict: Verdict, kind: str = "", message: str = "") -> Finding:
-    drawn = ""
-    if verdict.arrays is not None:
-        drawn = picture(*verdict.arrays, verdict.where, (f"right {derivative(subject.names[k])}", "the rule's"))
-    return Finding(
-        subject.numbers[k],
-        kind or verdict.kind,
-        message or verdict.sentence,
-        verdict.where,
-        subject.names[k],
-        drawn,
-    )
-
-
-def examine_tensors(
-    subject: TensorSubject, clock: Clock, seed: int, order: int | None
-) -> tuple[Examination, list[Finding]]:
+def _examine_tensors(subject: TensorSubject, clock: Clock, seed: int, order: int | None) -> Examination:
     """Examine a function of tensors: its gradients, the ops that make them wrong, and gradients of gradients."""
     error = None
     try:
-        result = examine(subject, Clock(0.6 * clock.left()), seed, subject.float64_inputs)
+        result = examine(subject, Clock(0.6 * clock.left()), seed)
     except (GraphError, TypeError) as e:
         subject.value(subject.arrays)  # raises again if it is not a rule that fails
         result, error = Examination(), e
-    if error is None and not result.verdicts:
-        return result, _second(subject, clock, seed, order, result)
-    findings = []
-    causes = _wrong_ops(subject, clock, seed)
-    wrong = list(result.verdicts) if error is None else sorted({k for _, leaves, _ in causes for k in leaves})
-    for k in wrong:
-        cause = next(((op, verdict) for op, leaves, verdict in causes if k in leaves), None)
-        own = result.verdicts.get(k)
-        if cause is None:
-            assert own is not None
-            findings.append(_finding(subject, k, own))
-            continue
-        op, verdict = cause
-        message = f"{derivative(subject.names[k])} is wrong because of the op {op}: {verdict.sentence}"
-        drawn = own if own is not None and own.arrays is not None else verdict
-        findings.append(_finding(subject, k, Verdict(verdict.kind, message, drawn.where, drawn.arrays)))
-    if error is not None and not findings:
+    if error is None and not result.findings:
+        if order != 1:
+            _examine_second(subject, clock, seed, order, result)
+        return result
+    for op, reach, cause in _wrong_ops(subject, clock, seed):
+        for k in reach if error is not None else reach & result.findings.keys():
+            finding = result.findings.get(k)
+            if finding is None or not finding.message.startswith("The op"):
+                message = f"The op {op} makes {derivative(subject.names[k])} wrong. In it, {cause.message}"
+                shown = finding if finding is not None and finding.picture else cause
+                result.findings[k] = replace(
+                    shown, input=subject.numbers[k], kind=cause.kind, message=message, name=subject.names[k]
+                )
+    if error is not None and not result.findings:
         if not isinstance(error, GraphError):
             raise error
-        findings.append(Finding(subject.numbers[0], "shape", f"{error}.", None, subject.names[0]))
-    return result, findings
+        result.findings[0] = Finding(subject.numbers[0], "shape", f"{error}.", None, subject.names[0])
+    return result
 
 
-def _wrong_ops(subject: TensorSubject, clock: Clock, seed: int) -> list[tuple[str, set[int], Verdict]]:
-    """The rules that are wrong, from the input on: op and line, the inputs that they reach, and the verdict.
-
-    Empty for a function of a single op.
-    """
-    results, leaves = ops_of(subject)
-    recorded = [i for i, t in enumerate(results) if t.node is not None]
-    if len(recorded) < 2:
-        return []
-    reached: dict[int, set[int]] = {id(t): {i} for i, t in enumerate(leaves)}
+def _wrong_ops(subject: TensorSubject, clock: Clock, seed: int) -> list[tuple[str, set[int], Finding]]:
+    """The wrong rules from the input on: the op, the inputs behind that gradient, and the finding. Of one op: none."""
+    nodes = ops_of(subject)
     causes = []
-    for position, i in enumerate(recorded):
-        node = results[i].node
-        assert node is not None
-        reached[id(results[i])] = set().union(*(reached.get(id(t), set()) for t in node.inputs))
-        part = NodeSubject(subject, results, leaves, i)
-        if not part.arrays or not clock.left():
-            continue
-        share = Clock(clock.left() / (len(recorded) - position))
+    for i, node in enumerate(nodes) if len(nodes) > 1 else ():
         try:
-            verdicts = examine(part, share, seed).verdicts
+            findings = examine(node, Clock(clock.left() / (len(nodes) - i)), seed).findings
         except (GraphError, TypeError, ValueError):
             continue
-        for k, verdict in verdicts.items():
-            source = node.inputs[part.numbers[k]]
-            causes.append((f"{part.op} ({_short(part.line)})", reached.get(id(source), set()), verdict))
+        causes += [(node.op, node.reach[k], finding) for k, finding in findings.items()]
     return causes
 
 
-def _short(line: str) -> str:
-    """A line without the folders of its file and the function it is in."""
-    return str(os.path.basename(line.rsplit(" in ", 1)[0]))
-
-
-def _second(subject: TensorSubject, clock: Clock, seed: int, order: int | None, result: Examination) -> list[Finding]:
-    """Check the gradients of the gradients."""
-    if order == 1:
-        return []
+def _examine_second(subject: TensorSubject, clock: Clock, seed: int, order: int | None, result: Examination) -> None:
+    """Add findings on the gradients of the gradients."""
     second = SecondSubject(subject, seed + 1)
     try:
-        outcome = examine(second, clock, seed + 2)
+        findings = examine(second, clock, seed + 2).findings
     except Exception as error:
         if order == 2:
             raise
         result.notes.append(f"The gradients of the gradients could not be checked: {error}")
-        return []
-    findings = []
-    for k, verdict in outcome.verdicts.items():
-        verdict = replace(verdict, arrays=None)
-        name = derivative(subject.names[k])
+        return
+    for k, finding in findings.items():
+        text = (
+            f"{derivative(subject.names[k])} is right, but its own gradient is not: the rule's own rule is wrong "
+            f"({finding.kind}). Differentiate the formula of the rule once more."
+        )
         if not second.recorded[k]:
             text = (
-                f"{name} is right, but its own gradient is not recorded: the rule computes on arrays. That matters "
-                "for gradients of gradients only; for these, write the rule with ops on tensors."
+                f"{derivative(subject.names[k])} is right, but its own gradient is not recorded: the rule computes on "
+                "arrays. That matters for gradients of gradients only; for these, write the rule with ops on tensors."
             )
             if order is None:
                 result.notes.append(text)
                 continue
-        else:
-            text = (
-                f"{name} is right, but its own gradient is not: a rule's own rule is wrong. "
-                f"{_SECOND_ORDER_WORDS.get(verdict.kind, 'Differentiate the formula of each rule once more.')}"
-            )
-        findings.append(_finding(subject, k, verdict, "second_order", text))
-    return findings
+        result.findings[k] = replace(finding, kind="second_order", message=text, picture="")

@@ -8,9 +8,8 @@ import numpy as np
 
 from ...checks import plural
 from .entries import left_out, masked, only_diagonal, overwritten, unmasked, wrong_axes
-from .evidence import Evidence, Verdict, mismatch
-from .factors import missing_or_misplaced
-from .patterns import of_another_input, scaled, shifted, turned, unknown, without_g, zero
+from .evidence import Answer, Evidence, mismatch
+from .factors import elsewhere, mask_of_g, turned_cotangent, wrong_factor
 from .probing import (
     Array,
     Clock,
@@ -24,11 +23,23 @@ from .probing import (
     remeasure,
     shared_columns,
 )
-from .report import derivative
-from .shapes import integers, not_finite, not_numbers, single_precision, wrong_shape
-from .variations import elsewhere, turned_cotangent
+from .report import Finding, derivative, picture
+from .whole import (
+    integers,
+    not_finite,
+    not_numbers,
+    of_another_input,
+    scaled,
+    shifted,
+    single_precision,
+    turned,
+    unknown,
+    without_g,
+    wrong_shape,
+    zero,
+)
 
-_HYPOTHESES: tuple[Callable[[Evidence], Verdict | None], ...] = (
+_HYPOTHESES: tuple[Callable[[Evidence], Answer], ...] = (
     not_finite,
     integers,
     zero,
@@ -42,7 +53,8 @@ _HYPOTHESES: tuple[Callable[[Evidence], Verdict | None], ...] = (
     masked,
     wrong_axes,
     unmasked,
-    missing_or_misplaced,
+    mask_of_g,
+    wrong_factor,
     shifted,
     turned_cotangent,
     elsewhere,
@@ -53,18 +65,14 @@ _OVERHEAD_SECONDS = 2e-5  # of one value, besides the function
 
 @dataclass
 class Examination:
-    """The verdicts by the input's position in the subject, and what was compared."""
+    """The findings and how many numbers were compared, by the input's position in the subject; and notes."""
 
-    verdicts: dict[int, Verdict] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    findings: dict[int, Finding] = field(default_factory=dict)
     compared: dict[int, int] = field(default_factory=dict)
-
-    def right(self, subject: Subject) -> list[str]:
-        """Return the names of the inputs whose gradients are right."""
-        return [n for k, n in enumerate(subject.names) if k not in self.verdicts and k in self.compared]
+    notes: list[str] = field(default_factory=list)
 
 
-def examine(subject: Subject, clock: Clock, seed: int, float64_inputs: Sequence[bool] = ()) -> Examination:
+def examine(subject: Subject, clock: Clock, seed: int) -> Examination:
     """Compare the gradients of every input of a subject with numerical derivatives, and explain what differs."""
     rng = np.random.default_rng(seed)
     y, seconds_a_value = _first_value(subject)
@@ -80,26 +88,24 @@ def examine(subject: Subject, clock: Clock, seed: int, float64_inputs: Sequence[
     shares = shared_columns(sizes, y.size, columns / len(points))
     seconds = 0.7 * clock.left() / (sum(shares) * len(points) or 1)  # for each element at each point
     evidence = [_measured(subject, points, k, share, seconds * share, clock, rng) for k, share in enumerate(shares)]
+    float64_inputs = getattr(subject, "float64_inputs", [False] * len(sizes))
     for k, e in enumerate(evidence):
-        verdict = _not_comparable(e) or _explanation(e)
-        if verdict is None:
-            float64 = bool(float64_inputs[k]) if k < len(float64_inputs) else False
-            verdict = single_precision(e, float64)
-        if verdict is not None:
-            result.verdicts[k] = verdict
-        _count(e, k, result)
-    _note_on_samples(evidence, result)
+        answer = (
+            not_numbers(e) or wrong_shape(e) or _explanation(e) or (single_precision(e) if float64_inputs[k] else None)
+        )
+        if answer is not None:
+            result.findings[k] = _finding(subject.numbers[k], e, *answer)
+        _note_comparisons(e, k, result)
     return result
 
 
 def _first_value(subject: Subject) -> tuple[Array, float]:
     """Return y at the subject's point and the seconds that takes. ValueError if a second call gives another y."""
-    with np.errstate(all="ignore"):
-        y = subject.value(subject.arrays)
-        start = time.perf_counter()
-        again = subject.value(subject.arrays)
-        seconds = time.perf_counter() - start
-    if y.shape != again.shape or not np.array_equal(y, again, equal_nan=True):
+    y = subject.value(subject.arrays)
+    start = time.thread_time()
+    again = subject.value(subject.arrays)
+    seconds = time.thread_time() - start
+    if not np.array_equal(y, again, equal_nan=True):
         raise ValueError(
             "diagnose: two calls with the same inputs give different values; fix the random numbers inside (a "
             "generator with a seed, made anew in each call), or put the module into evaluation mode with eval()"
@@ -118,10 +124,9 @@ def _measured(
 ) -> Evidence:
     """Take the derivatives of at most ``share`` elements of input k at every point, each in so many seconds."""
     step = best_step(subject, points[0].arrays, k, points[0].y, rng)
-    size = subject.arrays[k].size
     probes = []
     for point in points:
-        columns = rng.permutation(size)[:share].tolist()
+        columns = rng.permutation(subject.arrays[k].size)[:share].tolist()
         probe = Probe(point, k, *jacobian(subject, point.arrays, k, point.y, columns, step, Clock(seconds)))
         doubtful = [i for i in probe.columns if not probe.sure[i]][: _REMEASURED // 3]
         wrong = np.flatnonzero(mismatch(probe))
@@ -134,87 +139,70 @@ def _measured(
     return Evidence(subject.names[k], probes, step, clock)
 
 
-def _not_comparable(evidence: Evidence) -> Verdict | None:
-    """A gradient that is no array of numbers of the input's shape."""
-    return not_numbers(evidence) or wrong_shape(evidence)
-
-
-def _explanation(evidence: Evidence) -> Verdict | None:
+def _explanation(evidence: Evidence) -> Answer:
     """The first hypothesis that explains a wrong gradient; None if it is right."""
-    if _is_fixed(evidence):
+    if _uses_first_point(evidence):
         evidence = replace(evidence, probes=evidence.probes[:1])
     wrong = [p for p in evidence.probes if mismatch(p).any()]
     if not wrong:
-        bent = [p for p in evidence.probes if not p.complete and not _right_along(p, evidence.step)]
-        return unknown(evidence) if bent else None
-    for probes in (evidence.probes, wrong):
-        part = replace(evidence, probes=probes)
+        right = all(p.complete or _right_along(p, evidence.step) for p in evidence.probes)
+        return None if right else unknown(evidence)
+    for probes in (evidence.probes, wrong) if len(wrong) < len(evidence.probes) else (wrong,):
         for hypothesis in _HYPOTHESES:
-            verdict = hypothesis(part)
-            if verdict is not None:
-                return verdict
-        if len(wrong) == len(evidence.probes):
-            break
+            answer = hypothesis(replace(evidence, probes=probes))
+            if answer is not None:
+                return answer
     return unknown(evidence)
 
 
-def _is_fixed(evidence: Evidence) -> bool:
+def _uses_first_point(evidence: Evidence) -> bool:
     """True if a rule of g alone returns the same at every point: it uses arrays of the caller's point."""
-    first, *others = evidence.probes
+    first = evidence.probes[0]
     if not getattr(first.point.subject, "may_have_captured", False) or not first.sure.any():
         return False
-    return all(_same_for_same_g(first, p) for p in others)
-
-
-def _same_for_same_g(first: Probe, other: Probe) -> bool:
-    """True if the rule returns the same at two points for one cotangent."""
     g = [first.point.cotangents[0]]
-    a, b = (p.point.subject.gradients(p.point.arrays, g)[0][p.k] for p in (first, other))
-    return np.shape(a) == np.shape(b) and bool(np.array_equal(a, b, equal_nan=True))
+    rows = [p.point.subject.gradients(p.point.arrays, g)[0][evidence.k] for p in evidence.probes]
+    return all(np.array_equal(rows[0], row, equal_nan=True) for row in rows)
 
 
 def _right_along(probe: Probe, step: float) -> bool:
     """Compare along two random directions over all elements, where not every element was measured."""
-    a = probe.analytic
-    if a is None:
-        return True
-    rng = np.random.default_rng(1)
-    for _ in range(2):
-        direction = rng.standard_normal(probe.shape)
+    a, rng = probe.analytic, np.random.default_rng(1)
+    for direction in rng.standard_normal((2, *probe.shape)) if a is not None else ():
         slope, tolerance = directional(probe, direction, step)
-        ours = a @ direction.ravel()
         size = np.abs(a) @ np.abs(direction.ravel())
-        if (np.abs(ours - slope) > tolerance + 1e-5 * size / np.sqrt(max(1, direction.size)) + 1e-7 * size).any():
+        tolerance = tolerance + 1e-5 * size / np.sqrt(max(1, direction.size)) + 1e-7 * size
+        if (np.abs(a @ direction.ravel() - slope) > tolerance).any():
             return False
     return True
 
 
-def _count(evidence: Evidence, k: int, result: Examination) -> None:
+def _finding(number: int, evidence: Evidence, kind: str, message: str) -> Finding:
+    """The finding on a gradient, with its first wrong number and a picture."""
+    probe, where = evidence.first_wrong()
+    drawn, given = "", np.asarray(probe.point.returned[0][evidence.k])
+    if given.dtype.kind in "fiub" and given.ndim:
+        drawn = picture(probe.right[0].reshape(probe.shape), given, where, (f"right {evidence.gradient}", "the rule's"))
+    return Finding(number, kind, message, where, evidence.name, drawn)
+
+
+def _note_comparisons(evidence: Evidence, k: int, result: Examination) -> None:
     """Note how many numbers were compared, and what was not."""
-    sure = np.any([p.sure for p in evidence.probes], axis=0)
-    result.compared[k] = int(sum(p.sure.sum() for p in evidence.probes))
-    measured = np.zeros(sure.shape, bool)
+    gradient, first = evidence.gradient, evidence.probes[0]
+    measured = np.zeros(first.sure.shape, bool)
     for p in evidence.probes:
         measured[p.columns] = True
+    sure = np.any([p.sure for p in evidence.probes], axis=0)
+    if sure.any() or not measured.any():
+        result.compared[k] = int(sum(p.sure.sum() for p in evidence.probes))
     doubtful = int((measured & ~sure).sum())
     if doubtful:
         result.notes.append(
-            f"{plural(doubtful, 'number')} of {derivative(evidence.name)} could not be compared: y has a kink or a "
-            "jump there, or too much rounding."
+            f"{plural(doubtful, 'number')} of {gradient} could not be compared: y has a kink or a jump there, or too "
+            "much rounding."
         )
-        if not sure.any():
-            del result.compared[k]
-
-
-def _note_on_samples(evidence: Sequence[Evidence], result: Examination) -> None:
-    """Note of which gradients only some numbers were measured."""
-    parts = [
-        f"{len(e.probes[0].columns)} of {e.probes[0].sure.size:,} of {derivative(e.name)}"
-        for e in evidence
-        if not e.probes[0].complete
-    ]
-    if parts:
+    if not first.complete:
         result.notes.append(
-            f"{', '.join(parts)} were compared one by one, the others along random directions; smaller inputs are "
-            "compared in full."
+            f"{len(first.columns)} of {first.sure.size:,} numbers of {derivative(evidence.name)} were compared one by "
+            "one, the others along random directions; smaller inputs are compared in full."
         )

@@ -1,24 +1,29 @@
-"""Hypotheses about a factor that depends on the point: one is missing, or is taken at the wrong point.
+"""Hypotheses about a factor that depends on the point, and about a rule that is right at another point.
 
 Where the rule's Jacobian is the right one with each row (or column) multiplied by a number, these numbers are looked up
-among the functions of the arrays at hand: y, the inputs, and what they derive from.
+among the functions of the arrays at hand: y, the inputs, and what derives from them. And since a full correlation in
+place of a full convolution is no turn of the right gradient, but the right one of a turned filter, the numerical
+gradient is taken again with one argument turned, exchanged or replaced.
 """
 
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 from .entries import entries
-from .evidence import Evidence, Verdict, drawing, equals, first_wrong, nice, of_rule, sizes, with_constant
-from .probing import Array, Probe
+from .evidence import Answer, Candidate, Evidence, equals, is_one, nice, sizes, with_constant
+from .probing import Array, Probe, jacobian
+from .whole import Turn, turns
 
 Named = tuple[str, Array]
+_QUICK_COLUMNS = 24
 
 
-def sigmoid(a: Array) -> Array:
-    """``1 / (1 + e^-a)``."""
+def _sigmoid(a: Array) -> Array:
     return np.asarray(1 / (1 + np.exp(-a)))
 
 
@@ -31,77 +36,71 @@ _FUNCTIONS: tuple[tuple[str, Callable[[Array], Array]], ...] = (
     ("1 / {}^2", lambda a: 1 / (a * a)),
     ("1 - {}", lambda a: 1 - a),
     ("1 + {}", lambda a: 1 + a),
-    ("1 / (1 - {})", lambda a: 1 / (1 - a)),
     ("sqrt({})", np.sqrt),
     ("1 / sqrt({})", lambda a: 1 / np.sqrt(a)),
     ("sign({})", np.sign),
-    ("sigmoid'({})", lambda a: sigmoid(a) * (1 - sigmoid(a))),
+    ("sigmoid'({})", lambda a: _sigmoid(a) * (1 - _sigmoid(a))),
     ("tanh'({})", lambda a: 1 - np.tanh(a) ** 2),
-    ("sigmoid({})", sigmoid),
+    ("sigmoid({})", _sigmoid),
     ("tanh({})", np.tanh),
     ("exp({})", np.exp),
     ("exp(-{})", lambda a: np.exp(-a)),
     ("cos({})", np.cos),
     ("sin({})", np.sin),
     ("log({})", np.log),
-    ("1 + {}^2", lambda a: 1 + a * a),
-    ("{}^3", lambda a: a**3),
 )
 
 
-def missing_or_misplaced(evidence: Evidence) -> Verdict | None:
+# A factor -------------------------------------------------------------------------------------------------------------
+
+
+class _Ratios(NamedTuple):
+    """rule / right at some probes, in a shape; ``proven`` if it takes more than one number to agree on each."""
+
+    shape: tuple[int, ...]
+    arrays: list[Array]
+    probes: list[Probe]
+    proven: bool
+
+
+def wrong_factor(evidence: Evidence) -> Answer:
     """A factor on the rows or columns of the Jacobian: missing, or a slope that is taken at another point."""
-    mask = _mask_of_g(evidence)
-    if mask is not None:
-        return mask
     sides = [side for side in (_row_ratios(evidence), _column_ratios(evidence)) if side is not None]
-    for name in (_missing, _misplaced, _superfluous):
-        for shape, ratios, probes, _ in sides:
-            values = [_values(p, shape, evidence.result) for p in probes]
-            if any(not v for v in values) or not ratios:
-                continue
-            verdict = name(evidence, ratios, values)
-            if verdict is not None:
-                return verdict
-    telling = [side for side in sides if side[3]]
-    if not telling:
-        return None
-    shape, ratios, _, _ = telling[0]
-    side = evidence.result if shape == evidence.y_shape else evidence.name
-    inverse = 1 / np.concatenate([r[np.isfinite(r) & (r != 0)].ravel() for r in ratios])
-    least, most = float(inverse.min()), float(inverse.max())
-    text = (
-        f"{evidence.gradient} lacks a factor: one number for each element of {side}, between {least:.4g} and "
-        f"{most:.4g} for the numbers tried. Look for a slope, a scale or a norm of the forward pass that the rule "
-        "leaves out."
-    )
-    return Verdict("missing_factor", text, first_wrong(evidence)[1], drawing(evidence))
+    for hypothesis in (_missing, _misplaced):
+        for side in sides:
+            values = [_values(p, side.shape, evidence.result) for p in side.probes]
+            answer = hypothesis(evidence, side.arrays, _at_all_points(values))
+            if answer is not None:
+                return answer
+    for side in sides:
+        if side.proven:
+            factors = 1 / np.concatenate([r[np.isfinite(r) & (r != 0)].ravel() for r in side.arrays])
+            return "missing_factor", (
+                f"{evidence.gradient} lacks a factor: one number for each element of "
+                f"{evidence.result if side.shape == evidence.y_shape else evidence.name}, between {factors.min():.4g} "
+                f"and {factors.max():.4g} for the numbers tried. Look for a slope, a scale or a norm of the forward "
+                "pass that the rule leaves out."
+            )
+    return None
 
 
-Side = tuple[tuple[int, ...], list[Array], list[Probe], bool]  # shape, ratios, probes, worth a verdict by itself
-
-
-def _row_ratios(evidence: Evidence) -> Side | None:
+def _row_ratios(evidence: Evidence) -> _Ratios | None:
     """rule / right for each row of the Jacobian, in y's shape; NaN where the row is 0."""
-    pairs = entries(evidence, 3)
-    ratios = []
-    wide = False
+    pairs, ratios, wide = entries(evidence, 3), [], False
     for pair in pairs:
-        square = (pair.right**2).sum(1)
         live = pair.needed.any(1)
         if pair.used[~live].any() or not live.any():
             return None
-        with np.errstate(all="ignore"):
-            r = np.where(live, (pair.right * pair.rule).sum(1) / square, np.nan)
+        r = np.where(live, (pair.right * pair.rule).sum(1) / (pair.right**2).sum(1), np.nan)
         error = np.abs(pair.rule - np.nan_to_num(r)[:, None] * pair.right)
         if (error > 1e-5 * np.abs(pair.rule) + 1e-6 * np.abs(pair.rule).max(initial=0)).any():
             return None
         wide |= bool((pair.needed.sum(1) > 1).any())
         ratios.append(r.reshape(evidence.y_shape))
-    return (evidence.y_shape, ratios, [p.probe for p in pairs], wide and bool(ratios)) if ratios else None
+    return _Ratios(evidence.y_shape, ratios, [p.probe for p in pairs], wide) if ratios else None
 
 
-def _column_ratios(evidence: Evidence) -> Side | None:
+def _column_ratios(evidence: Evidence) -> _Ratios | None:
     """rule / right for each element of x, the same for every cotangent; NaN where it is 0 or not known."""
     ratios, several = [], False
     for probe in evidence.probes:
@@ -111,42 +110,31 @@ def _column_ratios(evidence: Evidence) -> Side | None:
         live = probe.sure & (np.abs(probe.right) > 50 * probe.tolerance).any(0)
         if not live.any() or (np.abs(a[:, probe.sure & ~live]) > 1e-6 * np.abs(a).max()).any():
             return None
-        with np.errstate(all="ignore"):
-            right = np.where(live, probe.right, np.nan)
-            r = (right * a).sum(0) / (right * right).sum(0)
-            error = np.abs(a - r * right)
-        if (error[:, live] > 2e-5 * np.abs(a[:, live]) + 1e-6 * np.abs(a).max()).any():
+        right = np.where(live, probe.right, np.nan)
+        r = (right * a).sum(0) / (right * right).sum(0)
+        if (np.abs(a - r * right)[:, live] > 2e-5 * np.abs(a[:, live]) + 1e-6 * np.abs(a).max()).any():
             return None
         several |= bool((np.abs(probe.jacobian[:, live[probe.columns]]) > 0).sum(0).max() > 1)
         ratios.append(r.reshape(evidence.shape))
-    return evidence.shape, ratios, evidence.probes, several
+    return _Ratios(evidence.shape, ratios, evidence.probes, several)
 
 
-def _values(probe: Probe, shape: tuple[int, ...], result: str) -> list[Named]:
-    """Arrays at a point that broadcast to the shape: y, what may have made it, the inputs, their spread."""
-    point = probe.point
-    y = np.asarray(point.y, np.float64)
-    named: list[Named] = [(result, y)]
-    named += [(n, np.asarray(a)) for n, a in zip(point.subject.names, point.arrays, strict=True)]
-    named += [(n, np.asarray(a, np.float64)) for n, a in point.subject.constants.items() if a.dtype.kind in "fiub"]
-    with np.errstate(all="ignore"):
-        if y.size and y.min() > 0 and y.max() < 1:
-            named.append(("z", np.log(y / (1 - y))))
-        if y.size and np.abs(y).max() < 1:
-            named.append(("z", np.arctanh(y)))
-        for name, a in list(named[1:]):
-            for axes in _statistics_axes(a.shape):
-                std = a.std(axes, keepdims=True)
-                named += [(f"the normalised {name}", (a - a.mean(axes, keepdims=True)) / std)]
-                named += [(f"the standard deviation of {name}", std)]
-    fitted = [(name, _broadcast(a, shape)) for name, a in named]
-    return [(name, a) for name, a in fitted if a is not None]
-
-
-def _statistics_axes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    if len(shape) == 4:
-        return [(0, 2, 3)]
-    return [(0,), (len(shape) - 1,)] if len(shape) == 2 else [(0,)] if len(shape) == 1 and shape[0] > 2 else []
+def _values(probe: Probe, shape: tuple[int, ...], result: str) -> dict[str, Array]:
+    """Arrays at a point that broadcast to the shape: y, what may have made it, the inputs, their statistics."""
+    point, y = probe.point, np.asarray(probe.point.y, np.float64)
+    inputs = dict(zip(point.subject.names, point.arrays, strict=True))
+    inputs |= {n: np.asarray(a, np.float64) for n, a in point.subject.constants.items() if a.dtype.kind in "fiub"}
+    named = {result: y} | inputs
+    if y.size and y.min() > 0 and y.max() < 1:
+        named.setdefault("z", np.log(y / (1 - y)))
+    for name, a in inputs.items():
+        axes = {4: (0, 2, 3), 2: (0,), 1: (0,)}.get(a.ndim, ())
+        if axes and a.size > 2:
+            std = a.std(axes, keepdims=True)
+            named[f"the normalised {name}"] = (a - a.mean(axes, keepdims=True)) / std
+            named[f"the standard deviation of {name}"] = std
+    fitted = {name: _broadcast(a, shape) for name, a in named.items()}
+    return {name: a for name, a in fitted.items() if a is not None}
 
 
 def _broadcast(a: Array, shape: tuple[int, ...]) -> Array | None:
@@ -161,132 +149,191 @@ def _broadcast(a: Array, shape: tuple[int, ...]) -> Array | None:
         return None
 
 
-def _steady(parts: Sequence[Array], loose: bool = False) -> float | None:
-    """The value that all numbers of the arrays share, or None; of at least two numbers."""
-    with np.errstate(all="ignore"):
-        numbers = np.concatenate([np.ravel(p) for p in parts])
-    if np.isinf(numbers).any():
-        return None
-    numbers = numbers[np.isfinite(numbers)]
-    if len(numbers) < 2:
-        return None
-    middle = float(np.median(numbers))
-    limit = 1e-3 if loose else 3e-5
-    return middle if middle and (np.abs(numbers - middle) <= limit * abs(middle)).all() else None
+def _at_all_points(values: Sequence[dict[str, Array]]) -> dict[str, list[Array]]:
+    """The arrays that every point has, by name."""
+    return {name: [v[name] for v in values] for name in values[0] if all(name in v for v in values)}
 
 
-def _varies(parts: Sequence[Array]) -> bool:
-    """True if the numbers are far enough from all alike to prove a function."""
+def _steady(parts: Sequence[Array], name: str) -> float | None:
+    """The value that all numbers of the arrays share, at least two, or None."""
     numbers = np.concatenate([np.ravel(p) for p in parts])
+    finite = numbers[np.isfinite(numbers)]
+    if np.isinf(numbers).any() or len(finite) < 2:
+        return None
+    middle = float(np.median(finite))
+    return middle if middle and (np.abs(finite - middle) <= 0.03 * _tolerance(name) * abs(middle)).all() else None
+
+
+def _tolerance(name: str) -> float:
+    """Statistics are known but for the small number that normalisation adds to the variance."""
+    return 3e-2 if "normalised" in name or "deviation" in name else 1e-3
+
+
+def _varies(parts: Sequence[Array], ratios: Sequence[Array]) -> bool:
+    """True if the numbers are far enough from all alike to prove a function."""
+    numbers = np.concatenate([np.ravel(p)[np.isfinite(np.ravel(r))] for p, r in zip(parts, ratios, strict=True)])
     numbers = numbers[np.isfinite(numbers)]
     return len(numbers) > 1 and bool(np.ptp(numbers) > 1e-2 * np.abs(numbers).max())
 
 
-def _functions(values: Sequence[Sequence[Named]], which: int) -> Iterator[tuple[str, list[Array]]]:
-    """Yield every function of one array, with its numbers at every probe."""
-    name = values[0][which][0]
-    for template, function in _FUNCTIONS:
-        with np.errstate(all="ignore"):
-            yield template.replace("{}", name), [np.asarray(function(v[which][1])) for v in values]
-
-
-def _alike(values: Sequence[Sequence[Named]]) -> list[int]:
-    """The positions of arrays that every probe has."""
-    names = [[n for n, _ in v] for v in values]
-    return [i for i, n in enumerate(names[0]) if all(len(other) > i and other[i] == n for other in names)]
-
-
-def _missing(evidence: Evidence, ratios: Sequence[Array], values: Sequence[Sequence[Named]]) -> Verdict | None:
+def _missing(evidence: Evidence, ratios: Sequence[Array], values: dict[str, list[Array]]) -> Answer:
     """right = rule * f(array)."""
-    found = _lookup(evidence, ratios, values, lambda r, f: r * f)
-    if found is None:
-        return None
-    words, c = found
-    text = (
-        f"{evidence.gradient} lacks the factor {words}{with_constant(c, evidence)}: by the chain rule it has to be "
-        "multiplied by it, element by element."
-    )
-    return Verdict("missing_factor", text, first_wrong(evidence)[1], drawing(evidence))
-
-
-def _superfluous(evidence: Evidence, ratios: Sequence[Array], values: Sequence[Sequence[Named]]) -> Verdict | None:
-    """rule = right * f(array)."""
-    found = _lookup(evidence, ratios, values, lambda r, f: r / f)
-    if found is None:
-        return None
-    text = (
-        f"{evidence.gradient} has the factor {found[0]} once too often, or lacks 1 / ({found[0]}): write down the "
-        "slope of one y, and compare factor by factor."
-    )
-    return Verdict("missing_factor", text, first_wrong(evidence)[1], drawing(evidence))
-
-
-def _lookup(
-    evidence: Evidence,
-    ratios: Sequence[Array],
-    values: Sequence[Sequence[Named]],
-    combine: Callable[[Array, Array], Array],
-) -> tuple[str, float] | None:
-    """The first function of an array for which the combination with the ratio is one plausible constant."""
-    for which in _alike(values):
-        loose = "normalised" in values[0][which][0] or "deviation" in values[0][which][0]
-        for words, f in _functions(values, which):
-            with np.errstate(all="ignore"):
-                c = _steady([combine(r, part) for r, part in zip(ratios, f, strict=True)], loose)
-            live = [np.where(np.isfinite(r), part, np.nan) for r, part in zip(ratios, f, strict=True)]
-            if c is not None and _varies(live) and _plausible(c, evidence, 1e-3 if loose else 1e-4):
-                return words, c
+    for name, arrays in values.items():
+        for template, function in _FUNCTIONS:
+            factors = [function(a) for a in arrays]
+            c = _steady([r * f for r, f in zip(ratios, factors, strict=True)], name)
+            if c is None or not _varies(factors, ratios):
+                continue
+            likely = [1, *(n for n, _ in sizes(evidence))]
+            if nice(c) or any(math.isclose(abs(c), v, rel_tol=1e-3) for n in likely for v in (n, 1 / n)):
+                return "missing_factor", (
+                    f"{evidence.gradient} lacks the factor {template.replace('{}', name)}{with_constant(c, evidence)}: "
+                    "by the chain rule it has to be multiplied by it, element by element."
+                )
     return None
 
 
-def _plausible(c: float, evidence: Evidence, tolerance: float) -> bool:
-    return nice(c) or any(
-        math.isclose(abs(c), value, rel_tol=tolerance) for n, _ in [(1, ""), *sizes(evidence)] for value in (n, 1 / n)
-    )
-
-
-def _misplaced(evidence: Evidence, ratios: Sequence[Array], values: Sequence[Sequence[Named]]) -> Verdict | None:
+def _misplaced(evidence: Evidence, ratios: Sequence[Array], values: dict[str, list[Array]]) -> Answer:
     """rule = right * f(other array) / f(array): the same function, taken at another point."""
-    arrays = _alike(values)
-    functions = {which: list(_functions(values, which)) for which in arrays}
-    for i in range(len(_FUNCTIONS)):
-        for right, wrong in itertools.permutations(arrays, 2):
-            (words, f), (other_words, other) = functions[right][i], functions[wrong][i]
-            right_name, wrong_name = values[0][right][0], values[0][wrong][0]
-            if right_name == wrong_name:
+    for template, function in _FUNCTIONS:
+        factors = {name: [function(a) for a in arrays] for name, arrays in values.items()}
+        for right, wrong in itertools.permutations(values, 2):
+            quotients = [a / b for a, b in zip(factors[right], factors[wrong], strict=True)]
+            c = _steady([r * q for r, q in zip(ratios, quotients, strict=True)], right + wrong)
+            if c is None or abs(c - 1) > 0.1 * _tolerance(right + wrong) or not _varies(quotients, ratios):
                 continue
-            loose = "normalised" in right_name + wrong_name
-            with np.errstate(all="ignore"):
-                c = _steady([r * a / b for r, a, b in zip(ratios, f, other, strict=True)], loose)
-                live = [np.where(np.isfinite(r), a / b, np.nan) for r, a, b in zip(ratios, f, other, strict=True)]
-            if c is None or not math.isclose(c, 1, rel_tol=1e-3 if loose else 1e-4) or not _varies(live):
-                continue
-            text = (
-                f"{evidence.gradient} takes its slope at the wrong point: it has the factor {other_words} where the "
-                f"right one has {words}. Put {right_name} in the place of {wrong_name}."
+            return "wrong_point", (
+                f"{evidence.gradient} takes its slope at the wrong point: it has the factor "
+                f"{template.replace('{}', wrong)} where the right one has {template.replace('{}', right)}. Put {right} "
+                f"in the place of {wrong}."
             )
-            return Verdict("wrong_point", text, first_wrong(evidence)[1], drawing(evidence))
     return None
 
 
-def _mask_of_g(evidence: Evidence) -> Verdict | None:
+def mask_of_g(evidence: Evidence) -> Answer:
     """A mask that is taken from dC/dy instead of z."""
     if evidence.y_shape != evidence.shape:
         return None
 
-    def by_g(probe: Probe) -> Array:
+    def by_g(probe: Probe, where: bool) -> Array:
         g = probe.point.cotangents.reshape(len(probe.right), -1)
-        return np.asarray(np.where(g > 0, g, 0))
+        return np.asarray(np.where((g > 0) & (not where or probe.right != 0), g, 0))
 
-    def both(probe: Probe) -> Array:
-        return np.asarray(by_g(probe) * (probe.right != 0))
+    if not any(is_one(equals(evidence, partial(by_g, where=where))) for where in (False, True)):
+        return None
+    return "wrong_point", (
+        f"{evidence.gradient} takes its mask from g = dC/d{evidence.result}: it passes a g on where g > 0. The mask "
+        "belongs to the point: pass g on where z > 0."
+    )
 
-    for candidate in (by_g, both):
-        c = equals(evidence, candidate, of_rule)
-        if c is not None and math.isclose(c, 1, rel_tol=1e-5):
-            text = (
-                f"{evidence.gradient} takes its mask from g = dC/dy: it passes a g on where g > 0. The mask belongs to "
-                "the point: pass g on where z > 0."
-            )
-            return Verdict("wrong_point", text, first_wrong(evidence)[1], drawing(evidence))
+
+# Another point --------------------------------------------------------------------------------------------------------
+
+
+def turned_cotangent(evidence: Evidence) -> Answer:
+    """The right gradient for dC/dy turned or transposed."""
+    for kind, words, turn in turns(evidence.y_shape):
+
+        def candidate(probe: Probe, turn: Turn = turn) -> Array:
+            return probe.scattered(turn(probe.point.cotangents).reshape(len(probe.right), -1) @ probe.jacobian)
+
+        c = equals(evidence, candidate)
+        if c is not None:
+            return kind, _turned_words(evidence, f"dC/d{evidence.result}", words, c)
     return None
+
+
+def _turned_words(evidence: Evidence, name: str, words: str, c: float) -> str:
+    text = f"{evidence.gradient} is right for {name} {words}{with_constant(c, evidence)}"
+    if words.startswith("turned"):
+        return (
+            f"{text}: the rule turns {name} where it should not, or leaves a turn out. correlate2d does not turn the "
+            "overlay, convolve2d does: the weight gradient correlates, the gradient for the previous layer convolves."
+        )
+    return f"{text}. Exchange the two axes of {name}: try .T, or the factors in the other order."
+
+
+class _Variation(NamedTuple):
+    """Input k with other numbers: the kind, words for it, and its new value at a point."""
+
+    kind: str
+    words: str
+    k: int
+    value: Callable[[Probe], Array]
+
+
+def elsewhere(evidence: Evidence) -> Answer:
+    """The right gradient for another point: an input turned, transposed, or replaced by another array."""
+    for variation in _variations(evidence):
+        if not evidence.clock.left():
+            return None
+        c = _constant_at(evidence, variation)
+        name = evidence.names[variation.k]
+        if c is not None and variation.kind != "wrong_point":
+            return variation.kind, _turned_words(evidence, name, variation.words, c)
+        if is_one(c):
+            return "wrong_point", (
+                f"{evidence.gradient} takes its slope at the wrong point: it is right for {variation.words} in the "
+                f"place of {name}. The slope belongs to the point at which the forward pass was taken: use {name}."
+            )
+    return None
+
+
+def _variations(evidence: Evidence) -> Iterator[_Variation]:
+    """Yield the arguments to try, the likeliest first."""
+
+    def of_input(j: int, function: Callable[[Array], Array]) -> Callable[[Probe], Array]:
+        return lambda probe: np.asarray(function(probe.point.arrays[j]))
+
+    arrays = evidence.probes[0].point.arrays
+    for k, a in enumerate(arrays):
+        for kind, words, turn in turns(a.shape):
+            yield _Variation(kind, words, k, of_input(k, lambda x, t=turn: t(x[None])[0]))
+    for k, (name, a) in enumerate(zip(evidence.names, arrays, strict=True)):
+        if a.shape == evidence.y_shape:
+            yield _Variation("wrong_point", evidence.result, k, lambda p: p.point.y)
+        for j, other in enumerate(arrays):
+            if j != k and other.shape == a.shape:
+                yield _Variation("wrong_point", evidence.names[j], k, of_input(j, np.asarray))
+        yield _Variation("wrong_point", f"-{name}", k, of_input(k, np.negative))
+        yield _Variation("wrong_point", f"sigmoid({name})", k, of_input(k, _sigmoid))
+
+
+def _constant_at(evidence: Evidence, variation: _Variation) -> float | None:
+    """The constant c for which the rule is c times the right gradient at the other point, or None."""
+    probes = [p for p in evidence.probes if p.sure.any()][:2]
+    for activation in (np.ones_like, lambda a: a * (1 - a), lambda a: 1 - a * a) if probes else ():
+
+        def model(
+            probe: Probe, columns: int | None = None, slope: Callable[[Array], Array] = activation
+        ) -> Array | None:
+            return _gradients(evidence, probe, variation, slope, probe.columns[:columns])
+
+        quick: Candidate = partial(model, columns=_QUICK_COLUMNS)
+        if equals(evidence, quick, probes[:1]) is not None:
+            c = equals(evidence, model, probes)
+            if c is not None:
+                return c
+    return None
+
+
+def _gradients(
+    evidence: Evidence, probe: Probe, variation: _Variation, slope: Callable[[Array], Array], columns: list[int]
+) -> Array | None:
+    """The numerical gradients at the other point, (V, x.size), with an activation's slope left at the first point."""
+    point, value = probe.point, variation.value(probe)
+    arrays = [value if i == variation.k else a for i, a in enumerate(point.arrays)]
+    if value.shape != point.arrays[variation.k].shape or np.array_equal(value, point.arrays[variation.k]):
+        return None
+    try:
+        y = point.subject.value(arrays)
+        factor = slope(point.y) / slope(y)
+        if y.shape != point.y.shape or not np.isfinite(factor).all():
+            return None
+        columns, rows, doubt = jacobian(point.subject, arrays, probe.k, y, columns, evidence.step, evidence.clock)
+    except Exception:  # whatever the function raises where it is not defined
+        return None
+    v = (point.cotangents * factor).reshape(len(probe.right), -1)
+    result = np.full(probe.right.shape, np.nan)
+    result[:, columns] = v @ np.where(doubt <= 1e-4 * np.abs(rows).max(initial=0) + 1e-9, rows, np.nan)
+    return result

@@ -1,6 +1,8 @@
 """Plain NumPy functions as subjects: ``forward(x, ...)`` with ``backward(g, ...)``."""
 
 import copy
+import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -8,200 +10,185 @@ import numpy as np
 
 from ...checks import abbreviated, plural
 from .probing import Array
-from .signatures import Binding, bind, input_names
 
-Backward = Callable[..., Any]
-
-
-def as_array(x: Any) -> Any:
-    """Return numbers as an array, floats in float64; everything else as it is."""
-    if isinstance(x, bool | int | str | tuple | dict) or x is None:
-        return x
-    if isinstance(x, list):
-        try:
-            array = np.asarray(x)
-        except ValueError:
-            return x
-    else:
-        array = np.asarray(x)
-    if array.dtype.kind == "f":
-        return array.astype(np.float64)
-    return np.array(array) if array.dtype.kind in "iub" else x
+_RESULT_NAMES = {"y", "a", "out", "output", "result", "activation"}
+_GRADIENT_NAME = re.compile(r"g|grad|delta|upstream|grad_?\w*|\w*_?gradient\w*|\w*_grad|d[A-Za-z]\w*")
 
 
-def checkable(inputs: Sequence[Any]) -> tuple[list[Any], list[int], list[str]]:
-    """Return the inputs as arrays, the numbers of those in floating point, and notes on the others.
+def parameters(fn: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return a function's parameters that can be passed by position; none if it does not tell."""
+    try:
+        found = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
-    Where no input is in floating point, integer arrays with axes are taken for numbers and not for labels.
-    """
-    arrays = [as_array(x) for x in inputs]
-    floats = [i for i, a in enumerate(arrays) if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
-    if not floats:
-        floats = [i for i, a in enumerate(arrays) if isinstance(a, np.ndarray) and a.dtype.kind in "iu" and a.ndim]
-        arrays = [a.astype(np.float64) if i in floats else a for i, a in enumerate(arrays)]
-    return arrays, floats, []
+
+def input_names(fn: Callable[..., Any], count: int) -> list[str]:
+    """Return the names of a function's first ``count`` arguments; "input k" where they have none."""
+    names = [p.name for p in parameters(fn)][:count]
+    return [*names, *(f"input {k}" for k in range(len(names), count))]
+
+
+class _Rule:
+    """A backward function, with what to pass for which of its parameters."""
+
+    def __init__(self, fn: Any, forward_names: Sequence[str], cached: int) -> None:
+        if not callable(fn):
+            raise TypeError(f"diagnose: backward must be a function, got {abbreviated(fn)}")
+        self.fn = fn
+        found = parameters(fn)
+        names = [p.name for p in found if p.default is p.empty or p.name in forward_names]
+        if not found or any(p.kind == p.VAR_POSITIONAL for p in inspect.signature(fn).parameters.values()):
+            rest = [f"cache {i}" for i in range(cached)] or [n for n in forward_names if n not in names]
+            names = [*(names or ["g"]), *rest]  # a function that takes anything, or does not tell
+        others = [n for n in names if n not in forward_names]
+        self.is_slope = bool(names) and not others and not cached
+        gradient = names[0] if names else ""
+        if others and names[0] != others[0]:
+            gradient = next((n for n in others if _GRADIENT_NAME.fullmatch(n)), gradient)
+        self.sources: list[tuple[str, int]] = []
+        rest = [n for n in names if n not in forward_names and n != gradient]
+        unused = [i for i, n in enumerate(forward_names) if n not in names]
+        for name in names:
+            if name == gradient and not self.is_slope:
+                self.sources.append(("g", 0))
+            elif name in forward_names:
+                self.sources.append(("input", list(forward_names).index(name)))
+            elif cached and len(rest) == 1:
+                self.sources.append(("cache", -1))
+            elif cached and len(rest) <= cached:
+                self.sources.append(("cache", rest.index(name)))
+            elif ("y", 0) not in self.sources and (name in _RESULT_NAMES or not unused):
+                self.sources.append(("y", 0))
+            elif unused:
+                self.sources.append(("input", unused.pop(0)))
+            else:
+                raise TypeError(
+                    f"diagnose: backward{inspect.signature(fn)} takes more than g, the inputs "
+                    f"({', '.join(forward_names)}) and y: nothing is left for {name!r}"
+                )
+        self.of_g_alone = self.sources == [("g", 0)]
+
+    def __call__(self, g: Array, y: Any, inputs: Sequence[Any], cache: Sequence[Any]) -> Any:
+        """Return what the function returns; of a slope its product with g, where the shapes allow it."""
+        values = {
+            "g": [_fresh(g)],
+            "y": [y],
+            "input": inputs,
+            "cache": [*cache, cache[0] if len(cache) == 1 else cache],
+        }
+        result = self.fn(*[values[source][i] for source, i in self.sources])
+        if self.is_slope and result is not None and np.shape(result) == np.shape(g):
+            return np.asarray(result) * g
+        return result
 
 
 class FunctionSubject:
     """``forward`` and ``backward`` on arrays; see `probing.Subject`.
 
     Args:
-        forward: y, or (y, cache), of the inputs.
-        backward: one function, or a mapping from inputs, by name or number, to functions of one gradient each.
-        inputs: the point.
+        forward: y, or (y, cache, ...), of the inputs.
+        backward: one function, or a mapping from inputs' names to functions of one gradient each.
+        inputs: the point. Where none is in floating point, integer arrays are taken for numbers, and not for labels.
     """
 
     def __init__(self, forward: Callable[..., Any], backward: Any, inputs: Sequence[Any]) -> None:
-        self.forward = forward
-        self._inputs, floats, self.notes = checkable(inputs)
-        self._all_names = input_names(forward, len(inputs))
-        self.float64_inputs: list[bool] = []
-        y, cache = self._value(self._inputs)
-        call_inputs = [_fresh(a) for a in self._inputs]
-        forward(*call_inputs)
-        self.notes += [
-            f"forward changes {name} in place: backward gets the changed array"
-            for name, before, after in zip(self._all_names, self._inputs, call_inputs, strict=True)
-            if isinstance(before, np.ndarray) and not np.array_equal(before, after, equal_nan=before.dtype.kind == "f")
-        ]
-        self._rules: list[tuple[Backward, Binding, list[int] | None]] = []  # with the inputs that each is for
-        if isinstance(backward, Mapping):
-            for key, rule in backward.items():
-                self._rules.append((rule, self._bind(rule, len(cache)), [self._position(key, floats)]))
-        else:
-            self._rules.append((backward, self._bind(backward, len(cache)), None))
-        self._checked = list(floats)
-        try:
-            returned = self._call(self._inputs, np.ones(np.shape(y)))
-        except Exception as error:
-            error.add_note(f"diagnose: raised by backward, for g of shape {np.shape(y)}")
-            raise
+        self.forward, self._names = forward, input_names(forward, len(inputs))
+        self._inputs = [_argument(x) for x in inputs]
+        for kinds in ("f", "iu"):
+            floats = [i for i, a in enumerate(self._inputs) if isinstance(a, np.ndarray) and a.dtype.kind in kinds]
+            if floats:
+                break
+        for i in floats:
+            self._inputs[i] = self._inputs[i].astype(np.float64)
+        y, cache = self._forward(self._inputs)
+        self._checked = floats
+        rules = backward if isinstance(backward, Mapping) else {None: backward}
+        self._rules = [(self._position(key), _Rule(rule, self._names, len(cache))) for key, rule in rules.items()]
+        returned = self._call(self._inputs, np.ones(np.shape(y)))
         self._checked = [i for i in floats if returned.get(i) is not None]
-        skipped = [self._all_names[i] for i in floats if i not in self._checked]
-        if skipped:
-            self.notes.append(f"backward returned no gradient for {', '.join(skipped)}: not checked")
-        self.numbers, self.names = list(self._checked), [self._all_names[i] for i in self._checked]
+        left_out = [self._names[i] for i in floats if i not in self._checked]
+        self.notes = [f"backward returned no gradient for {', '.join(left_out)}: not checked"] if left_out else []
+        self.numbers, self.names = list(self._checked), [self._names[i] for i in self._checked]
         self.arrays = [np.array(self._inputs[i]) for i in self._checked]
         self.float64_inputs = [getattr(inputs[i], "dtype", None) == np.float64 for i in self._checked]
-        self.constants = {
-            name: a
-            for i, (name, a) in enumerate(zip(self._all_names, self._inputs, strict=True))
-            if i not in self._checked and isinstance(a, np.ndarray)
-        }
-        only_g = all(b.positional == ["g"] and not b.keywords for _, b, _ in self._rules)
-        self.may_have_captured = only_g and not cache  # a rule of g alone may use arrays of the first point
+        others = [i for i, a in enumerate(self._inputs) if i not in self._checked and isinstance(a, np.ndarray)]
+        self.constants = {self._names[i]: self._inputs[i] for i in others}
+        # A rule of g alone may use arrays of the caller's point, and is right only there.
+        self.may_have_captured = not cache and all(rule.of_g_alone for _, rule in self._rules)
 
-    def _bind(self, rule: Any, cached: int) -> Binding:
-        if not callable(rule):
-            raise TypeError(f"diagnose: backward must be a function, got {abbreviated(rule)}")
-        return bind(rule, self._all_names, len(self._inputs), cached)
+    def _position(self, name: Any) -> int | None:
+        """The position of an input by name; None for None. ValueError if there is none in floating point."""
+        position = self._names.index(name) if name in self._names else name
+        if position is not None and position not in self._checked:
+            names = ", ".join(self._names)
+            raise ValueError(f"diagnose: backward={{{name!r}: ...}} is none of the floating point inputs of ({names})")
+        return None if position is None else int(position)
 
-    def _position(self, key: Any, floats: Sequence[int]) -> int:
-        """The position of an input by name or number. ValueError if there is none in floating point."""
-        position = self._all_names.index(key) if key in self._all_names else key
-        if position not in floats:
-            names = ", ".join(self._all_names)
-            raise ValueError(f"diagnose: backward={{{key!r}: ...}} is none of the floating point inputs of ({names})")
-        return int(position)
-
-    def _value(self, inputs: Sequence[Any]) -> tuple[Array, tuple[Any, ...]]:
-        """Return y and what forward returned after it."""
-        out = self.forward(*[_fresh(a) for a in inputs])
+    def _forward(self, inputs: Sequence[Any]) -> tuple[Any, tuple[Any, ...]]:
+        """Return y, and what forward returned after it."""
+        out = self.forward(*map(_fresh, inputs))
         y, *cache = out if isinstance(out, tuple) and out else (out,)
-        array = np.asarray(y)
-        if array.dtype.kind not in "fiub":
+        if np.asarray(y).dtype.kind not in "fiub":
             raise TypeError(f"diagnose: forward must return an array of numbers, got {abbreviated(out)}")
-        return array if array.dtype.kind == "f" else array.astype(np.float64), tuple(cache)
+        return y, tuple(cache)
 
     def _call(self, inputs: Sequence[Any], g: Array) -> dict[int, Any]:
         """Return the gradients by the numbers of the inputs."""
         gradients: dict[int, Any] = {}
-        for rule, binding, targets in self._rules:
-            call_inputs = [_fresh(a) for a in inputs]
-            out = self.forward(*call_inputs)
-            y, *cache = out if isinstance(out, tuple) and out else (out,)
-            result = binding.call(rule, g.copy() if g.ndim else g[()], y, call_inputs, cache)
-            if targets is not None:
-                parts = {targets[0]: result}
-            else:
-                parts = assigned(result, self._checked, len(inputs), self._all_names)
-            if not binding.takes_g:
-                parts = {i: _times(part, g) for i, part in parts.items()}
-            gradients |= parts
+        for position, rule in self._rules:
+            result = rule(g, *self._with_inputs(inputs))
+            gradients |= self._assigned(result) if position is None else {position: result}
         return gradients
 
-    def _filled(self, arrays: Sequence[Array]) -> list[Any]:
+    def _with_inputs(self, inputs: Sequence[Any]) -> tuple[Any, list[Any], tuple[Any, ...]]:
+        y, cache = self._forward(inputs)
+        return y, [_fresh(a) for a in inputs], cache
+
+    def _assigned(self, result: Any) -> dict[int, Any]:
+        """What backward returned, by the number of the input it belongs to. TypeError if there is too much."""
+        if isinstance(result, Mapping):
+            keys = {i: (self._names[i], f"d{self._names[i]}", f"grad_{self._names[i]}") for i in self._checked}
+            return {i: result[name] for i, names in keys.items() for name in names if name in result}
+        numbers = isinstance(result, list) and all(isinstance(v, int | float) for v in result)
+        parts = result if isinstance(result, tuple | list) and not numbers else (result,)
+        count = len(self._names)
+        if len(parts) > count:
+            returned, takes = plural(len(parts), "gradient"), plural(count, "input")
+            raise TypeError(f"diagnose: backward returned {returned}, forward takes {takes}")
+        positions = range(count) if len(parts) == count else self._checked
+        return {i: g for i, g in zip(positions, parts, strict=False) if i in self._checked}
+
+    def inputs_at(self, arrays: Sequence[Array]) -> list[Any]:
+        """Return all inputs at a point."""
         inputs = list(self._inputs)
         for i, a in zip(self._checked, arrays, strict=True):
             inputs[i] = a
         return inputs
 
-    def inputs_at(self, arrays: Sequence[Array]) -> list[Any]:
-        """Return all inputs at a point."""
-        return [_fresh(a) for a in self._filled(arrays)]
-
     def value(self, arrays: Sequence[Array]) -> Array:
         """Return y."""
-        return self._value(self._filled(arrays))[0]
+        y = np.asarray(self._forward(self.inputs_at(arrays))[0])
+        return y if y.dtype.kind == "f" else y.astype(np.float64)
 
     def gradients(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[list[Any]]:
         """Return what backward returns for each input."""
-        inputs = self._filled(arrays)
-        results = [self._call(inputs, g) for g in cotangents]
-        return [[detached(r.get(i)) for i in self._checked] for r in results]
+        results = [self._call(self.inputs_at(arrays), g) for g in cotangents]
+        return [[None if r.get(i) is None else np.array(r[i]) for i in self._checked] for r in results]
+
+
+def _argument(x: Any) -> Any:
+    """Numbers as an array, floats in float64; an integer, and everything else, as it is."""
+    if isinstance(x, bool | int | str | tuple | dict) or x is None:
+        return x
+    try:
+        array = np.array(x)
+    except ValueError:
+        return x
+    return array.astype(np.float64) if array.dtype.kind == "f" else array if array.dtype.kind in "iub" else x
 
 
 def _fresh(a: Any) -> Any:
     """A copy, so that a function may work in place; a single number as a NumPy number."""
     return (a.copy() if a.ndim else a[()]) if isinstance(a, np.ndarray) else copy.copy(a)
-
-
-def detached(gradient: Any) -> Any:
-    """Return a gradient as an array that later calls cannot change."""
-    return (
-        None
-        if gradient is None
-        else np.array(getattr(gradient, "data", gradient) if hasattr(gradient, "node") else gradient)
-    )
-
-
-def _times(slope: Any, g: Array) -> Any:
-    """The slope of a function without g, times g, where the shapes allow it."""
-    if slope is None or (g.ndim and np.shape(slope) != g.shape):
-        return slope
-    return np.asarray(slope) * g
-
-
-def assigned(result: Any, floats: Sequence[int], count: int, names: Sequence[str]) -> dict[int, Any]:
-    """Return what a backward function returned, by the number of the input it belongs to.
-
-    Args:
-        result: one gradient; a tuple or list of one for each input, for each input in floating point, or for the first
-            of these; or a mapping by name (``w`` or ``dw``).
-        floats: the numbers of the inputs in floating point.
-        count: the number of all inputs.
-        names: their names.
-
-    Raises:
-        TypeError: there are more gradients than inputs.
-    """
-    if isinstance(result, Mapping):
-        by_name = {str(key).lower().lstrip("_"): g for key, g in result.items()}
-        gradients = {}
-        for i in floats:
-            name = names[i].lower()
-            match = next((by_name[k] for k in (name, f"d{name}", f"grad_{name}", f"{name}_grad") if k in by_name), None)
-            if match is not None:
-                gradients[i] = match
-        return gradients
-    parts = result if isinstance(result, tuple | list) and not _is_numbers(result, floats) else (result,)
-    if len(parts) > count:
-        inputs = plural(count, "input")
-        raise TypeError(f"diagnose: backward returned {plural(len(parts), 'gradient')}, forward takes {inputs}")
-    numbers = range(count) if len(parts) == count else floats
-    return {i: g for i, g in zip(numbers, parts, strict=False) if i in floats}
-
-
-def _is_numbers(result: Any, floats: Sequence[int]) -> bool:
-    """A list of plain numbers is one gradient, if there is one input."""
-    return isinstance(result, list) and len(floats) == 1 and all(isinstance(v, int | float) for v in result)

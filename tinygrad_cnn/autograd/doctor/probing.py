@@ -1,12 +1,12 @@
 """Numerical derivatives of y by every element of every input, and the points and cotangents at which they are taken.
 
-A point on a line through x gives five values of y. The slopes at one and at two steps agree where y is smooth, so that
-their difference says how far the derivative can be trusted: at a kink, in rounding noise, or where y is not finite, the
-`doubt` is large, and the element is not compared. (Richardson's extrapolation of central differences.)
+Five values of y on a line through x give two slopes, at one and at two steps, and Richardson's extrapolation of them.
+Where y is smooth they agree, so that their difference says how far the derivative can be trusted: at a kink, in rounding
+noise, or where y is not finite, the `doubt` is large, and the element is not compared.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 _MAX_JACOBIAN_NUMBERS = 2_000_000
-_MAX_UNIT_COTANGENTS = 400
+_MAX_UNIT_COTANGENTS = 1024
 _LEAST_COLUMNS = 6
 _RTOL = 2e-6
 _ZERO = 1e-13  # of |dC/dy|: the rounding of a gradient of 0
@@ -43,14 +43,14 @@ class Subject(Protocol):
 
 
 class Clock:
-    """Seconds that are left of a budget."""
+    """A budget of this thread's processor time: what is found does not depend on what else the machine does."""
 
     def __init__(self, seconds: float) -> None:
-        self.end = time.perf_counter() + seconds
+        self.end = time.thread_time() + seconds
 
     def left(self) -> float:
         """Return the seconds left, at least 0."""
-        return max(0.0, self.end - time.perf_counter())
+        return max(0.0, self.end - time.thread_time())
 
 
 @dataclass(eq=False)
@@ -78,10 +78,7 @@ class Point:
         if self._units is None:
             eye = np.eye(self.y.size).reshape(self.y.size, *self.y.shape)
             self._units = self.subject.gradients(self.arrays, list(eye))
-        rows = [np.asarray(row[k]) for row in self._units]
-        if any(r.shape != self.arrays[k].shape or r.dtype.kind not in "fiub" for r in rows):
-            return None
-        return np.array([r.ravel() for r in rows], np.float64).reshape(self.y.size, -1)
+        return _stacked([row[k] for row in self._units], self.arrays[k].shape)
 
 
 @dataclass(eq=False)
@@ -134,11 +131,12 @@ class Probe:
             tolerance = tolerance + 1e-9 * usual
             sure |= tolerance <= 1e-4 * usual
         sure = (sure | (tolerance <= 10 * zero)).all(0)
-        self.right, self.size, self.tolerance = (self._scattered(a) for a in (right, size, tolerance))
+        self.right, self.size, self.tolerance = (self.scattered(a) for a in (right, size, tolerance))
         self.sure = np.zeros(self.point.arrays[self.k].size, bool)
         self.sure[self.columns] = sure
 
-    def _scattered(self, measured: Array) -> Array:
+    def scattered(self, measured: Array) -> Array:
+        """Return numbers of the measured elements, (V, columns), among NaN for the others, (V, x.size)."""
         whole = np.full((len(measured), self.point.arrays[self.k].size), np.nan)
         whole[:, self.columns] = measured
         return whole
@@ -161,20 +159,20 @@ class Probe:
     @property
     def analytic(self) -> Array | None:
         """The rule's gradients, (V, x.size); None where they have another shape or are no real numbers."""
-        rows = [r[self.k] for r in self.point.returned]
-        if any(r is None or np.shape(r) != self.shape or np.asarray(r).dtype.kind not in "fiub" for r in rows):
-            return None
-        return np.array([np.asarray(r).ravel() for r in rows], np.float64).reshape(len(rows), -1)
+        return _stacked([r[self.k] for r in self.point.returned], self.shape)
 
 
-def move(x: Array, rng: np.random.Generator, scale: float, *, permute: bool) -> Array:
-    """Return another point of the same domain: signs stay, what lies between 0 and 1 stays there.
+def _stacked(gradients: list[Any], shape: tuple[int, ...]) -> Array | None:
+    """Gradients of that shape as rows of floats; None if one has another shape, or is no array of real numbers."""
+    if any(g is None or np.shape(g) != shape or np.asarray(g).dtype.kind not in "fiub" for g in gradients):
+        return None
+    return np.array([np.asarray(g).ravel() for g in gradients], np.float64).reshape(len(gradients), -1)
 
-    Args:
-        x: the point.
-        rng: random generator.
-        scale: the relative size of the step.
-        permute: if True, also exchange the elements.
+
+def _move(x: Array, rng: np.random.Generator, scale: float, *, permute: bool) -> Array:
+    """Another point of the same domain: signs stay, what lies between 0 and 1 stays there.
+
+    ``scale`` is the relative size of the step; if ``permute`` is True, the elements are exchanged too.
     """
     base = rng.permutation(x.ravel()).reshape(x.shape) if permute else x
     step = scale * rng.uniform(0.2, 1, x.shape) * rng.choice([-1.0, 1.0], x.shape)
@@ -188,8 +186,8 @@ def move(x: Array, rng: np.random.Generator, scale: float, *, permute: bool) -> 
     return np.asarray(np.where(small, base + step * (rms or 1.0), base * (1 + step)))
 
 
-def looks_like_labels(x: Array) -> bool:
-    """Return True for zeros and ones, and for rows that are probabilities: rules may rely on their sum."""
+def _looks_like_labels(x: Array) -> bool:
+    """True for zeros and ones, and for rows that are probabilities: rules may rely on their sum."""
     if not x.size or x.min() < 0 or not x.ndim:
         return False
     return bool(np.isin(x, (0, 1)).all()) or (x.shape[-1] > 1 and bool(np.allclose(x.sum(-1), 1)))
@@ -227,15 +225,14 @@ def _slope(
     value: Callable[[Array], Array], x: Array, step: Array, y: Array, unit: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return dy / unit for a move of x by ``step``, and its doubt, both (y.size,)."""
-    with np.errstate(all="ignore"):
-        low2, low, high, high2 = (np.asarray(value(x + j * step), np.float64).ravel() for j in (-2, -1, 1, 2))
-        middle = np.asarray(y, np.float64).ravel()
-        near, far = (high - low) / (2 * unit), (high2 - low2) / (4 * unit)
-        bend = (high - 2 * middle + low) / unit  # of a smooth y in proportion to the step, of a kink constant
-        bend2 = (high2 - 2 * middle + low2) / (2 * unit)
-        precision = np.finfo(y.dtype).eps if y.dtype.kind == "f" else np.finfo(np.float64).eps
-        doubt = np.abs(near - far) + np.abs(2 * bend - bend2) + 4 * precision * np.abs(middle) / unit
-        slope = (4 * near - far) / 3
+    low2, low, high, high2 = (np.asarray(value(x + j * step), np.float64).ravel() for j in (-2, -1, 1, 2))
+    middle = np.asarray(y, np.float64).ravel()
+    near, far = (high - low) / (2 * unit), (high2 - low2) / (4 * unit)
+    bend = (high - 2 * middle + low) / unit  # of a smooth y in proportion to the step, of a kink constant
+    bend2 = (high2 - 2 * middle + low2) / (2 * unit)
+    precision = np.finfo(y.dtype).eps if y.dtype.kind == "f" else np.finfo(np.float64).eps
+    doubt = np.abs(near - far) + np.abs(2 * bend - bend2) + 4 * precision * np.abs(middle) / unit
+    slope = (4 * near - far) / 3
     bad = ~np.isfinite(slope) | ~np.isfinite(doubt)
     return np.where(bad, 0.0, slope), np.where(bad, np.inf, doubt)
 
@@ -292,13 +289,7 @@ def remeasure(probe: Probe, elements: Sequence[int], relative: float, clock: Clo
 
 
 def shared_columns(sizes: Sequence[int], y_size: int, columns: float) -> list[int]:
-    """Return how many elements of each input to measure: small inputs in full, the others in equal parts.
-
-    Args:
-        sizes: the inputs' sizes.
-        y_size: the size of y; a Jacobian must fit into memory.
-        columns: how many elements there is time for, all together.
-    """
+    """Return how many elements of each input to measure, of so many that there is time for: small inputs in full."""
     most = max(_LEAST_COLUMNS, _MAX_JACOBIAN_NUMBERS // max(1, y_size))
     shares = [0] * len(sizes)
     left = columns
@@ -309,44 +300,34 @@ def shared_columns(sizes: Sequence[int], y_size: int, columns: float) -> list[in
     return shares
 
 
-def other_points(subject: Subject, rng: np.random.Generator) -> Iterator[list[Array]]:
-    """Yield two other points, each with smaller and smaller steps until the caller takes it (see `probe_points`)."""
-    labels = [looks_like_labels(a) for a in subject.arrays]
-    if all(labels):
-        labels = [bool(np.isin(a, (0, 1)).all()) and k > 0 for k, a in enumerate(subject.arrays)]
-    for permute in (False, True):
-        for scale in (0.3, 0.05, 0.005):
-            yield [
-                a if fixed else move(a, rng, scale, permute=permute)
-                for a, fixed in zip(subject.arrays, labels, strict=True)
-            ]
-
-
 def probe_points(subject: Subject, y: Array, rng: np.random.Generator) -> list[Point]:
     """Return the caller's point and up to two others at which y is finite, each with three cotangents.
 
-    A move that makes the function raise, or makes y infinite or NaN, leaves its domain, and is not used.
+    A move that makes the function raise, or makes y infinite or NaN, leaves its domain: then a smaller one is tried.
     """
     points = [_point(subject, subject.arrays, y, rng)] if np.isfinite(y).all() else []
-    used = 0
-    for i, arrays in enumerate(other_points(subject, rng)):
-        if used > i // 3:
-            continue
-        try:
-            with np.errstate(all="ignore"):
+    fixed = [_looks_like_labels(a) for a in subject.arrays]
+    if all(fixed):
+        fixed = [k > 0 and bool(np.isin(a, (0, 1)).all()) for k, a in enumerate(subject.arrays)]
+    for permute in (False, True):
+        for scale in (0.9 if permute else 0.3, 0.05, 0.005):
+            arrays = [
+                a if f else _move(a, rng, scale, permute=permute) for a, f in zip(subject.arrays, fixed, strict=True)
+            ]
+            try:
                 value = subject.value(arrays)
-            if value.shape == y.shape and np.isfinite(value).all():
-                points.append(_point(subject, arrays, value, rng))
-                used = i // 3 + 1
-        except Exception:  # whatever the function raises where it is not defined
-            continue
+                if value.shape == y.shape and np.isfinite(value).all():
+                    points.append(_point(subject, arrays, value, rng))
+                    break
+            except Exception:  # whatever the function raises where it is not defined
+                continue
     return points
 
 
 def _point(subject: Subject, arrays: list[Array], y: Array, rng: np.random.Generator) -> Point:
     cotangents = rng.standard_normal((3, *y.shape))
     cotangents[2] = cotangents[0] + cotangents[1]
-    start = time.perf_counter()
+    start = time.thread_time()
     returned = subject.gradients(arrays, list(cotangents))
-    seconds = (time.perf_counter() - start) / len(cotangents)
+    seconds = (time.thread_time() - start) / len(cotangents)
     return Point(subject, list(arrays), y, cotangents, returned, seconds_a_gradient=seconds)

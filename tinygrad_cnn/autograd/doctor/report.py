@@ -32,7 +32,7 @@ KINDS = (
     "unknown",
 )
 
-_PICTURE_WIDTH = 58  # characters; two more indent it
+_PICTURE_WIDTH = 56  # characters; two more indent it
 _PICTURE_ROWS = 5
 
 
@@ -47,7 +47,7 @@ class Finding:
         message: the same as a sentence, and what to try.
         where: the index of the first wrong number, or None if the whole array is wrong.
         name: the input's name.
-        picture: the right numbers beside the rule's, in at most 60 columns; may be empty.
+        picture: the right numbers beside those of the rule, at most 60 characters wide; may be empty.
     """
 
     input: int | None
@@ -142,74 +142,47 @@ def _wrapped(text: str, width: int, indent: str) -> list[str]:
 def picture(right: NDArray[Any], other: NDArray[Any], where: Place | None, headings: tuple[str, str]) -> str:
     """Return two arrays side by side as text: the rows and columns around ``where``, a star at what differs.
 
-    Of more than two axes one slice is drawn, of a long axis a part; the heading says which. Numbers of ``right`` that
-    are not known are NaN and print as a dot.
+    Of more than two axes one slice is drawn, of a long axis a part; the first line says which. Numbers of ``right`` that
+    are not known are NaN.
     """
+    lead: Place = ()
     if right.ndim > 2 and right.shape == other.shape:
-        lead = where[: right.ndim - 2] if where else (0,) * (right.ndim - 2)
-        right, other = right[lead], other[lead]
-        where = where[-2:] if where else None
-        headings = (f"{headings[0]}{list(lead)}", headings[1])
+        lead = where[:-2] if where else (0,) * (right.ndim - 2)
+        right, other, where = right[lead], other[lead], where[-2:] if where else None
     if max(right.ndim, other.ndim) > 2 or not right.size or not other.size:
         return ""
-    left, second = (np.atleast_2d(a) for a in (right, other))
-    place = (0, 0) if where is None else (0, 0, *where)[-2:]
-    scale = np.nanmax(np.abs(left), initial=0) if np.isfinite(left).any() else 0.0
-    differs = (
-        ~(np.abs(left - second) <= 1e-5 * scale) & ~np.isnan(left)
-        if left.shape == second.shape
-        else np.zeros(second.shape, bool)
-    )
-    rows = [_window(n, place[0], _PICTURE_ROWS) for n in (left.shape[0], second.shape[0])]
-    texts = [[[_number(v) for v in row] for row in a[r]] for a, r in zip((left, second), rows, strict=True)]
-    cell = max(len(t) for array in texts for row in array for t in row) + 1
-    fit = max(1, (_PICTURE_WIDTH // 2 - 9) // (cell + 1))
-    blocks = [
-        _block(array, r, a.shape, place[1], (cell, fit), stars, heading)
-        for array, r, a, stars, heading in zip(
-            texts, rows, (left, second), (np.zeros(left.shape, bool), differs), headings, strict=True
-        )
-    ]
-    height = max(map(len, blocks))
-    first, second_block = ([*block, *[""] * (height - len(block))] for block in blocks)
-    pad = max(map(len, first)) + 2
-    return "\n".join(f"  {a:<{pad}}{b}".rstrip() for a, b in zip(first, second_block, strict=True))
+    arrays = [np.atleast_2d(a).astype(np.float64) for a in (right, other)]
+    texts = [[[_number(v) for v in row] for row in a] for a in arrays]
+    differs: set[tuple[int, ...]] = set()
+    if arrays[0].shape == arrays[1].shape:
+        scale = np.abs(arrays[0][np.isfinite(arrays[0])]).max(initial=0)
+        wrong = ~(np.abs(arrays[0] - arrays[1]) <= 1e-5 * scale) & ~np.isnan(arrays[0])
+        differs = {(int(i), int(j)) for i, j in np.argwhere(wrong)}
+    cell = max(len(t) for text in texts for row in text for t in row) + 2
+    fit = max(1, _PICTURE_WIDTH // 2 // cell)
+    center = (0, 0, *(where or ()))[-2:]
+    windows = [tuple(map(_window, a.shape, center, (_PICTURE_ROWS, fit))) for a in arrays]
+    lines = [f"{headings[0]:<{_PICTURE_WIDTH // 2}}  {headings[1]}"]
+    if lead or any(w.stop - w.start < n for w, n in zip(windows[0], arrays[0].shape, strict=True)):
+        parts = [*map(str, lead), *(f"{w.start}:{w.stop}" for w in windows[0][2 - right.ndim if right.ndim else 2 :])]
+        lines.insert(0, f"the part [{', '.join(parts)}]:")
+    for i in range(max(w[0].stop - w[0].start for w in windows)):
+        halves = []
+        for text, (rows, columns), stars in zip(texts, windows, ((), differs), strict=True):
+            row = rows.start + i
+            shown = range(columns.start, columns.stop) if row < rows.stop else ()
+            halves.append("".join(f"{text[row][j]:>{cell - 1}}{'*' if (row, j) in stars else ' '}" for j in shown))
+        lines.append(f"{halves[0]:<{_PICTURE_WIDTH // 2}}  {halves[1]}".rstrip())
+    return "\n".join(f"  {line}" for line in lines)
 
 
 def _window(size: int, center: int, most: int) -> slice:
     """The part of an axis that is drawn: at most so many elements, with ``center`` among them."""
-    start = min(max(0, center - most + 2), max(0, size - most))
+    start = max(0, min(center - most // 2, size - most))
     return slice(start, min(size, start + most))
 
 
-def _block(
-    texts: list[list[str]],
-    rows: slice,
-    shape: tuple[int, ...],
-    center: int,
-    sizes: tuple[int, int],
-    stars: NDArray[np.bool_],
-    heading: str,
-) -> list[str]:
-    """The lines of one array: some rows, and the columns around ``center``.
-
-    ``sizes`` is the width of a number and how many fit on a line.
-    """
-    cell, fit = sizes
-    columns = _window(shape[1], center, fit)
-    before, after = "... " if columns.start else "", " ..." if columns.stop < shape[1] else ""
-    lines = [heading, *(["..."] if rows.start else [])]
-    for i, row in enumerate(texts):
-        cells = [f"{row[j]:>{cell}}{'*' if stars[rows.start + i, j] else ' '}" for j in range(shape[1])]
-        lines.append((before + "".join(cells[columns]) + after).rstrip())
-    return lines + (["..."] if rows.stop < shape[0] else [])
-
-
-def _number(value: Any) -> str:
+def _number(value: float) -> str:
     """A number in at most 8 characters."""
-    if np.iscomplexobj(value) or isinstance(value, str | bytes) or value is None:
-        return "?"
-    if np.isnan(value):
-        return "nan"
-    text = f"{float(value):.3g}".replace("e+0", "e").replace("e-0", "e-")
+    text = f"{value:.3g}".replace("e+0", "e").replace("e-0", "e-")
     return "0" if text == "-0" else text

@@ -1,8 +1,8 @@
 """Functions of tensors as subjects: an op or a cost, a module with its parameters, and one op of a larger graph."""
 
-import contextlib
 import copy
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,42 +23,35 @@ class TensorSubject:
 
     def __init__(self, fn: Any, inputs: Sequence[Any], names: Sequence[str]) -> None:
         module = hasattr(fn, "named_parameters")
-        self.fn = _copied(fn) if module else fn
+        self.fn = copy.deepcopy(fn) if module else fn
         self._arguments = [_argument(x) for x in inputs]
-        self._parameters: list[Tensor] = []
-        tensors = {i: t for i, t in enumerate(self._arguments) if isinstance(t, Tensor)}
-        required = any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
-        checked = [
-            i
-            for i, t in tensors.items()
-            if t.dtype.kind == "f" and (not required or (isinstance(inputs[i], Tensor) and inputs[i].requires_grad))
-        ]
-        self._checked = checked
-        self.numbers, self.names = list(checked), [names[i] for i in checked]
-        self.arrays = [tensors[i].data for i in checked]
-        self.constants = {names[i]: t.data for i, t in tensors.items() if i not in checked}
-        self.float64_inputs = [_dtype(inputs[i]) == np.float64 for i in checked]
+        required = [isinstance(x, Tensor) and x.requires_grad for x in inputs]
+        self._checked, self.constants = [], {}
+        for i, (t, name) in enumerate(zip(self._arguments, names, strict=True)):
+            if isinstance(t, Tensor) and t.dtype.kind == "f" and (required[i] or not any(required)):
+                self._checked.append(i)
+            elif isinstance(t, Tensor):
+                self.constants[name] = t.data
+        self.numbers, self.names = list(self._checked), [names[i] for i in self._checked]
+        self.arrays: list[Array] = [self._arguments[i].data for i in self._checked]
+        self.float64_inputs = [getattr(inputs[i], "dtype", None) == np.float64 for i in self._checked]
         parameters = [(n, p) for n, p in self.fn.named_parameters() if p.requires_grad] if module else []
-        for number, (name, parameter) in enumerate(parameters, len(inputs)):
-            self._parameters.append(parameter)
-            self.numbers.append(number)
-            self.names.append(name)
-            self.arrays.append(parameter.data.astype(np.float64))
-            self.float64_inputs.append(False)
-        self._works_without_graph = self._same_without_graph()
+        self._parameters: list[Tensor] = [p for _, p in parameters]
+        self.numbers += range(len(inputs), len(inputs) + len(parameters))
+        self.names += [n for n, _ in parameters]
+        self.arrays += [p.data.astype(np.float64) for p in self._parameters]
+        self.float64_inputs += [False] * len(parameters)
 
-    def tensors(self, arrays: Sequence[Array], requires_grad: bool = True) -> tuple[list[Any], list[Tensor]]:
+    def tensors(self, arrays: Sequence[Array]) -> tuple[list[Any], list[Tensor]]:
         """Return the arguments of fn, and the tensors that hold the arrays."""
-        arguments = list(self._arguments)
-        leaves = []
+        arguments, leaves = list(self._arguments), []
         for i, array in zip(self._checked, arrays, strict=False):
-            arguments[i] = Tensor(array, requires_grad=requires_grad)
+            arguments[i] = Tensor(array, requires_grad=True)
             leaves.append(arguments[i])
         for parameter, array in zip(self._parameters, arrays[len(self._checked) :], strict=True):
             parameter._data = np.array(array)
             parameter.grad = None
-            leaves.append(parameter)
-        return arguments, leaves
+        return arguments, leaves + self._parameters
 
     def inputs_at(self, arrays: Sequence[Array]) -> list[Any]:
         """Return all arguments as arrays, then the parameters, at a point."""
@@ -77,86 +70,27 @@ class TensorSubject:
         return y, leaves
 
     def value(self, arrays: Sequence[Array]) -> Array:
-        """Return y; without a graph, if that gives the same value."""
-        if not self._works_without_graph:
-            return self.result(arrays)[0].data
-        arguments, _ = self.tensors(arrays, requires_grad=False)
-        with no_grad():
-            return self.fn(*arguments).data  # type: ignore[no-any-return]
-
-    def _same_without_graph(self) -> bool:
-        """True if the function gives the same without a graph: quicker, but not if it takes gradients itself."""
-        try:
-            arguments, _ = self.tensors(self.arrays, requires_grad=False)
-            with no_grad():
-                y = self.fn(*arguments).data
-        except Exception:
-            return False
-        return bool(np.array_equal(y, self.result(self.arrays)[0].data, equal_nan=True))
+        """Return y."""
+        return self.result(arrays)[0].data
 
     def gradients(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[list[Any]]:
         """Return what the rules return for each input: of a single op before, of a graph after `unbroadcast`."""
         y, leaves = self.result(arrays)
-        if not y.requires_grad:
-            return [[np.zeros(a.shape) for a in arrays] for _ in cotangents]
-        node = y.node
-        if node is not None and all(any(t is leaf for leaf in leaves) for t in node.inputs if t.requires_grad):
-            return [_of_node(node, y, g, leaves) for g in cotangents]
-        return [_of_graph(y, g, leaves) for g in cotangents]
+        if y.node is not None and all(any(t is leaf for leaf in leaves) for t in y.node.inputs if t.requires_grad):
+            return [_of_node(y.node, y, g, leaves) for g in cotangents]
+        return [of_graph(y, g, leaves) for g in cotangents]
 
 
 def _argument(x: Any) -> Any:
-    """Return floats as float64 tensors, and everything else as it is."""
-    if isinstance(x, Tensor):
-        return wrap(x.data.astype(np.float64)) if x.dtype.kind == "f" else x.detach()
-    if isinstance(x, list):
-        with contextlib.suppress(ValueError, TypeError):
-            x = np.asarray(x)
-    if isinstance(x, np.ndarray | np.floating | float):
-        array = np.asarray(x)
-        if array.dtype.kind == "f":
-            return wrap(array.astype(np.float64))
-        return wrap(array) if array.dtype.kind in "iub" else x
-    return x
-
-
-def _dtype(x: Any) -> Any:
-    return x.dtype if isinstance(x, Tensor | np.ndarray) else None
-
-
-def _copied(module: Any) -> Any:
-    try:
-        return copy.deepcopy(module)
-    except Exception as error:
-        raise TypeError(f"diagnose: the module {type(module).__name__} cannot be copied: {error}") from error
-
-
-def _of_node(node: Node, y: Tensor, cotangent: Array, leaves: Sequence[Tensor]) -> list[Any]:
-    """The gradients by one op's rules: unbroadcast where that is possible, else as the rule returned them."""
-    with no_grad():
-        g = wrap(np.array(cotangent, y.dtype))
-        results = node.gradients(g, y, [t.requires_grad for t in node.inputs])
-        sums: list[Any] = [None] * len(leaves)
-        for k, (t, gx) in enumerate(zip(node.inputs, results, strict=True)):
-            where = next((i for i, leaf in enumerate(leaves) if leaf is t), None)
-            if gx is None or where is None:
-                continue
-            part = _unbroadcast(gx, t, node.name, k)
-            before = sums[where]
-            fits = before is None or np.shape(before) == np.shape(part)
-            sums[where] = part if before is None or not fits else before + part
-    return [np.zeros(t.shape) if s is None else s for s, t in zip(sums, leaves, strict=True)]
-
-
-def _unbroadcast(gx: Any, t: Tensor, op: str, k: int) -> Any:
-    if not isinstance(gx, Tensor):
-        return NotATensor(gx)
-    if gx.shape == t.shape:
-        return gx.data
-    try:
-        return unbroadcast(gx, t, op, k).data
-    except GraphError:
-        return gx.data
+    """Floats as float64 tensors, other arrays as tensors, and everything else as it is."""
+    if isinstance(x, list | np.ndarray | np.floating | float):
+        try:
+            x = Tensor(np.asarray(x))
+        except (ValueError, TypeError):
+            return x
+    if not isinstance(x, Tensor):
+        return x
+    return wrap(x.data.astype(np.float64)) if x.dtype.kind == "f" else x.detach()
 
 
 class NotATensor:
@@ -166,48 +100,112 @@ class NotATensor:
         self.value = value
 
 
-def _of_graph(y: Tensor, cotangent: Array, leaves: Sequence[Tensor]) -> list[Any]:
-    g = wrap(np.array(cotangent, y.dtype))
-    pairs = {id(t): gx.data for t, gx in backward_pass(y, g, leaves, retain_graph=True, record=False)}
+def _of_node(node: Node, y: Tensor, cotangent: Array, leaves: Sequence[Tensor]) -> list[Any]:
+    """The gradients by one op's rules: unbroadcast where that is possible, else as the rule returned them."""
+    with no_grad():
+        results = node.gradients(wrap(np.array(cotangent, y.dtype)), y, [t.requires_grad for t in node.inputs])
+        sums: list[Any] = [None] * len(leaves)
+        for k, (t, gx) in enumerate(zip(node.inputs, results, strict=True)):
+            where = next((i for i, leaf in enumerate(leaves) if leaf is t), None)
+            if gx is None or where is None:
+                continue
+            part, before = _unbroadcast(gx, t, node.name, k), sums[where]
+            sums[where] = before + part if np.shape(before) == np.shape(part) and before is not None else part
+    return [np.zeros(t.shape) if s is None else s for s, t in zip(sums, leaves, strict=True)]
+
+
+def _unbroadcast(gx: Any, t: Tensor, op: str, k: int) -> Any:
+    if not isinstance(gx, Tensor):
+        return NotATensor(gx)
+    try:
+        return unbroadcast(gx, t, op, k).data
+    except GraphError:
+        return gx.data
+
+
+def of_graph(y: Tensor, cotangent: Array, leaves: Sequence[Tensor]) -> list[Array]:
+    """Return the gradients of a whole graph; zeros for a tensor that y does not depend on."""
+    pairs = {}
+    if y.requires_grad:
+        g = wrap(np.array(cotangent, y.dtype))
+        pairs = {id(t): gx.data for t, gx in backward_pass(y, g, leaves, retain_graph=True, record=False)}
     return [pairs.get(id(t), np.zeros(t.shape)) for t in leaves]
 
 
-class _Captured(Exception):
+class SecondSubject:
+    """One number made of all first gradients of a function of tensors; see `probing.Subject`.
+
+    Its gradients contain the second derivatives in every pair of inputs.
+
+    Attributes:
+        recorded: by input, False if the first gradients do not depend on it as far as the graph records.
+    """
+
+    def __init__(self, parent: TensorSubject, seed: int) -> None:
+        self.parent, self.seed = parent, seed
+        self.names, self.numbers, self.arrays = parent.names, parent.numbers, parent.arrays
+        self.constants = parent.constants
+        self.recorded = [True] * len(self.names)
+
+    def _total(self, arrays: Sequence[Array]) -> tuple[Tensor, list[Tensor]]:
+        """Σ s · dC/dx over all inputs, with fixed random s and dC/dy, and the inputs."""
+        rng = np.random.default_rng(self.seed)
+        y, leaves = self.parent.result(arrays)
+        with enable_grad():
+            total = wrap(np.zeros(()))
+            g = wrap(rng.standard_normal(y.shape).astype(y.dtype))
+            pairs = backward_pass(y, g, leaves, retain_graph=True, record=True) if y.requires_grad else ()
+            gradients = {id(t): s for t, s in pairs}
+            for t in leaves:
+                weights = rng.standard_normal(t.shape)
+                if id(t) in gradients:
+                    total = total + (gradients[id(t)] * wrap(weights)).sum()
+        return total, leaves
+
+    def value(self, arrays: Sequence[Array]) -> Array:
+        """Return the number."""
+        return self._total(arrays)[0].data
+
+    def gradients(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[list[Any]]:
+        """Return its gradient for each input."""
+        total, leaves = self._total(arrays)
+        rows = [of_graph(total, g, leaves) for g in cotangents]
+        self.recorded = [bool(total.requires_grad and any(row[k].any() for row in rows)) for k in range(len(leaves))]
+        return rows
+
+
+# One op of a graph ----------------------------------------------------------------------------------------------------
+
+
+class _Stop(Exception):
     """Ends a forward pass once the op that is examined was recorded."""
 
 
-class _Recorder:
-    """Sees every op that is recorded: replaces the results of some, and ends the pass after one.
+def _record(subject: TensorSubject, arrays: Sequence[Array], replaced: dict[int, Array], last: int | None) -> Any:
+    """Return the results of the ops that a function records, in order, and the tensors of its inputs.
 
-    Args:
-        replaced: other numbers for the results of the ops of these positions.
-        last: the position after which to stop; None for the end.
+    The results of the ops at some positions are replaced; after the position ``last`` the function is ended.
     """
+    results: list[Tensor] = []
 
-    def __init__(self, replaced: dict[int, Array], last: int | None) -> None:
-        self.replaced, self.last = replaced, last
-        self.results: list[Tensor] = []
+    def observe(out: Tensor) -> None:
+        if last is not None and len(results) > last:
+            raise _Stop
+        if len(results) in replaced:
+            out._data = np.array(replaced[len(results)])
+        results.append(out)
 
-    def __call__(self, out: Tensor) -> None:
-        if self.last is not None and len(self.results) > self.last:
-            raise _Captured
-        array = self.replaced.get(len(self.results))
-        if array is not None and array.shape == out.shape:
-            out._data = np.array(array)
-        self.results.append(out)
-
-
-@contextlib.contextmanager
-def _recording(recorder: _Recorder) -> Iterator[None]:
-    """Call ``recorder`` with every op's result."""
+    arguments, leaves = subject.tensors(arrays)
     before = state.anomaly, state.observer
-    state.anomaly, state.observer = True, recorder
+    state.anomaly, state.observer = True, observe
     try:
-        yield
-    except _Captured:
+        with enable_grad():
+            subject.fn(*arguments)
+    except _Stop:
         pass
     finally:
         state.anomaly, state.observer = before
+    return results, leaves
 
 
 class NodeSubject:
@@ -216,46 +214,40 @@ class NodeSubject:
     The function runs up to that op, with the results of the ops before it replaced.
 
     Attributes:
-        op: the op's name; line: the caller's line that made it.
-        leaf_numbers: the numbers of the function's inputs that the op's inputs depend on.
+        op: the op's name and the caller's line that made it.
+        reach: for each input the positions of the function's inputs that it depends on.
     """
-
-    float64_inputs: Sequence[bool] = ()
 
     def __init__(self, parent: TensorSubject, results: Sequence[Tensor], leaves: Sequence[Tensor], index: int) -> None:
         node = results[index].node
         assert node is not None
-        self.parent, self.index, self.op, self.line = parent, index, node.name, node.line
-        self.names, self.numbers, self.arrays = [], [], []
+        self.parent, self.index = parent, index
+        self.op = f"{node.name} ({os.path.basename(node.line.rsplit(' in ', 1)[0])})"
+        self.names, self.numbers, self.arrays, self.reach = [], [], [], []
         self.constants: dict[str, Array] = {}
-        self._sources: list[tuple[str, int]] = []
-        produced = {id(t): j for j, t in enumerate(results[:index])}
-        leaf_index = {id(t): i for i, t in enumerate(leaves)}
+        self._sources: list[tuple[bool, int]] = []  # a leaf or not, and its position
+        positions = {id(t): (False, j) for j, t in enumerate(results[:index])}
+        positions |= {id(t): (True, i) for i, t in enumerate(leaves)}
         for k, t in enumerate(node.inputs):
-            source = ("op", produced[id(t)]) if id(t) in produced else ("leaf", leaf_index.get(id(t), -1))
-            if t.requires_grad and source[1] >= 0 and source not in self._sources:
-                name = parent.names[source[1]] if source[0] == "leaf" else f"input {k}"
+            source = positions.get(id(t))
+            if t.requires_grad and source is not None and source not in self._sources:
                 self._sources.append(source)
-                self.names.append(name)
+                self.names.append(parent.names[source[1]] if source[0] else f"input {k}")
                 self.numbers.append(k)
                 self.arrays.append(np.array(t.data))
+                self.reach.append(_leaves_below(t, leaves))
             else:
                 self.constants[f"input {k}"] = t.data
 
     def _run(self, arrays: Sequence[Array]) -> tuple[Tensor, list[Tensor]]:
-        values = list(self.parent.arrays)
-        replaced = {}
-        for (kind, i), array in zip(self._sources, arrays, strict=True):
-            if kind == "leaf":
+        values, replaced = list(self.parent.arrays), {}
+        for (is_leaf, i), array in zip(self._sources, arrays, strict=True):
+            if is_leaf:
                 values[i] = array
             else:
                 replaced[i] = array
-        recorder = _Recorder(replaced, self.index)
-        arguments, leaves = self.parent.tensors(values)
-        with enable_grad(), _recording(recorder):
-            self.parent.fn(*arguments)
-        inputs = [leaves[i] if kind == "leaf" else recorder.results[i] for kind, i in self._sources]
-        return recorder.results[self.index], inputs
+        results, leaves = _record(self.parent, values, replaced, self.index)
+        return results[self.index], [(leaves if is_leaf else results)[i] for is_leaf, i in self._sources]
 
     def value(self, arrays: Sequence[Array]) -> Array:
         """Return y."""
@@ -264,15 +256,24 @@ class NodeSubject:
     def gradients(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[list[Any]]:
         """Return what the op's rules return for each input."""
         y, inputs = self._run(arrays)
-        if y.node is None:
-            return [[np.zeros(a.shape) for a in arrays] for _ in cotangents]
+        assert y.node is not None
         return [_of_node(y.node, y, g, inputs) for g in cotangents]
 
 
-def ops_of(subject: TensorSubject) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the results of all ops that the function records, in order, and the tensors of its inputs."""
-    recorder = _Recorder({}, None)
-    arguments, leaves = subject.tensors(subject.arrays)
-    with enable_grad(), _recording(recorder):
-        subject.fn(*arguments)
-    return recorder.results, leaves
+def _leaves_below(t: Tensor, leaves: Sequence[Tensor]) -> set[int]:
+    """The positions of the leaves that a tensor depends on."""
+    found, stack, seen = set(), [t], set()
+    while stack:
+        t = stack.pop()
+        if id(t) not in seen:
+            seen.add(id(t))
+            found |= {i for i, leaf in enumerate(leaves) if leaf is t}
+            stack += t.node.inputs if t.node is not None else ()
+    return found
+
+
+def ops_of(subject: TensorSubject) -> list[NodeSubject]:
+    """Return the ops that a function records and that depend on its inputs, in order."""
+    results, leaves = _record(subject, subject.arrays, {}, None)
+    nodes = [NodeSubject(subject, results, leaves, i) for i, t in enumerate(results) if t.node is not None]
+    return [node for node in nodes if node.arrays]
