@@ -39,7 +39,8 @@ def drawn_images(figure):
 
 
 def test_importing_the_package_and_its_pictures_does_not_import_matplotlib():
-    code = "import sys, tinygrad_cnn.inspection.plot, tinygrad_cnn.inspection.report; sys.exit('matplotlib' in sys.modules)"
+    rooms = "tinygrad_cnn.inspection.plot, tinygrad_cnn.inspection.report"
+    code = f"import sys, {rooms}; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

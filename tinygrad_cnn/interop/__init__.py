@@ -2,7 +2,7 @@
 
 from ..storage.safetensors import load_safetensors, save_safetensors
 from .dlpack import from_dlpack
+from .onnx import from_onnx
 from .onnx_export import to_onnx
-from .onnx_import import from_onnx
 
 __all__ = ["from_dlpack", "from_onnx", "load_safetensors", "save_safetensors", "to_onnx"]

@@ -1,8 +1,8 @@
 """Weights files and checkpoints: reading one gives the model that was saved, or an error, never another model.
 
-Both are archives (`storage.archive`); weights alone may be ``.safetensors`` too. A weights file holds a model's
-parameters and buffers, and the name and settings of a named network. A checkpoint holds in addition the state of a
-training run (`training.checkpoint`); it can be loaded as weights too.
+Both are archives (`storage.archive`); weights alone may be ``.safetensors`` too, and are read from PyTorch's files.
+A weights file holds a model's parameters and buffers, and the name and settings of a named network. A checkpoint holds
+in addition the state of a training run (`training.checkpoint`); it can be loaded as weights too.
 """
 
 import json
@@ -15,6 +15,7 @@ import numpy as np
 from .. import models
 from ..checks import abbreviated, instance
 from ..nn import Module, StateError
+from ..storage import pytorch
 from ..storage.archive import Arrays, read_archive, write_archive
 from ..storage.atomic import CheckpointError, PathLike, check_path
 from ..storage.safetensors import load_safetensors, parse_metadata, save_safetensors
@@ -82,7 +83,9 @@ def load(path: PathLike, into: Module | None = None) -> Module:
 
     Args:
         path: a file that `save`, or `fit` with a checkpoint, wrote. The weights of a checkpoint are those that the run
-            would end with if it ended there: the best epoch's, else the running average, else the last ones.
+            would end with if it ended there: the best epoch's, else the running average, else the last ones. Or a state
+            dict in a ``.safetensors`` file, or in a ``.pt`` or ``.pth`` file of ``torch.save``, of which no code is run
+            (`storage.pytorch`).
         into: a model of your own to load the weights into; None makes a new one, if it is a named network.
 
     Raises:
@@ -109,7 +112,10 @@ def about(path: PathLike) -> dict[str, Any]:
 
 def read(op: str, path: PathLike) -> SavedFile:
     """Read and verify a weights file or checkpoint. CheckpointError if it is neither."""
-    if not check_path(op, path).endswith(".safetensors"):
+    name = check_path(op, path)
+    if name.endswith(pytorch.ENDINGS):
+        return SavedFile(path, prefixed(WEIGHTS, pytorch.load_pytorch(path)), {"model": {"class": "a PyTorch network"}})
+    if not name.endswith(".safetensors"):
         return SavedFile(path, *read_archive(path))
     state, texts = load_safetensors(path)
     return SavedFile(path, prefixed(WEIGHTS, state), parse_metadata(texts))
