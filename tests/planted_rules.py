@@ -1,9 +1,8 @@
 """Wrong backward rules, each with what the doctor should say: the input's number and the kind.
 
-Written in two halves: the second only after the doctor was finished, so that its score on them says something.
+The second half was written when the doctor could name the first, so that its score on it says something.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -242,8 +241,12 @@ FIRST = [
         lambda g, x, w: (signal.convolve2d(g, w, "valid"), correlate(x, g)),
         (X, W), {0: "shape"},
     ),
-    numpy_rule("conv: overlapping overlays overwritten", correlate, overlapping_overwritten, (X, W), {0: "overwritten"}),
-    numpy_rule("max pooling: overlaps overwritten", lambda x: pool(x, 2)[0], pool_overwritten, (X,), {0: "overwritten"}),
+    numpy_rule(
+        "conv: overlapping overlays overwritten", correlate, overlapping_overwritten, (X, W), {0: "overwritten"},
+    ),
+    numpy_rule(
+        "max pooling: overlaps overwritten", lambda x: pool(x, 2)[0], pool_overwritten, (X,), {0: "overwritten"},
+    ),
     numpy_rule(
         "max pooling: to every neuron", lambda x: pool(x, 2)[0],
         lambda g, x: signal.convolve2d(g, np.ones((2, 2)), "full"), (X,), {0: "unmasked"},
@@ -412,8 +415,8 @@ SECOND = [
                (SQUARE, OTHER), {0: "wrong_point", 1: "wrong_point"}),
     numpy_rule("product: no factor", lambda a, b: a * b, lambda g, a, b: (g, g * a), (SQUARE, OTHER),
                {0: "missing_factor"}),
-    numpy_rule("batch norm: dw not normalised", batch_norm, bn(dw=lambda g, x, w, b: (g * (x - x.mean(0))).sum(0)), NORM,
-               {1: "missing_factor"}),
+    numpy_rule("batch norm: dw not normalised", batch_norm,
+               bn(dw=lambda g, x, w, b: (g * (x - x.mean(0))).sum(0)), NORM, {1: "missing_factor"}),
     numpy_rule("batch norm: the variance for its root", batch_norm,
                bn(dx=lambda g, x, w, b: batch_norm_backward(g, x, w, b)[0] / np.sqrt(x.var(0) + 1e-5)), NORM,
                {0: "missing_factor"}),
@@ -424,7 +427,8 @@ SECOND = [
                {0: "unmasked"}),
     numpy_rule("clip: passed on outside", lambda x: np.clip(x, -0.5, 0.5), lambda g, x: g, (Z,), {0: "unmasked"}),
     numpy_rule("absolute value: nothing where x < 0", np.abs, lambda g, x: g * (x > 0), (Z,), {0: "masked"}),
-    numpy_rule("average pooling: not divided", lambda x: np.lib.stride_tricks.sliding_window_view(x, (2, 2)).mean((2, 3)),
+    numpy_rule("average pooling: not divided",
+               lambda x: np.lib.stride_tricks.sliding_window_view(x, (2, 2)).mean((2, 3)),
                lambda g, x: signal.convolve2d(g, np.ones((2, 2)), "full"), (X,), {0: "factor"}),
     numpy_rule("indexing: a repeated index overwritten", indexed, indexed_backward, (numbers(33, 5, 3),),
                {0: "overwritten"}),

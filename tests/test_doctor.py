@@ -54,11 +54,20 @@ def test_a_diagnosis_takes_at_most_two_seconds(answers):
 def test_every_finding_is_a_sentence_and_fits_on_the_screen(answers):
     for diagnosis, _ in answers.values():
         for finding in diagnosis.findings:
-            assert finding.message[-1] in ".?" and finding.message[0].isupper() or finding.message.startswith("dC/d")
+            assert finding.message.endswith((".", "?")) and finding.message[0] in "dTI", finding.message
             assert finding.where is None or all(isinstance(i, int) for i in finding.where)
             assert all(len(line) <= 60 for line in finding.picture.splitlines()), finding.picture
         assert all(len(line) <= 80 for line in str(diagnosis).splitlines())
         assert str(diagnosis).isascii()
+
+
+def test_a_failing_gradcheck_ends_with_the_sentence():
+    rule = next(rule for rule in PLANTED if rule.name == "sigmoid: minus")
+    with pytest.raises(tg.GradcheckError, match=r"input 0.*the rule gives.*\)\. dC/d.* wrong sign: .*minus away$"):
+        tg.gradcheck(rule.fn, tg.Tensor(rule.inputs[0]))
+    rule = next(rule for rule in PLANTED if rule.name == "exp: the rule's own rule has the wrong sign")
+    with pytest.raises(tg.GradcheckError, match="second order, input 0.*the rule's own rule is wrong"):
+        tg.gradcheck(rule.fn, tg.Tensor(rule.inputs[0]), order=2)
 
 
 # Right rules ----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from . import article, data, nn, optim
 from .autograd.engine import AnomalyError, GraphError
-from .autograd.gradcheck import GradcheckError, gradcheck
 from .autograd.modes import detect_anomaly, enable_grad, no_grad
 from .autograd.tensor import Tensor, grad, record
 from .kernels import get_kernels, set_kernels
@@ -48,6 +47,7 @@ from .ops import (
 if TYPE_CHECKING:
     from . import interop, models, training
     from .autograd.doctor import Diagnosis, diagnose
+    from .autograd.gradcheck import GradcheckError, gradcheck
     from .inspection import plot, report
     from .inspection.drawing import draw
     from .inspection.explain import explain
@@ -66,6 +66,7 @@ _LAZY = {
     "CheckpointError": ("storage.atomic", "CheckpointError"),
     "Diagnosis": ("autograd.doctor", "Diagnosis"),
     "DivergenceError": ("training", "DivergenceError"),
+    "GradcheckError": ("autograd.gradcheck", "GradcheckError"),
     "checkpoint": ("training.checkpoint", ""),
     "diagnose": ("autograd.doctor", "diagnose"),
     "distributed": ("training.mpi", ""),
@@ -75,6 +76,7 @@ _LAZY = {
     "fit": ("training", "fit"),
     "from_dlpack": ("interop", "from_dlpack"),
     "from_onnx": ("interop", "from_onnx"),
+    "gradcheck": ("autograd.gradcheck", "gradcheck"),
     "interop": ("interop", ""),
     "load": ("models.saving", "load"),
     "models": ("models", ""),

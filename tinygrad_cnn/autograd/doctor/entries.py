@@ -131,8 +131,8 @@ def left_out(evidence: Evidence) -> Answer:
     if not parts or (use != (matters & block)).any():
         return None
     return "not_summed", (
-        f"{evidence.gradient} is not summed over all outputs: {' and '.join(parts)}. Add up the contributions of all of "
-        "them."
+        f"{evidence.gradient} is not summed over all outputs: {' and '.join(parts)}. Add up the contributions of "
+        "all of them."
     )
 
 

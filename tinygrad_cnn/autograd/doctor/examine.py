@@ -168,7 +168,9 @@ def _uses_first_point(evidence: Evidence) -> bool:
 def _right_along(probe: Probe, step: float) -> bool:
     """Compare along two random directions over all elements, where not every element was measured."""
     a, rng = probe.analytic, np.random.default_rng(1)
-    for direction in rng.standard_normal((2, *probe.shape)) if a is not None else ():
+    if a is None:
+        return True
+    for direction in rng.standard_normal((2, *probe.shape)):
         slope, tolerance = directional(probe, direction, step)
         size = np.abs(a) @ np.abs(direction.ravel())
         tolerance = tolerance + 1e-5 * size / np.sqrt(max(1, direction.size)) + 1e-7 * size

@@ -288,7 +288,7 @@ def _variations(evidence: Evidence) -> Iterator[_Variation]:
     arrays = evidence.probes[0].point.arrays
     for k, a in enumerate(arrays):
         for kind, words, turn in turns(a.shape):
-            yield _Variation(kind, words, k, of_input(k, lambda x, t=turn: t(x[None])[0]))
+            yield _Variation(kind, words, k, of_input(k, partial(_turned, turn)))
     for k, (name, a) in enumerate(zip(evidence.names, arrays, strict=True)):
         if a.shape == evidence.y_shape:
             yield _Variation("wrong_point", evidence.result, k, lambda p: p.point.y)
@@ -297,6 +297,10 @@ def _variations(evidence: Evidence) -> Iterator[_Variation]:
                 yield _Variation("wrong_point", evidence.names[j], k, of_input(j, np.asarray))
         yield _Variation("wrong_point", f"-{name}", k, of_input(k, np.negative))
         yield _Variation("wrong_point", f"sigmoid({name})", k, of_input(k, _sigmoid))
+
+
+def _turned(turn: Turn, x: Array) -> Array:
+    return np.asarray(turn(x[None])[0])
 
 
 def _constant_at(evidence: Evidence, variation: _Variation) -> float | None:

@@ -1,8 +1,8 @@
 """Numerical derivatives of y by every element of every input, and the points and cotangents at which they are taken.
 
 Five values of y on a line through x give two slopes, at one and at two steps, and Richardson's extrapolation of them.
-Where y is smooth they agree, so that their difference says how far the derivative can be trusted: at a kink, in rounding
-noise, or where y is not finite, the `doubt` is large, and the element is not compared.
+Where y is smooth they agree, so that their difference says how far the derivative can be trusted: at a kink, in
+rounding noise, or where y is not finite, the `doubt` is large, and the element is not compared.
 """
 
 import time

@@ -142,8 +142,8 @@ def _wrapped(text: str, width: int, indent: str) -> list[str]:
 def picture(right: NDArray[Any], other: NDArray[Any], where: Place | None, headings: tuple[str, str]) -> str:
     """Return two arrays side by side as text: the rows and columns around ``where``, a star at what differs.
 
-    Of more than two axes one slice is drawn, of a long axis a part; the first line says which. Numbers of ``right`` that
-    are not known are NaN.
+    Of more than two axes one slice is drawn, of a long axis a part; the first line says which. Numbers of ``right``
+    that are not known are NaN.
     """
     lead: Place = ()
     if right.ndim > 2 and right.shape == other.shape:

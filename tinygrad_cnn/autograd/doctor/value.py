@@ -52,8 +52,10 @@ def _close(a: Array, b: Array, tolerance: float = 1e-6) -> bool:
 
 def _reason(subject: Any, y: Array, right: Array, oracle: OracleSubject | None, where: tuple[int, ...] | None) -> str:
     """The simplest explanation of a wrong value."""
-    for k, a in enumerate(subject.arrays) if oracle is not None else ():
+    for k, a in enumerate(subject.arrays):
         for _, words, turn in turns(a.shape):
+            if oracle is None:
+                break
             try:
                 other = oracle.value([turn(b[None])[0] if i == k else b for i, b in enumerate(subject.arrays)])
             except Exception:  # whatever the oracle raises for other shapes

@@ -49,8 +49,8 @@ def not_finite(evidence: Evidence) -> Answer:
         return None
     v, i = bad[0]
     return "nan", (
-        f"{evidence.gradient} is {analytic[v, i]}, where the numerical derivative is {probe.right[v, i]:.6g}. Look for a "
-        "division by zero, a logarithm of zero, inf - inf or 0 * inf, or an array from numpy.empty that was not filled."
+        f"{evidence.gradient} is {analytic[v, i]}, where the numerical derivative is {probe.right[v, i]:.6g}. Look for "
+        "a division by zero, a logarithm of zero, inf - inf or 0 * inf, or an array from numpy.empty."
     )
 
 
@@ -122,21 +122,17 @@ def _shape_models(evidence: Evidence, shape: Shape, goal: Shape) -> Iterator[tup
         if tuple(shape[i] for i in order) == goal:
             words = "is the right gradient transposed: {has}. Try .T, or the factors of the product in the other order."
             for sign, minus in ((1, ""), (-1, " It has the wrong sign, too.")):
-                yield (
-                    "transposed",
-                    words + minus,
-                    lambda r, g, o=order, s=sign: (r, s * g.transpose(0, *(1 + i for i in o))),
-                )
+                yield "transposed", words + minus, partial(_reordered, order, sign)
     for axes in _axes_to_sum(shape, math.prod(goal)):
         if any(shape[i] > 1 for i in axes):
             words = f"is not summed: {{has}}. {_shared(evidence.name, shape, axes)}: add the components up, "
-            yield "not_summed", f"{words}sum(axis={_listed(axes)}).", _summed(axes, goal)
+            yield "not_summed", f"{words}sum(axis={_listed(axes)}).", partial(_summed, axes)
     if math.prod(shape) == math.prod(goal):
         words = f"has the right numbers in another shape: {{has}}. Try .reshape({evidence.name}.shape)."
         yield "shape", words, lambda r, g: (r, g.reshape(r.shape))
     for axes in _axes_to_sum(goal, math.prod(shape)):
         words = f"is summed too far: {{has}}. Each element of {evidence.name} has a gradient of its own: leave the sum "
-        yield "shape", f"{words}over {_listed(axes)} out.", lambda r, g, a=axes: _summed(a, shape)(g, r)[::-1]
+        yield "shape", f"{words}over {_listed(axes)} out.", partial(_oversummed, axes)
     if len(shape) == len(goal):
         yield from _part_models(shape, goal)
 
@@ -147,8 +143,20 @@ def _of_input(evidence: Evidence, k: int) -> _Model:
     return lambda right, returned: (next(points).probes[k].right.reshape(returned.shape), returned)
 
 
-def _summed(axes: Shape, shape: Shape) -> _Model:
-    return lambda r, g: (r, g.sum(tuple(1 + i for i in axes)).reshape(len(g), *shape))
+def _reordered(order: Shape, sign: int, right: Array, returned: Array) -> tuple[Array, Array]:
+    return right, sign * returned.transpose(0, *(1 + i for i in order))
+
+
+def _summed(axes: Shape, right: Array, returned: Array) -> tuple[Array, Array]:
+    return right, returned.sum(tuple(1 + i for i in axes)).reshape(right.shape)
+
+
+def _oversummed(axes: Shape, right: Array, returned: Array) -> tuple[Array, Array]:
+    return _summed(axes, returned, right)[::-1]
+
+
+def _part(here: tuple[slice, ...], right: Array, returned: Array) -> tuple[Array, Array]:
+    return (right, returned[here]) if returned[0].size > right[0].size else (right[here], returned)
 
 
 def _orders(ndim: int) -> list[Shape]:
@@ -187,10 +195,10 @@ def _part_models(shape: Shape, goal: Shape) -> Iterator[tuple[str, str, _Model]]
                 f"is a part of the right gradient, the one that starts at {start}: {{has}}. The gradient for the "
                 'previous layer needs every place at which the overlays meet at all: mode="full" for "valid".'
             )
-            yield "shape", words, lambda r, g, h=here: (r[h], g)
+            yield "shape", words, partial(_part, here)
         else:
             words = f'contains the right gradient, from {start} on: {{has}}. Try mode="valid" for "full", or cut the '
-            yield "shape", words + "padding off.", lambda r, g, h=here: (r, g[h])
+            yield "shape", words + "padding off.", partial(_part, here)
 
 
 # Constants, turns, shifts ---------------------------------------------------------------------------------------------
@@ -320,8 +328,10 @@ def _moved_back(a: Array, shape: Shape, offset: Shape) -> Array:
     source = a.reshape(len(a), *shape)
     result = np.full_like(source, np.nan)
     pairs = list(zip(offset, shape[-len(offset) :], strict=True))
-    here = (..., *(slice(max(0, -o), n - max(0, o)) for o, n in pairs))
-    result[here] = source[(..., *(slice(max(0, o), n - max(0, -o)) for o, n in pairs))]
+    here = tuple(slice(max(0, -o), n - max(0, o)) for o, n in pairs)
+    there = tuple(slice(max(0, o), n - max(0, -o)) for o, n in pairs)
+    lead = (slice(None),) * (source.ndim - len(offset))
+    result[lead + here] = source[lead + there]
     return result.reshape(len(a), -1)
 
 
@@ -339,8 +349,8 @@ def unknown(evidence: Evidence) -> tuple[str, str]:
         extra += " It is not in proportion to g = dC/dy, as the chain rule makes it: g appears other than as a factor."
     return "unknown", (
         f"{evidence.gradient} is wrong, and in no way that the doctor has a name for: for one dC/dy the rule gives "
-        f"{analytic[v, i]:.6g}, the numerical derivative is {probe.right[v, i]:.6g}.{extra} Try the smallest input that "
-        "still fails, and write down the derivative of a single y."
+        f"{analytic[v, i]:.6g}, the numerical derivative is {probe.right[v, i]:.6g}.{extra} Try the smallest input "
+        "that still fails, and write down the derivative of a single y."
     )
 
 
