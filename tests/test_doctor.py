@@ -66,7 +66,7 @@ def test_a_failing_gradcheck_ends_with_the_sentence():
     with pytest.raises(tg.GradcheckError, match=r"input 0.*the rule gives.*\)\. dC/d.* wrong sign: .*minus away$"):
         tg.gradcheck(rule.fn, tg.Tensor(rule.inputs[0]))
     rule = next(rule for rule in PLANTED if rule.name == "exp: the rule's own rule has the wrong sign")
-    with pytest.raises(tg.GradcheckError, match="second order, input 0.*the rule's own rule is wrong"):
+    with pytest.raises(tg.GradcheckError, match=r"second order, input 0.*the rule's own rule is wrong"):
         tg.gradcheck(rule.fn, tg.Tensor(rule.inputs[0]), order=2)
 
 

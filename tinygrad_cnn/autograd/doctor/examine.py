@@ -7,57 +7,29 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ...checks import plural
-from .entries import left_out, masked, only_diagonal, overwritten, unmasked, wrong_axes
+from . import entries, factors, probing, whole
 from .evidence import Answer, Evidence, mismatch
-from .factors import elsewhere, mask_of_g, turned_cotangent, wrong_factor
-from .probing import (
-    Array,
-    Clock,
-    Point,
-    Probe,
-    Subject,
-    best_step,
-    directional,
-    jacobian,
-    probe_points,
-    remeasure,
-    shared_columns,
-)
-from .report import Finding, derivative, picture
-from .whole import (
-    integers,
-    not_finite,
-    not_numbers,
-    of_another_input,
-    scaled,
-    shifted,
-    single_precision,
-    turned,
-    unknown,
-    without_g,
-    wrong_shape,
-    zero,
-)
+from .probing import Array, Clock, Point, Probe, Subject
+from .report import Finding, picture
 
 _HYPOTHESES: tuple[Callable[[Evidence], Answer], ...] = (
-    not_finite,
-    integers,
-    zero,
-    scaled,
-    without_g,
-    turned,
-    of_another_input,
-    only_diagonal,
-    overwritten,
-    left_out,
-    masked,
-    wrong_axes,
-    unmasked,
-    mask_of_g,
-    wrong_factor,
-    shifted,
-    turned_cotangent,
-    elsewhere,
+    whole.not_finite,
+    whole.integers,
+    whole.zero,
+    whole.scaled,
+    whole.without_g,
+    whole.turned,
+    whole.of_another_input,
+    entries.only_diagonal,
+    entries.overwritten,
+    entries.left_out,
+    entries.masked,
+    entries.wrong_axes,
+    entries.unmasked,
+    factors.wrong_factor,
+    whole.shifted,
+    factors.turned_cotangent,
+    factors.elsewhere,
 )
 _REMEASURED = 24
 _OVERHEAD_SECONDS = 2e-5  # of one value, besides the function
@@ -76,7 +48,7 @@ def examine(subject: Subject, clock: Clock, seed: int) -> Examination:
     """Compare the gradients of every input of a subject with numerical derivatives, and explain what differs."""
     rng = np.random.default_rng(seed)
     y, seconds_a_value = _first_value(subject)
-    points = probe_points(subject, y, rng)
+    points = probing.probe_points(subject, y, rng)
     result = Examination()
     if not points:
         result.notes.append("y is not finite at these inputs, nor near them: there is no derivative to compare with.")
@@ -85,13 +57,16 @@ def examine(subject: Subject, clock: Clock, seed: int) -> Examination:
     columns = 0.6 * clock.left() / (4 * (seconds_a_value + _OVERHEAD_SECONDS))  # four values of y each
     if sum(sizes) * len(points) > columns:
         points = points[:2]
-    shares = shared_columns(sizes, y.size, columns / len(points))
+    shares = probing.shared_columns(sizes, y.size, columns / len(points))
     seconds = 0.7 * clock.left() / (sum(shares) * len(points) or 1)  # for each element at each point
     evidence = [_measured(subject, points, k, share, seconds * share, clock, rng) for k, share in enumerate(shares)]
     float64_inputs = getattr(subject, "float64_inputs", [False] * len(sizes))
     for k, e in enumerate(evidence):
         answer = (
-            not_numbers(e) or wrong_shape(e) or _explanation(e) or (single_precision(e) if float64_inputs[k] else None)
+            whole.not_numbers(e)
+            or whole.wrong_shape(e)
+            or _explanation(e)
+            or (whole.single_precision(e) if float64_inputs[k] else None)
         )
         if answer is not None:
             result.findings[k] = _finding(subject.numbers[k], e, *answer)
@@ -123,17 +98,17 @@ def _measured(
     rng: np.random.Generator,
 ) -> Evidence:
     """Take the derivatives of at most ``share`` elements of input k at every point, each in so many seconds."""
-    step = best_step(subject, points[0].arrays, k, points[0].y, rng)
+    step = probing.best_step(subject, points[0].arrays, k, points[0].y, rng)
     probes = []
     for point in points:
         columns = rng.permutation(subject.arrays[k].size)[:share].tolist()
-        probe = Probe(point, k, *jacobian(subject, point.arrays, k, point.y, columns, step, Clock(seconds)))
+        probe = Probe(point, k, *probing.jacobian(subject, point.arrays, k, point.y, columns, step, Clock(seconds)))
         doubtful = [i for i in probe.columns if not probe.sure[i]][: _REMEASURED // 3]
         wrong = np.flatnonzero(mismatch(probe))
         if len(wrong) and len(wrong) <= max(8, len(probe.columns) // 4):  # if most differ, it is not for a kink
             doubtful += wrong[:_REMEASURED].tolist()
         if doubtful:
-            remeasure(probe, doubtful, step, clock)
+            probing.remeasure(probe, doubtful, step, clock)
         point.probes[k] = probe
         probes.append(probe)
     return Evidence(subject.names[k], probes, step, clock)
@@ -146,13 +121,13 @@ def _explanation(evidence: Evidence) -> Answer:
     wrong = [p for p in evidence.probes if mismatch(p).any()]
     if not wrong:
         right = all(p.complete or _right_along(p, evidence.step) for p in evidence.probes)
-        return None if right else unknown(evidence)
+        return None if right else whole.unknown(evidence)
     for probes in (evidence.probes, wrong) if len(wrong) < len(evidence.probes) else (wrong,):
         for hypothesis in _HYPOTHESES:
             answer = hypothesis(replace(evidence, probes=probes))
             if answer is not None:
                 return answer
-    return unknown(evidence)
+    return whole.unknown(evidence)
 
 
 def _uses_first_point(evidence: Evidence) -> bool:
@@ -171,7 +146,7 @@ def _right_along(probe: Probe, step: float) -> bool:
     if a is None:
         return True
     for direction in rng.standard_normal((2, *probe.shape)):
-        slope, tolerance = directional(probe, direction, step)
+        slope, tolerance = probing.directional(probe, direction, step)
         size = np.abs(a) @ np.abs(direction.ravel())
         tolerance = tolerance + 1e-5 * size / np.sqrt(max(1, direction.size)) + 1e-7 * size
         if (np.abs(a @ direction.ravel() - slope) > tolerance).any():
@@ -205,6 +180,6 @@ def _note_comparisons(evidence: Evidence, k: int, result: Examination) -> None:
         )
     if not first.complete:
         result.notes.append(
-            f"{len(first.columns)} of {first.sure.size:,} numbers of {derivative(evidence.name)} were compared one by "
+            f"{len(first.columns)} of {first.sure.size:,} numbers of {gradient} were compared one by "
             "one, the others along random directions; smaller inputs are compared in full."
         )

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .entries import entries
-from .evidence import Answer, Candidate, Evidence, equals, is_one, nice, sizes, with_constant
+from .evidence import Answer, Evidence, equals, is_one, nice, sizes, with_constant
 from .probing import Array, Probe, jacobian
 from .whole import Turn, turns
 
@@ -33,21 +33,15 @@ _FUNCTIONS: tuple[tuple[str, Callable[[Array], Array]], ...] = (
     ("{}", lambda a: a),
     ("1 / {}", lambda a: 1 / a),
     ("{}^2", lambda a: a * a),
-    ("1 / {}^2", lambda a: 1 / (a * a)),
     ("1 - {}", lambda a: 1 - a),
-    ("1 + {}", lambda a: 1 + a),
     ("sqrt({})", np.sqrt),
     ("1 / sqrt({})", lambda a: 1 / np.sqrt(a)),
-    ("sign({})", np.sign),
     ("sigmoid'({})", lambda a: _sigmoid(a) * (1 - _sigmoid(a))),
     ("tanh'({})", lambda a: 1 - np.tanh(a) ** 2),
     ("sigmoid({})", _sigmoid),
-    ("tanh({})", np.tanh),
     ("exp({})", np.exp),
-    ("exp(-{})", lambda a: np.exp(-a)),
     ("cos({})", np.cos),
     ("sin({})", np.sin),
-    ("log({})", np.log),
 )
 
 
@@ -210,23 +204,6 @@ def _misplaced(evidence: Evidence, ratios: Sequence[Array], values: dict[str, li
     return None
 
 
-def mask_of_g(evidence: Evidence) -> Answer:
-    """A mask that is taken from dC/dy instead of z."""
-    if evidence.y_shape != evidence.shape:
-        return None
-
-    def by_g(probe: Probe, where: bool) -> Array:
-        g = probe.point.cotangents.reshape(len(probe.right), -1)
-        return np.asarray(np.where((g > 0) & (not where or probe.right != 0), g, 0))
-
-    if not any(is_one(equals(evidence, partial(by_g, where=where))) for where in (False, True)):
-        return None
-    return "wrong_point", (
-        f"{evidence.gradient} takes its mask from g = dC/d{evidence.result}: it passes a g on where g > 0. The mask "
-        "belongs to the point: pass g on where z > 0."
-    )
-
-
 # Another point --------------------------------------------------------------------------------------------------------
 
 
@@ -253,91 +230,63 @@ def _turned_words(evidence: Evidence, name: str, words: str, c: float) -> str:
     return f"{text}. Exchange the two axes of {name}: try .T, or the factors in the other order."
 
 
-class _Variation(NamedTuple):
-    """Input k with other numbers: the kind, words for it, and its new value at a point."""
-
-    kind: str
-    words: str
-    k: int
-    value: Callable[[Probe], Array]
-
-
 def elsewhere(evidence: Evidence) -> Answer:
     """The right gradient for another point: an input turned, transposed, or replaced by another array."""
-    for variation in _variations(evidence):
+    for kind, k, words, value in _variations(evidence):
         if not evidence.clock.left():
             return None
-        c = _constant_at(evidence, variation)
-        name = evidence.names[variation.k]
-        if c is not None and variation.kind != "wrong_point":
-            return variation.kind, _turned_words(evidence, name, variation.words, c)
+        c, name = _constant_at(evidence, k, value), evidence.names[k]
+        if c is not None and kind != "wrong_point":
+            return kind, _turned_words(evidence, name, words, c)
         if is_one(c):
             return "wrong_point", (
-                f"{evidence.gradient} takes its slope at the wrong point: it is right for {variation.words} in the "
-                f"place of {name}. The slope belongs to the point at which the forward pass was taken: use {name}."
+                f"{evidence.gradient} takes its slope at the wrong point: it is right for {words} in the place of "
+                f"{name}. The slope belongs to the point at which the forward pass was taken: use {name}."
             )
     return None
 
 
-def _variations(evidence: Evidence) -> Iterator[_Variation]:
-    """Yield the arguments to try, the likeliest first."""
-
-    def of_input(j: int, function: Callable[[Array], Array]) -> Callable[[Probe], Array]:
-        return lambda probe: np.asarray(function(probe.point.arrays[j]))
-
+def _variations(evidence: Evidence) -> Iterator[tuple[str, int, str, Callable[[Probe], Array]]]:
+    """Yield the kind, an input, words for other numbers in its place, and these numbers at a point."""
     arrays = evidence.probes[0].point.arrays
     for k, a in enumerate(arrays):
         for kind, words, turn in turns(a.shape):
-            yield _Variation(kind, words, k, of_input(k, partial(_turned, turn)))
-    for k, (name, a) in enumerate(zip(evidence.names, arrays, strict=True)):
+            yield kind, k, words, lambda p, k=k, turn=turn: turn(p.point.arrays[k][None])[0]  # type: ignore[misc]
+    for k, a in enumerate(arrays):
         if a.shape == evidence.y_shape:
-            yield _Variation("wrong_point", evidence.result, k, lambda p: p.point.y)
+            yield "wrong_point", k, evidence.result, lambda p: p.point.y
         for j, other in enumerate(arrays):
             if j != k and other.shape == a.shape:
-                yield _Variation("wrong_point", evidence.names[j], k, of_input(j, np.asarray))
-        yield _Variation("wrong_point", f"-{name}", k, of_input(k, np.negative))
-        yield _Variation("wrong_point", f"sigmoid({name})", k, of_input(k, _sigmoid))
+                yield "wrong_point", k, evidence.names[j], lambda p, j=j: p.point.arrays[j]  # type: ignore[misc]
 
 
-def _turned(turn: Turn, x: Array) -> Array:
-    return np.asarray(turn(x[None])[0])
-
-
-def _constant_at(evidence: Evidence, variation: _Variation) -> float | None:
-    """The constant c for which the rule is c times the right gradient at the other point, or None."""
+def _constant_at(evidence: Evidence, k: int, value: Callable[[Probe], Array]) -> float | None:
+    """The constant c for which the rule is c times the right gradient with other numbers in input k, or None."""
     probes = [p for p in evidence.probes if p.sure.any()][:2]
-    for activation in (np.ones_like, lambda a: a * (1 - a), lambda a: 1 - a * a) if probes else ():
-
-        def model(
-            probe: Probe, columns: int | None = None, slope: Callable[[Array], Array] = activation
-        ) -> Array | None:
-            return _gradients(evidence, probe, variation, slope, probe.columns[:columns])
-
-        quick: Candidate = partial(model, columns=_QUICK_COLUMNS)
-        if equals(evidence, quick, probes[:1]) is not None:
-            c = equals(evidence, model, probes)
-            if c is not None:
-                return c
-    return None
+    model = partial(_gradients, evidence, k, value)
+    if not probes or equals(evidence, partial(model, most=_QUICK_COLUMNS), probes[:1]) is None:
+        return None
+    return equals(evidence, model, probes)
 
 
 def _gradients(
-    evidence: Evidence, probe: Probe, variation: _Variation, slope: Callable[[Array], Array], columns: list[int]
+    evidence: Evidence, k: int, value: Callable[[Probe], Array], probe: Probe, most: int | None = None
 ) -> Array | None:
-    """The numerical gradients at the other point, (V, x.size), with an activation's slope left at the first point."""
-    point, value = probe.point, variation.value(probe)
-    arrays = [value if i == variation.k else a for i, a in enumerate(point.arrays)]
-    if value.shape != point.arrays[variation.k].shape or np.array_equal(value, point.arrays[variation.k]):
+    """The numerical gradients with other numbers in input k, (V, x.size), for at most so many elements."""
+    point, numbers = probe.point, value(probe)
+    if np.array_equal(numbers, point.arrays[k]):
         return None
+    arrays = [numbers if i == k else a for i, a in enumerate(point.arrays)]
     try:
         y = point.subject.value(arrays)
-        factor = slope(point.y) / slope(y)
-        if y.shape != point.y.shape or not np.isfinite(factor).all():
-            return None
-        columns, rows, doubt = jacobian(point.subject, arrays, probe.k, y, columns, evidence.step, evidence.clock)
+        columns, rows, doubt = jacobian(
+            point.subject, arrays, probe.k, y, probe.columns[:most], evidence.step, evidence.clock
+        )
     except Exception:  # whatever the function raises where it is not defined
         return None
-    v = (point.cotangents * factor).reshape(len(probe.right), -1)
+    if y.shape != point.y.shape:
+        return None
     result = np.full(probe.right.shape, np.nan)
-    result[:, columns] = v @ np.where(doubt <= 1e-4 * np.abs(rows).max(initial=0) + 1e-9, rows, np.nan)
+    rows = np.where(doubt <= 1e-4 * np.abs(rows).max(initial=0) + 1e-9, rows, np.nan)
+    result[:, columns] = point.cotangents.reshape(len(result), -1) @ rows
     return result

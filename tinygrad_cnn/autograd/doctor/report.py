@@ -1,6 +1,5 @@
 """What the doctor returns: a `Diagnosis` with its `Finding`s, and how they are printed."""
 
-import shutil
 import textwrap
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,12 +56,11 @@ class Finding:
     name: str = ""
     picture: str = ""
 
-    def text(self, width: int = 80) -> str:
-        """Return the finding as a paragraph, and the picture below it."""
+    def __str__(self) -> str:
         head = "the value" if self.input is None else f"input {self.input}"
         if self.input is not None and not self.name.startswith("input "):
             head += f", {self.name}"
-        lines = [f"{head}: {self.kind}", *_wrapped(self.message, width, "  ")]
+        lines = [f"{head}: {self.kind}", _wrapped(self.message, "  ")]
         return "\n".join([*lines, "", self.picture] if self.picture else lines)
 
 
@@ -96,15 +94,8 @@ class Diagnosis:
         return "<Diagnosis: " + ", ".join(f"{f.kind} (input {f.input})" for f in self.findings) + ">"
 
     def __str__(self) -> str:
-        return self.text(min(80, shutil.get_terminal_size((80, 24)).columns))
-
-    def text(self, width: int = 80) -> str:
-        """Return the diagnosis in lines of at most ``width`` characters (pictures take up to 60)."""
-        width = max(30, width)
-        parts = ["\n".join(_wrapped(self._summary(), width, ""))]
-        parts += [f.text(width) for f in self.findings]
-        parts += ["\n".join(_wrapped(f"Note: {note}", width, "")) for note in self.notes]
-        return "\n\n".join(parts)
+        notes = [_wrapped(f"Note: {note}") for note in self.notes]
+        return "\n\n".join([_wrapped(self._summary()), *map(str, self.findings), *notes])
 
     def _summary(self) -> str:
         second = [f.name for f in self.findings if f.kind == "second_order"]
@@ -135,8 +126,8 @@ def _listed(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def _wrapped(text: str, width: int, indent: str) -> list[str]:
-    return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(text, 80, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def picture(right: NDArray[Any], other: NDArray[Any], where: Place | None, headings: tuple[str, str]) -> str:

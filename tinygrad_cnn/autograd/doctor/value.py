@@ -64,15 +64,11 @@ def _reason(subject: Any, y: Array, right: Array, oracle: OracleSubject | None, 
                 hint = ": it convolves where the article correlates, or the other way round" if "180" in words else ""
                 return f"y is right for {subject.names[k]} {words}{hint}."
     if y.shape != right.shape:
-        also = "" if y.size != right.size or not _close(y.reshape(right.shape), right) else " The numbers are right."
-        also = " It is the right one transposed." if _close(y.T, right) else also
+        also = " It is the right one transposed." if _close(y.T, right) else ""
         return f"y has the shape {y.shape}, and the right one has {right.shape}.{also}"
     c = float((right * y).sum() / (right * right).sum())
     if np.isfinite(c) and abs(c) > 1e-9 and _close(y, c * right):
         return "y has the wrong sign." if abs(c + 1) < 1e-6 else f"y is {c:.6g} times the right one."
-    for _, words, turn in turns(y.shape):
-        if _close(turn(y[None])[0], right):
-            return f"y is the right one {words}."
     if y.size > 1 and np.ptp(y - right) <= 1e-6 * np.abs(right).max():
         return f"y is off by {(y - right).flat[0]:.6g} everywhere: look at the bias."
     i = where or ()
