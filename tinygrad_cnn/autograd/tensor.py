@@ -332,7 +332,10 @@ def record(
     """
     out = wrap(np.asarray(data))
     if state.anomaly:
-        check_anomaly(out._data, name, caller(), [t._data for t in inputs])
+        if state.observer is None:
+            check_anomaly(out._data, name, caller(), [t._data for t in inputs])
+        else:
+            state.observer(out)
     if type(rules) is tuple and len(rules) != len(inputs):
         raise ValueError(f"{name}: takes one pullback for each of its {len(inputs)} inputs, got {len(rules)}")
     if state.recording and any([t._requires_grad for t in inputs]):
