@@ -322,7 +322,7 @@ def record(
         inputs: the tensors that it was computed from.
         rules: the backward rule of each input, a function of g = dC/dy and y that returns dC/d(input), and whose
             docstring says so in the article's notation; or one joint rule that returns the gradients of all inputs as
-            a tuple, its docstring a line for each. A rule runs only for an input that requires a gradient; it keeps no y.
+            a tuple, its docstring a line for each. A rule runs only for inputs that require a gradient; it keeps no y.
         kind: for drawings and summaries: "sliding", "pooling", "linear", "activation", "normalization",
             "regularization", "cost", "arithmetic", "reduction", or "movement" (of numbers to other places).
         formula: the forward pass in the article's notation, for `explain`.
