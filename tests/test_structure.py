@@ -31,6 +31,7 @@ LADDER = [
     "training",
     "interop",
     "inspection",
+    "learn",
     "demo",
     "cli",
     "__main__",
