@@ -62,16 +62,19 @@ def check_shape(what: str, got: Any, shape: tuple[int, ...], **inputs: Array) ->
 
 
 def check_count(function: str, got: Any, names: Sequence[str]) -> None:
+    """WrongAnswer unless a function returned as many values as there are names."""
     if not isinstance(got, tuple | list) or len(got) != len(names):
         text = f"{len(got)} values" if isinstance(got, tuple | list) else abbreviated(type(got).__name__)
         raise WrongAnswer(f"{function} must return {len(names)} values, {', '.join(names[:6])}; it returns {text}")
 
 
 def agree(one: Array, other: Array) -> bool:
+    """Return True for arrays that are equal to six places."""
     return bool(np.allclose(one, other, rtol=10.0**-_PLACES, atol=10.0**-_PLACES))
 
 
 def first_difference(got: Array, right: Array) -> str:
+    """Return a sentence about the first number that is wrong."""
     wrong = ~np.isclose(got, right, rtol=10.0**-_PLACES, atol=10.0**-_PLACES)
     place = tuple(int(i) for i in np.argwhere(wrong)[0]) if wrong.any() else ()
     where = f" at {list(place)}" if place else ""
