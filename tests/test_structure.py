@@ -31,6 +31,7 @@ LADDER = [
     "training",
     "interop",
     "inspection",
+    "page",
     "demo",
     "cli",
     "__main__",

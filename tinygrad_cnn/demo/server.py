@@ -38,7 +38,7 @@ _HEADERS = {
 
 def shipped_weights() -> Path:
     """Return the file of the weights that come with the package: see ``mnist.md``."""
-    return Path(__file__).with_name("mnist.npz")
+    return Path(__file__).parent.parent / "page" / "mnist.npz"
 
 
 def load(path: PathLike) -> Network:
