@@ -23,7 +23,7 @@ from .program import PARAMETERS, base64_bytes, program
 __all__ = ["PARAMETERS", "page_text", "shipped_weights", "to_page"]
 
 _FOLDER = Path(__file__).parent
-_SCRIPTS = "engine", "page"
+_SCRIPTS = "engine", "pictures", "ink", "drawing", "terms", "example", "network", "neuron", "training", "page"
 
 
 def shipped_weights() -> Path:
