@@ -72,72 +72,85 @@ function binary([u, v], f, slopeU, slopeV) {
   return [y, [rule(slopeU, atU, u), rule(slopeV, atV, v)]];
 }
 
-/** Visit every weight of every filter with each image: the weight's index, and the block of the image and of the map
- *  that it connects, by their first numbers; the map's block has so many rows and columns. */
-function eachTap([N, C, H, W], [F, depth, KH, KW], [, , OH, OW], { stride, padding, dilation, groups }, visit) {
-  const range = (tap, axis, length, count) => {
-    const shift = tap * dilation[axis] - padding[axis], first = Math.max(0, Math.ceil(-shift / stride[axis]));
-    return [first, Math.min(count, Math.floor((length - 1 - shift) / stride[axis]) + 1), first * stride[axis] + shift];
-  };
-  const down = Array.from({ length: KH }, (_, i) => range(i, 0, H, OH));
-  const across = Array.from({ length: KW }, (_, j) => range(j, 1, W, OW));
-  for (let n = 0; n < N; n++) {
-    for (let f = 0, at = 0; f < F; f++) {
-      const group = Math.floor(f * groups / F);
-      for (let d = 0; d < depth; d++) {
-        const image = (n * C + group * depth + d) * H, map = (n * F + f) * OH;
-        for (const [top, bottom, y] of down) {
-          for (const [left, right, x] of across) {
-            if (top < bottom && left < right) {
-              visit(at, (image + y) * W + x, (map + top) * OW + left, bottom - top, right - left);
-            }
-            at++;
-          }
-        }
-      }
-    }
-  }
-}
-
 const dilated = (n, d) => (n - 1) * d + 1;
 const mapSize = (n, k, axis, { stride, padding, dilation }) =>
   Math.floor((n + 2 * padding[axis] - dilated(k, dilation[axis])) / stride[axis]) + 1;
 
+/** y[m, n] += the sum over k of a[m, k] b[k, n], of matrices in row-major order; a's steps may be exchanged. */
+function addProduct(y, yAt, a, aAt, b, bAt, [M, K, N], [am, ak] = [K, 1]) {
+  for (let m = 0; m < M; m++) {
+    for (let k = 0, row = yAt + m * N; k < K; k++) {
+      const v = a[aAt + m * am + k * ak];
+      if (v !== 0) for (let at = bAt + k * N, to = row; to < row + N; to++, at++) y[to] += v * b[at];
+    }
+  }
+}
+
+/** y[m, n] += the sum over k of a[m, k] b[n, k]: the product with b^T. */
+function addDots(y, yAt, a, aAt, b, bAt, [M, K, N]) {
+  for (let m = 0; m < M; m++) {
+    for (let n = 0; n < N; n++) {
+      let sum = 0;
+      for (let from = aAt + m * K, at = bAt + n * K; from < aAt + (m + 1) * K; from++, at++) sum += a[from] * b[at];
+      y[yAt + m * N + n] += sum;
+    }
+  }
+}
+
+/** The overlays of one group's maps as columns: for each tap of a filter and each place the pixel's index, or -1. */
+function underlays([, , H, W], [, depth, KH, KW], [, , OH, OW], { stride, padding, dilation }) {
+  const at = new Int32Array(depth * KH * KW * OH * OW);
+  for (let tap = 0, to = 0; tap < depth * KH * KW; tap++) {
+    const i = Math.floor(tap / KW) % KH * dilation[0] - padding[0], j = tap % KW * dilation[1] - padding[1];
+    for (let r = 0; r < OH; r++) {
+      for (let c = 0; c < OW; c++) {
+        const y = r * stride[0] + i, x = c * stride[1] + j;
+        at[to++] = y >= 0 && y < H && x >= 0 && x < W ? (Math.floor(tap / (KH * KW)) * H + y) * W + x : -1;
+      }
+    }
+  }
+  return at;
+}
+
+/** Visit each group of each image: where its pixels, its maps' numbers and its weights begin. */
+function eachGroup([N, C, H, W], w, [, F, OH, OW], { groups }, visit) {
+  const taps = sizeOf(w.slice(1)), maps = F / groups;
+  for (let k = 0; k < N * groups; k++) visit(k * C / groups * H * W, k * maps * OH * OW, k % groups * maps * taps);
+}
+
 /** Slide each filter over each image, unturned, and sum the products: z = correlate2d(a, w) + b. */
 function correlate2d(x, w, b, p) {
-  const [N, , H, W] = x.shape, [F, , KH, KW] = w.shape, [down, right] = p.stride;
+  const [N, , H, W] = x.shape, [F, , KH, KW] = w.shape;
   const shape = [N, F, mapSize(H, KH, 0, p), mapSize(W, KW, 1, p)], plane = shape[2] * shape[3], z = zeros(shape);
   if (b) for (let map = 0; map < N * F; map++) z.fill(b.data[map % F], map * plane, (map + 1) * plane);
-  eachTap(x.shape, w.shape, shape, p, (tap, from, to, rows, columns) => {
-    const weight = w.data[tap];
-    for (let r = 0; r < rows; r++, from += down * W, to += shape[3]) {
-      for (let c = 0; c < columns; c++) z[to + c] += weight * x.data[from + c * right];
-    }
+  const under = underlays(x.shape, w.shape, shape, p), size = [F / p.groups, under.length / plane, plane];
+  const columns = new Float32Array(under.length);
+  eachGroup(x.shape, w.shape, shape, p, (image, maps, weights) => {
+    for (let k = 0; k < under.length; k++) columns[k] = under[k] < 0 ? 0 : x.data[image + under[k]];
+    addProduct(z, maps, w.data, weights, columns, 0, size);
   });
   return tensor(shape, z);
 }
 
 /** Let every number of a map paint its weighted filter where the filter stood: dC/da = convolve2d(dC/dz, w, full). */
 function convolve2d_full(g, w, p, shape) {
-  const y = zeros(shape), [down, right] = p.stride, W = shape[3], OW = g.shape[3];
-  eachTap(shape, w.shape, g.shape, p, (tap, to, from, rows, columns) => {
-    const weight = w.data[tap];
-    for (let r = 0; r < rows; r++, to += down * W, from += OW) {
-      for (let c = 0; c < columns; c++) y[to + c * right] += weight * g.data[from + c];
-    }
+  const y = zeros(shape), under = underlays(shape, w.shape, g.shape, p), plane = g.shape[2] * g.shape[3];
+  const taps = under.length / plane, columns = new Float64Array(under.length);
+  eachGroup(shape, w.shape, g.shape, p, (image, maps, weights) => {
+    columns.fill(0);
+    addProduct(columns, 0, w.data, weights, g.data, maps, [taps, g.shape[1] / p.groups, plane], [1, taps]);
+    for (let k = 0; k < under.length; k++) if (under[k] >= 0) y[image + under[k]] += columns[k];
   });
   return tensor(shape, y);
 }
 
 /** Slide dC/dz over the images as a filter: dC/dw = correlate2d(a, dC/dz, valid). */
 function correlate2d_weight(x, g, p, shape) {
-  const dw = zeros(shape), [down, right] = p.stride, W = x.shape[3], OW = g.shape[3];
-  eachTap(x.shape, shape, g.shape, p, (tap, from, at, rows, columns) => {
-    let sum = 0;
-    for (let r = 0; r < rows; r++, from += down * W, at += OW) {
-      for (let c = 0; c < columns; c++) sum += x.data[from + c * right] * g.data[at + c];
-    }
-    dw[tap] += sum;
+  const dw = zeros(shape), under = underlays(x.shape, shape, g.shape, p), plane = g.shape[2] * g.shape[3];
+  const size = [shape[0] / p.groups, plane, under.length / plane], columns = new Float32Array(under.length);
+  eachGroup(x.shape, shape, g.shape, p, (image, maps, weights) => {
+    for (let k = 0; k < under.length; k++) columns[k] = under[k] < 0 ? 0 : x.data[image + under[k]];
+    addDots(dw, weights, g.data, maps, columns, 0, size);
   });
   return tensor(shape, dw);
 }
@@ -196,31 +209,21 @@ function avgpool(x, p) {
   }]];
 }
 
-/** y[m, n] += the sum over k of a[m, k] b[k, n], for matrices that lie anywhere and in any order in memory. */
-function addProduct(y, yAt, a, aAt, b, bAt, [M, K, N], [am, ak], [bk, bn]) {
-  for (let m = 0; m < M; m++) {
-    for (let k = 0; k < K; k++) {
-      const v = a[aAt + m * am + k * ak], row = yAt + m * N;
-      for (let n = 0, at = bAt + k * bk; n < N; n++, at += bn) y[row + n] += v * b[at];
-    }
-  }
-}
-
 /** The matrix product y = a b; leading axes are batches that broadcast. */
 function matmul([a, b]) {
   const [M, K] = a.shape.slice(-2), N = b.shape.at(-1), lead = broadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
   const places = (x) => positions(lead, stretched(x.shape.slice(0, -2), lead)).map((k) => k * sizeOf(x.shape.slice(-2)));
   const atA = places(a), atB = places(b), shape = [...lead, M, N], y = zeros(shape);
-  atA.forEach((_, k) => addProduct(y, k * M * N, a.data, atA[k], b.data, atB[k], [M, K, N], [K, 1], [N, 1]));
+  atA.forEach((_, k) => addProduct(y, k * M * N, a.data, atA[k], b.data, atB[k], [M, K, N]));
   return [tensor(shape, y), [
     (g) => {  // dC/da = dC/dy b^T
       const ga = zeros(a.shape);
-      atA.forEach((_, k) => addProduct(ga, atA[k], g.data, k * M * N, b.data, atB[k], [M, N, K], [N, 1], [1, N]));
+      atA.forEach((_, k) => addDots(ga, atA[k], g.data, k * M * N, b.data, atB[k], [M, N, K]));
       return tensor(a.shape, ga);
     },
     (g) => {  // dC/db = a^T dC/dy
       const gb = zeros(b.shape);
-      atA.forEach((_, k) => addProduct(gb, atB[k], a.data, atA[k], g.data, k * M * N, [K, M, N], [1, K], [N, 1]));
+      atA.forEach((_, k) => addProduct(gb, atB[k], a.data, atA[k], g.data, k * M * N, [K, M, N], [1, K]));
       return tensor(b.shape, gb);
     },
   ]];
@@ -229,22 +232,17 @@ function matmul([a, b]) {
 /** The raw activation of a fully connected layer: z = x w^T + b, the article's w a + b for a batch of rows. */
 function linear([x, w, b]) {
   const [M, K] = w.shape, rows = x.data.length / K, shape = [...x.shape.slice(0, -1), M], z = zeros(shape);
-  for (let n = 0; n < rows; n++) {
-    for (let m = 0; m < M; m++) {
-      let sum = b ? b.data[m] : 0;
-      for (let k = 0; k < K; k++) sum += w.data[m * K + k] * x.data[n * K + k];
-      z[n * M + m] = sum;
-    }
-  }
+  if (b) for (let n = 0; n < rows; n++) z.set(b.data, n * M);
+  addDots(z, 0, x.data, 0, w.data, 0, [rows, K, M]);
   return [tensor(shape, z), [
     (g) => {  // dC/da^{L-1} = w^T dC/dz
       const gx = zeros(x.shape);
-      addProduct(gx, 0, g.data, 0, w.data, 0, [rows, M, K], [M, 1], [K, 1]);
+      addProduct(gx, 0, g.data, 0, w.data, 0, [rows, M, K]);
       return tensor(x.shape, gx);
     },
     (g) => {  // dC/dw = dC/dz (a^{L-1})^T
       const gw = zeros(w.shape);
-      addProduct(gw, 0, g.data, 0, x.data, 0, [M, rows, K], [1, M], [K, 1]);
+      addProduct(gw, 0, g.data, 0, x.data, 0, [M, rows, K], [1, M]);
       return tensor(w.shape, gw);
     },
     (g) => {  // dC/db = dC/dz, summed over the batch

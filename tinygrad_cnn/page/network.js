@@ -94,7 +94,8 @@ function weightsOf(k) {
 function weightStack(k, data) {
   const op = seen.net.ops[k], { shape } = seen.net.state[op.inputs[1]];
   if (op.name === "correlate2d" && shape[1] === 1) return [stackOf([shape[0], ...shape.slice(2)], data), ""];
-  const [f] = seen.chosen?.k === k ? placeOf(mapsShape(seen.run.values.get(op.result).shape), seen.chosen.at) : [0];
+  const result = seen.run.values.get(op.result), at = seen.chosen?.k === k ? seen.chosen.at : indexOfLargest(result.data);
+  const [f] = placeOf(mapsShape(result.shape), at);
   const size = sizeOf(shape.slice(1)), part = data.subarray(f * size, (f + 1) * size);
   const layout = op.name === "linear" ? layoutOf(seen.net, seen.run, op.inputs[0]) : shape.slice(1);
   return [stackOf(layout, part), ` of ${op.name === "linear" ? "neuron" : "map"} ${f + 1}`];
@@ -115,10 +116,15 @@ const labelNow = () => seen.label ?? indexOfLargest(seen.run.output.data);
 
 /** The gradients of every array, from the cost or from the score of the label. */
 function computeGradients() {
-  const { net, run } = seen, label = labelNow(), g = zeros(run.output.shape);
+  const { net, run } = seen, label = labelNow(), rule = COSTS[net.cost](run.output, [label])[1];
+  seen.gradients = find("seed").value === "cost" ? net.backward(run, rule()) : scoreGradients(label);
+}
+
+/** d(score)/d(every array), by name. */
+function scoreGradients(label) {
+  const { net, run } = seen, g = zeros(run.output.shape);
   g[label] = 1;
-  const rule = COSTS[net.cost](run.output, [label])[1];
-  seen.gradients = net.backward(run, find("seed").value === "cost" ? rule() : tensor(run.output.shape, g));
+  return net.backward(run, tensor(run.output.shape, g));
 }
 
 const costNow = () => COSTS[seen.net.cost](seen.run.output, [labelNow()])[0];
@@ -132,7 +138,7 @@ function probabilitiesOf({ data, shape }) {
 function showAnswer() {
   const { net, run, image } = seen, probabilities = probabilitiesOf(run.output), label = labelNow(), best = indexOfLargest(probabilities);
   const empty = paperIsEmpty(), verdict = find("verdict");
-  verdict.textContent = empty ? "Nothing is drawn yet." : `It reads ${net.class_names[best]}, with ${(100 * probabilities[best]).toFixed(1)} %.`;
+  verdict.textContent = empty ? "Nothing is drawn yet." : `It reads ${net.class_names[best]}, with ${(100 * probabilities[best]).toFixed(1)}\u00a0%.`;
   if (empty) verdict.removeAttribute("data-class");
   else verdict.dataset.class = best;
   const order = [...net.class_names.keys()];
@@ -153,9 +159,9 @@ function showAnswer() {
   const stack = stackOf(net.image_shape, image), room = { columns: squareSide(net.image_shape[0]) };
   mosaic(find("seen"), stack, room);
   find("seen-text").textContent = `Seen: ${net.image_shape.slice(1).join("×")}`;
-  const context = mosaic(find("pull"), stackOf(net.image_shape, net.gradient(image, label)), room);
+  const context = mosaic(find("pull"), stackOf(net.image_shape, scoreGradients(label).get(net.input).data), room);
   if (net.image_shape[0] === 1) outline(context, find("pull").sheet, stack);
-  find("pull-text").textContent = `Pulls ${net.class_names[label]} up, or down`;
+  find("pull-text").textContent = `Pulls ${net.class_names[label]} up or down`;
 }
 
 function setLabel(k) {

@@ -3,7 +3,7 @@
 /** Explain another neuron, { k, at }: number `at` of the result of op k; null for none. */
 function choose(chosen) {
   const before = seen.chosen;
-  if (before && chosen && before.k === chosen.k && before.at === chosen.at && !find("neuron").hidden) return;
+  if (before && chosen && before.k === chosen.k && before.at === chosen.at) return;
   seen.chosen = chosen;
   seen.weight = 0;
   if (before || chosen) {
@@ -16,7 +16,7 @@ function choose(chosen) {
 
 function showNeuron() {
   const { chosen, net, run, gradients } = seen;
-  find("neuron").hidden = !chosen;
+  find("neuron").classList.toggle("empty", !chosen);
   find("view-network").classList.toggle("explained", chosen !== null);
   if (!chosen) return;
   const { k, at } = chosen, op = net.ops[k], value = run.values.get(resultOf(k)).data[at];

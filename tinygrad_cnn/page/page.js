@@ -56,7 +56,7 @@ function waitForFrame(work) {
 readColours();
 seen.rules = content.rules;
 pen.strokes = FIRST_DRAWING;
-find("tab-network").textContent = content.network.title.length < 16 ? `The network ${content.network.title}` : "A whole network";
+find("tab-network").textContent = content.network.title.length <= 10 ? `Network ${content.network.title}` : "Whole network";
 find("train-about").textContent = `A network of ${counted(content.small.parameters.reduce((sum, name) => sum + sizeOf(content.small.shapes[name]), 0), "number")} `
   + "learns to read 8×8 digits here, from 1,437 that come with the page. Its weights begin at random; every batch is one step, w -= dC/dw · step_size.";
 listenToTabs();

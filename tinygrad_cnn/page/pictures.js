@@ -1,6 +1,6 @@
 // Pictures of numbers: orange above zero, blue below, the page's colour at zero. And small helpers of the page.
 
-const GAP = 3, colours = {};
+const GAP = 2, colours = {};
 const find = (id) => document.getElementById(id);
 const squareSide = (count) => Math.ceil(Math.sqrt(count));
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -28,7 +28,7 @@ function ruleOf(text) {
   const [formula, ...sentence] = text.split(": ");
   const said = sentence.join(": ");
   return element("p", { class: "rule" }, element("span", { class: "formula" }, ...formulaOf(formula)),
-    ...(said ? [" ", element("span", {}, ...formulaOf(said[0].toUpperCase() + said.slice(1) + "."))] : []));
+    ...(said ? [" ", element("span", {}, ...formulaOf((/^[a-z]+\b(?!\/)/.test(said) ? said[0].toUpperCase() + said.slice(1) : said) + "."))] : []));
 }
 
 /** A number in a sentence: three digits, and a power of ten for the very small and the very large. */
@@ -69,7 +69,7 @@ function mapOf({ shape: [, rows, wide], numbers, peak }, k) {
 
 function readColours() {
   const style = getComputedStyle(document.documentElement);
-  for (const name of ["zero", "plus", "minus", "ink", "mark"]) {
+  for (const name of ["zero", "plus", "minus", "ink", "mark", "line"]) {
     const code = style.getPropertyValue("--" + name).trim();
     colours[name] = [1, 3, 5].map((k) => parseInt(code.slice(k, k + 2), 16));
   }
@@ -99,7 +99,7 @@ function freshContext(canvas, width, height) {
 /** Draw maps side by side. `sheet` stays on the canvas: where each number is. */
 function mosaic(canvas, stack, { columns = 1, cell = 0, most = 40, faded = null } = {}) {
   const [count, rows, wide] = stack.shape, gap = count > 1 ? GAP : 0;
-  const room = canvas.parentElement.clientWidth - 2;
+  const room = Math.max(1, canvas.parentElement.clientWidth - 2);
   cell = Math.min(cell || most, (room - gap * (columns - 1)) / (columns * wide));
   if (cell > 3) cell = Math.floor(cell);
   const context = freshContext(canvas, columns * (wide * cell + gap) - gap,
@@ -117,6 +117,8 @@ function mosaic(canvas, stack, { columns = 1, cell = 0, most = 40, faded = null 
     }
     tileContext.putImageData(pixels, 0, 0);
     const [x, y] = cornerOf(sheet, k, 0, 0);
+    context.fillStyle = css("line");
+    context.fillRect(x - gap, y - gap, wide * cell + 2 * gap, rows * cell + 2 * gap);
     context.drawImage(tile, x, y, wide * cell, rows * cell);
   }
   canvas.sheet = sheet;

@@ -1,7 +1,7 @@
 // A small network that is trained in the page, on the digits that come with it.
 
 const WORK_MILLISECONDS = 30;  // of training between two pictures
-const TEST_EVERY_STEPS = 24, SAMPLE_COUNT = 40;
+const TEST_EVERY_STEPS = 36, SAMPLE_COUNT = 40;
 const lesson = { network: null, running: false, costs: [], accuracies: [], steps: 0, seconds: 0, order: [], next: 0 };
 
 /** The digits as images in [0, 1]: { images, labels, count } for training and test. */
@@ -12,7 +12,7 @@ function digitsOf({ pixels, labels, train_count: count, full_scale: full }, size
   return { train: part(0, count), test: part(count, classes.length) };
 }
 
-/** New parameters, uniform in ±1/√fan_in as the library's layers begin. */
+/** New parameters, uniform in ±√(3/fan_in): so the numbers neither grow nor shrink from layer to layer. */
 function initialised({ shapes, ops, parameters }) {
   const fanIn = {};
   for (const op of ops) {
@@ -21,7 +21,7 @@ function initialised({ shapes, ops, parameters }) {
     if (parameters.includes(b)) fanIn[b] = fanIn[w];
   }
   return Object.fromEntries(parameters.map((name) => {
-    const bound = 1 / Math.sqrt(fanIn[name]);
+    const bound = Math.sqrt(3 / fanIn[name]);
     return [name, tensor(shapes[name], zeros(shapes[name]).map(() => bound * (2 * Math.random() - 1)))];
   }));
 }
