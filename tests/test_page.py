@@ -1,13 +1,12 @@
 """The page in a real Chromium: its engine computes what Python does, and it asks nobody for anything."""
 
 import base64
-import os
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import launch, needs_chromium
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import models, nn
@@ -16,38 +15,12 @@ from tinygrad_cnn.interop.trace import trace
 from tinygrad_cnn.page import page_text, shipped_weights
 from tinygrad_cnn.page.program import PARAMETERS
 
-pytest.importorskip("selenium", reason="selenium is not installed")
-
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-FLAGS = [
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 ENGINE = Path(tg.__file__).parent / "page" / "engine.js"
-
-in_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="Chromium or its driver is not installed")
-
-
-def emulate(browser, width=1280, scheme="light", height=900):
-    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    features = [{"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER, env={**os.environ, "SE_AVOID_STATS": "true"}))
-    driver.set_script_timeout(120)
+    driver = launch(tmp_path_factory.mktemp("profile"))
     yield driver
     driver.quit()
 
@@ -111,7 +84,7 @@ def randomised(model, seed):
     return model
 
 
-@in_browser
+@needs_chromium
 @pytest.mark.parametrize("name", models.RECIPES)
 def test_the_engine_agrees_on_every_named_network(browser, tmp_path, name):
     model = randomised(models.build(name, rng=np.random.default_rng(1)), 2)
@@ -178,13 +151,13 @@ FORMULAS = {
 }  # fmt: skip
 
 
-@in_browser
+@needs_chromium
 @pytest.mark.parametrize("name", LAYERS)
 def test_the_engine_agrees_on_layers_with_all_settings(browser, tmp_path, name):
     assert_engine_agrees(browser, tmp_path, randomised(LAYERS[name](), 3), (4, 8, 8))
 
 
-@in_browser
+@needs_chromium
 @pytest.mark.parametrize("name", FORMULAS)
 def test_the_engine_agrees_on_formulas(browser, tmp_path, name):
     assert_engine_agrees(browser, tmp_path, Formula(FORMULAS[name]), (4, 8, 8))
