@@ -86,7 +86,7 @@ def test_no_home_to_write_to(tmp_path, plainly):
 
 def test_no_optional_extra_is_needed(plainly):
     extras = ("numba", "threadpoolctl", "rich", "matplotlib", "graphviz", "pooch", "onnx", "safetensors", "sklearn",
-              "mpi4py", "flask", "scipy")  # fmt: skip
+              "mpi4py", "scipy")  # fmt: skip
     hidden = f"import sys\nfor m in {extras}: sys.modules[m] = None\nfrom tinygrad_cnn import *\n"
     assert run(hidden + PROGRAM) == plainly
 

@@ -32,11 +32,11 @@ LADDER = [
     "interop",
     "inspection",
     "learn",
-    "demo",
+    "page",
     "cli",
     "__main__",
 ]
-EXTRAS = {"numba", "matplotlib", "rich", "onnx", "flask", "safetensors", "sklearn", "pooch", "threadpoolctl", "mpi4py",
+EXTRAS = {"numba", "matplotlib", "rich", "onnx", "safetensors", "sklearn", "pooch", "threadpoolctl", "mpi4py",
           "graphviz"}  # fmt: skip
 RUNG = {room: k for k, room in enumerate(LADDER)}
 

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .interop import from_dlpack, from_onnx, to_onnx
     from .interop import sklearn as sklearn
     from .models.saving import load, save
+    from .page import to_page
     from .storage.atomic import CheckpointError
     from .training import DivergenceError, checkpoint, fit, train
     from .training import mpi as distributed
@@ -85,6 +86,7 @@ _LAZY = {
     "save": ("models.saving", "save"),
     "sklearn": ("interop.sklearn", ""),
     "to_onnx": ("interop", "to_onnx"),
+    "to_page": ("page", "to_page"),
     "train": ("training", "train"),
     "training": ("training", ""),
 }
@@ -150,6 +152,7 @@ __all__ = [  # but `sklearn`: it needs its extra to be loaded at all, and `impor
     "stack",
     "tanh",
     "to_onnx",
+    "to_page",
     "train",
     "training",
     "where",
