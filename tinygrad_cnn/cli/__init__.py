@@ -16,6 +16,7 @@ import importlib
 import os
 import pkgutil
 import sys
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if sys.stderr is None:  # closed by the caller; printing to None would go to standard output
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    warnings.formatwarning = lambda message, *_, **__: f"tinygrad-cnn: {message}\n"
     parser = _make_parser()
     try:
         args = parser.parse_args(arguments)
