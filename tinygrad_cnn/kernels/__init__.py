@@ -3,8 +3,8 @@
 import importlib
 import importlib.util
 import os
-import warnings
 from typing import cast
+from warnings import warn
 
 from . import threads
 from .interface import KernelSet
@@ -70,7 +70,7 @@ def _load(name: str) -> KernelSet:
         if name != "numba" or _choice != "auto":
             raise
         _numba_fault = " ".join(str(error).split()) or type(error).__name__
-        warnings.warn(f"numba cannot be used ({_numba_fault}); the numpy kernels compute instead", stacklevel=3)
+        warn(f"numba cannot be used ({_numba_fault}); the numpy kernels compute instead", stacklevel=3)
         return _load("numpy")
 
 
