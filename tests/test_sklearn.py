@@ -26,8 +26,8 @@ NAMES = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven",
 
 
 # Every one of them applies. Scikit-learn itself skips those with pandas, where that is missing, and with the array API,
-# which a classifier on NumPy does not claim. One is left out: with weights in place of repeated rows the batches are others,
-# so the results are alike but not equal, as with every classifier that is trained in batches.
+# which a classifier on NumPy does not claim. One is left out: with weights in place of repeated rows the batches are
+# others, so the results are alike but not equal, as with every classifier that is trained in batches.
 IN_BATCHES = "check_sample_weight_equivalence_on_dense_data"
 
 
