@@ -532,7 +532,7 @@ def test_help_is_printed_for_every_command_and_fits_a_terminal(capsys, monkeypat
     monkeypatch.setenv("COLUMNS", "80")
     status, out, _ = called(capsys, "--help")
     assert status == 0
-    for command in ("train", "evaluate", "predict", "summary", "demo", "explain", "export", "report"):
+    for command in ("train", "evaluate", "predict", "summary", "demo", "explain", "export", "page", "report"):
         assert command in out
         status, text, _ = called(capsys, command, "--help")
         assert status == 0 and max(map(len, text.splitlines())) < 80

@@ -32,7 +32,8 @@ class Value(NamedTuple):
 class Op(NamedTuple):
     """One op of the traced network: `Node.name`, `Node.params`, and the arrays that it reads and makes.
 
-    ``varying`` names the parameters that depend on the batch, but for the result's shape.
+    ``varying`` names the parameters that depend on the batch, but for the result's shape; ``formula`` and ``sentences``
+    are `Node.formula` and `Node.sentence` of each input.
     """
 
     name: str
@@ -40,6 +41,8 @@ class Op(NamedTuple):
     varying: list[str]
     inputs: tuple[Value, ...]
     result: Value
+    formula: str
+    sentences: tuple[str, ...]
 
 
 class Trace(NamedTuple):
@@ -144,7 +147,8 @@ class _Comparison:
         if "shape" in varying and _is_shape(params["shape"], a) and _is_shape(other["shape"], b):
             varying.remove("shape")
         result = self.add_value("output" if a is self.first.output else f"{name}_{k}", a, b)
-        return Op(name, params, varying, inputs, result)
+        sentences = tuple(a.node.sentence(i) for i in range(len(inputs)))
+        return Op(name, params, varying, inputs, result, a.node.formula, sentences)
 
     def input(self, op: str, a: Tensor, b: Tensor) -> Value:
         """Return the value of an op's input: the result of an earlier op, a part of the state, or a constant."""

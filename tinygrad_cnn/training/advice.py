@@ -25,8 +25,10 @@ _MAX_INPUT = 3.0  # images are 0 to 1, normalised ones some -3 to 3: their mean 
 _UNEQUAL = 5.0  # the largest class over the smallest
 _MIN_COUNTED = 100  # images: among fewer, unequal classes are chance
 _MIN_JUDGED_STEPS = 50  # before that an epoch says little
+_SLOW_STEPS, _SLOW_EPOCHS = 10_000, 5  # which a network of sigmoids may need before it leaves chance
+_COMPARED_IMAGES = 600  # with their nearest neighbours, to see whether the labels belong to them
 _PROBED_IMAGES = 128
-_DEAD_SHARE, _SATURATED_SHARE = 0.5, 0.9  # of a layer's maps, and of its activations
+_DEAD_MAPS, _DEAD_NEURONS, _SATURATED = 0.5, 1.0, 0.985  # shares of a layer's maps, neurons and activations
 _SATURATED_MARGIN = 0.01  # how near to its bounds an activation is saturated
 _RATIO_STEPS = (1, 2, 5, 10, 20, 40)  # at which the ratio of update to weight is measured
 _HIGH_RATIO, _LOW_RATIO = 0.3, 1e-5
@@ -132,17 +134,25 @@ class Adviser:
     def _learning(self, last: EpochRecord) -> Iterator[str]:
         if last.step < _MIN_JUDGED_STEPS and last.epoch < 3:
             return
-        yield from self._layers()
+        yield from self._layers(self._is_slow(last))
         is_stuck = self._is_at_chance(last)
         predicted = np.flatnonzero(self._predicted)
-        if len(predicted) == 1 and (self._shares > 0).sum() > 1:
+        if len(predicted) == 1 and not self._is_slow(last) and (self._shares > 0).sum() > 1:
             name = self._train.class_names[int(predicted[0])]
             yield f"one class: every image of epoch {last.epoch} was taken for {name!r}; {self._rate_advice()}"
         elif is_stuck:
+            has_order = self._labels_belong_to_images()
+            if has_order and self._is_slow(last):
+                return
             entropy = -float(sum(p * math.log(p) for p in self._shares if p > 0))
             yield (
                 f"chance: after {plural(last.epoch, 'epoch')} loss {last.loss:.2f} and accuracy {last.accuracy:.1%} "
-                f"are those of guessing (loss {entropy:.2f}); {self._rate_advice()}"
+                f"are those of guessing (loss {entropy:.2f}); "
+                + (
+                    self._rate_advice()
+                    if has_order
+                    else "do the labels belong to the images? Like images have unlike ones"
+                )
             )
         elif self._ratio() > _HIGH_RATIO and last.loss > 0.9 * self._first_loss:
             yield f"rate: each update changes the weights by {self._ratio():.0%}; the learning rate is too high"
@@ -153,7 +163,26 @@ class Adviser:
             return f"each update changes the weights by {ratio:.0%}: the learning rate is too high"
         if ratio < _LOW_RATIO:
             return f"an update changes the weights by {ratio:.1g} of their size: the learning rate is too low"
-        return "do the labels belong to the images? Else try another learning rate, tenfold and a tenth"
+        return "try another learning rate, tenfold and a tenth, or fewer layers"
+
+    def _has_usual_rate(self) -> bool:
+        return _LOW_RATIO <= self._ratio() <= _HIGH_RATIO
+
+    def _is_slow(self, last: EpochRecord) -> bool:
+        """Return True while a network that has not left chance may yet do so."""
+        return last.step < _SLOW_STEPS and last.epoch < _SLOW_EPOCHS and self._has_usual_rate()
+
+    def _labels_belong_to_images(self) -> bool:
+        """Return True if images share their class with the image nearest to them more often than chance has it."""
+        rows = np.arange(0, len(self._train), max(1, len(self._train) // _COMPARED_IMAGES))[:_COMPARED_IMAGES]
+        images, labels = self._train.take(rows)
+        x = np.ascontiguousarray(images).reshape(len(rows), -1)
+        squares = (x**2).sum(1)
+        distances = squares[:, None] + squares - 2 * (x @ x.T)
+        np.fill_diagonal(distances, np.inf)
+        shared = float((labels[distances.argmin(1)] == labels).mean())
+        expected = float((self._shares**2).sum())
+        return shared > expected + 3 * math.sqrt(expected * (1 - expected) / len(rows))
 
     def _is_at_chance(self, last: EpochRecord) -> bool:
         """Return True if loss and accuracy are those of a network that knows the classes' shares and no more."""
@@ -181,15 +210,16 @@ class Adviser:
         """Iterate over the trained weights, without biases and scales, which begin at 0 or 1."""
         return ((name, p) for name, p in self._model.named_parameters() if p.requires_grad and p.ndim > 1)
 
-    def _layers(self) -> Iterator[str]:
-        """Look for maps that are 0 for every image, and for saturated activations."""
+    def _layers(self, is_slow: bool) -> Iterator[str]:
+        """Look for maps that are 0 for every image, and, once it had time to leave it, for saturated activations."""
         rows = np.arange(0, len(self._train), max(1, len(self._train) // _PROBED_IMAGES))[:_PROBED_IMAGES]
         for name, layer, output in _outputs(self._model, self._train.take(rows)[0]):
             label = f"layer {name} ({type(layer).__name__})"
             axes = tuple(k for k in range(output.ndim) if k != 1)
             if isinstance(layer, ReLU):
                 dead = np.flatnonzero(~(output > 0).any(axis=axes))
-                if len(dead) >= max(1, _DEAD_SHARE * output.shape[1]) and output.shape[1] > 1:
+                share = _DEAD_MAPS if output.ndim == 4 else _DEAD_NEURONS
+                if len(dead) >= share * output.shape[1] and output.shape[1] > 1:
                     what = "maps" if output.ndim == 4 else "neurons"
                     yield (
                         f"dead {what} in {label}: {_listed(dead.tolist())} of {output.shape[1]} are 0 for every image, "
@@ -198,7 +228,7 @@ class Adviser:
             else:
                 bounds = (0.0, 1.0) if isinstance(layer, Sigmoid) else (-1.0, 1.0)
                 is_flat = (output < bounds[0] + _SATURATED_MARGIN) | (output > bounds[1] - _SATURATED_MARGIN)
-                if is_flat.mean() > _SATURATED_SHARE:
+                if is_flat.mean() > _SATURATED and not is_slow:
                     yield (
                         f"saturated {label}: {is_flat.mean():.0%} of its activations are at their bounds, where the "
                         "slope is near 0; smaller initial weights, normalised inputs or a ReLU help"
@@ -211,9 +241,9 @@ class Adviser:
             return
         best, best_epoch = min((loss, epoch) for epoch, loss in losses)
         last, then = history[-1], history[best_epoch - 1]
-        fell = (last.validation_accuracy or 0) < (then.validation_accuracy or 0)
+        is_best = (last.validation_accuracy or 0) >= max(r.validation_accuracy or 0 for r in history)
         has_risen = losses[-1][1] > 1.2 * best and last.epoch - best_epoch >= _MIN_EPOCHS_OF_OVERFITTING
-        if has_risen and fell and last.loss < then.loss:
+        if has_risen and not is_best and last.loss < then.loss:
             yield (
                 f"overfitting: since epoch {best_epoch} the validation loss has risen from {best:.3f} to "
                 f"{losses[-1][1]:.3f} while the training loss fell; --patience stops there, augmentation and dropout "

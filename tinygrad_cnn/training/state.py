@@ -20,6 +20,8 @@ from .records import EpochRecord, History
 from .rng import rng_states, set_rng_states
 from .spec import Spec, dataset_spec, differences
 
+_OPTIONAL: Spec = {"drop_last": False, "sample_weight": None}  # settings that a specification has where they are used
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -115,7 +117,7 @@ class RunState:
         then = {"order seed": state["batches"]["seed"]} | state["spec"]
         if then["model"] != self.spec["model"]:
             raise CheckpointError(f"is of the model {then['model']}, this one is {self.spec['model']}")
-        changes = differences(then, self.spec)
+        changes = differences(_OPTIONAL | then, _OPTIONAL | self.spec)
         if changes and not override:
             raise CheckpointError(f"is of another run: {'; '.join(changes.values())} (override takes the new ones)")
         self._load(state, changes.keys())
