@@ -163,8 +163,8 @@ def random_network(seed):
         if kind == "conv":
             maps, size, stride = int(r.integers(2, 7)), int(r.choice([1, 3])), int(r.choice([1, 1, 2]))
             padding, bias = int(r.integers(0, 2)), bool(r.integers(2))
-            layers.append(nn.Conv2d(channels, maps, size, stride=1 if small else stride, padding=1 if small else padding,
-                                    bias=bias, rng=r))  # fmt: skip
+            stride, padding = (1, 1) if small else (stride, padding)
+            layers.append(nn.Conv2d(channels, maps, size, stride=stride, padding=padding, bias=bias, rng=r))
         elif kind == "pool":
             pool = r.choice([nn.MaxPool2d, nn.AvgPool2d])
             layers.append(pool(2, 1 if small else 2, padding=1 if small else int(r.integers(2))))

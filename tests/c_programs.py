@@ -1,5 +1,6 @@
 """Networks as C files, compiled into one program with a driver, and run on images."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -95,6 +96,6 @@ def run_all(folder, images, flags=SANITIZERS):
 
 
 def functions_of(path: Path):
-    """The names of the functions that a C file defines."""
-    return {line.split("(")[0].split()[-1].strip("*") for line in path.read_text().splitlines()
-            if line.startswith("static ") and "(" in line and "[" not in line.split("(")[0]}  # fmt: skip
+    """The names of the functions that a C file defines for its network."""
+    code = path.read_text().partition("_MAIN\n#include")[0]
+    return set(re.findall(r"(?m)^static \w+ (\w+)\(", code))

@@ -35,6 +35,8 @@ def calibrate(model: Module, graph: Graph, images: NDArray[Any], values: Iterabl
         ValueError: a value is not finite, or the images are taken along other steps.
     """
     names = [value for value in values if value in graph.shapes]
+    if any(value != graph.input and value not in graph.results for value in names):
+        raise ValueError(f"{CALLER}: matmul with a constant on the left cannot be written: it has no form in integers")
     lows, highs, sums = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)  # 0 included
     for value, array in _arrays(model, graph, images, names):
         low, high = float(array.min()), float(array.max())

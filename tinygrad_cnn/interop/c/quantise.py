@@ -35,12 +35,14 @@ _TABLES: dict[str, Callable[[Tensor, Mapping[str, Any]], Tensor]] = {
     "hyperbolic_tangent": lambda z, _: ops.tanh(z),
     "leaky_relu": lambda z, settings: ops.leaky_relu(z, settings["slope"]),
     "logarithm": lambda z, _: z.log(),
+    "relu": lambda z, _: ops.relu(z),
     "sigmoid": lambda z, _: ops.sigmoid(z),
+    "softplus": lambda z, _: -ops.log_softmax(ops.stack([0 * z, z]), 0)[0],
     "square_root": lambda z, _: z.sqrt(),
 }
 """Functions of one number, which become tables of 256 bytes."""
 
-_AFTER_SCORES = {*_TABLES, "relu", "log_softmax", "softmax"}
+_AFTER_SCORES = {*_TABLES, "log_softmax", "softmax"}
 """Functions that are applied to the scores in floats, in their place."""
 
 
@@ -100,7 +102,7 @@ class _Quantiser:
         for step in self.body:
             if step.op == "fully_connected" and step.result == self.scores and uses[step.result] == 1:
                 self._fully_connected_scores(step)
-            elif step.op in _SAME_SCALE or (step.op in ("relu", "clip") and self._saturates(step)):
+            elif self._keeps_scale(step):
                 self._same_scale(step)
             elif step.op in _TABLES:
                 self._lookup(step)
@@ -117,7 +119,7 @@ class _Quantiser:
         uses = self.plan.uses()
         for step in reversed(self.body):
             scale = self._scale(step.result)
-            if step.op in _SAME_SCALE or step.op == "relu" or (step.op == "clip" and self._saturates(step)):
+            if self._keeps_scale(step):
                 for value in step.inputs:
                     if uses[value] == 1 and value != self.plan.input:
                         self.scales[value] = scale
@@ -139,9 +141,14 @@ class _Quantiser:
             self.scales[value] = Scale(scale, round(_LOWEST - low / scale))
         return self.scales[value]
 
-    def _saturates(self, step: Step) -> bool:
-        """Return True if the ends of the result's range do what the function does."""
-        return step.op == "relu" or bool(step.settings["low"] <= 0 <= step.settings["high"])
+    def _keeps_scale(self, step: Step) -> bool:
+        """Return True if the result may have its input's scale: the function chooses, or cuts where the bytes end."""
+        if step.op not in ("relu", "clip"):
+            return step.op in _SAME_SCALE
+        scale = self.scales[step.result]
+        low, high = step.settings.get("low", 0), step.settings.get("high", math.inf)
+        numbers, half = scale.to_numbers(), scale.scale / 2
+        return bool(low - half < numbers[0] and numbers[-1] < high + half)
 
     def _add(self, op: str, inputs: list[str], step: Step, settings: Mapping[str, Any]) -> None:
         """Append a step that makes the bytes of a step's result."""
