@@ -59,9 +59,11 @@ def test_every_named_network_gives_pythons_scores(name, tmp_path):
     shape = {"digits": (1, 8, 8), "photo": (3, 32, 32)}.get(name, (1, 28, 28))
     rng = np.random.default_rng(0)
     model = tg.models.build(name, shape, rng=rng)
-    for values in model.state_dict().values():  # of batch normalisation too, as training leaves them
+    state = model.state_dict()
+    for key, values in state.items():  # of batch normalisation too, as training leaves them
         if values.dtype.kind == "f":
-            values += abs(rng.normal(0, 0.02, values.shape))
+            state[key] = values + abs(rng.normal(0, 0.02, values.shape))
+    model.load_state_dict(state)
     x = rng.random((3, *shape), np.float32)
     sizes = to_c(model, tmp_path / "net.c")
     scores = run_all(tmp_path, {"net": (x, 10)})["net"]
@@ -94,9 +96,8 @@ def test_no_number_and_infinity_go_through(tmp_path):
 
 
 def test_the_file_tells_its_sizes(tmp_path):
-    model = tg.models.build("tiny", rng=np.random.default_rng(0))
-    model(images_of((1, 28, 28), n=20))  # moves the running statistics, so that no two folded biases are equal
-    sizes = to_c(model.eval(), tmp_path / "net.c")
+    model = trained_tiny()
+    sizes = to_c(model, tmp_path / "net.c")
     head = (tmp_path / "net.c").read_text().partition("*/")[0]
     assert re.findall(r"(\S+) +([\d,]+)(?: bytes| for)", head) == [
         ("weights", f"{sizes.weight_bytes:,}"),
@@ -119,12 +120,7 @@ def test_batch_normalisation_and_padding_are_folded(tmp_path):
     pad = Function(lambda net, x: tg.pad(x, 1))
     model = nn.Sequential(pad, nn.Conv2d(4, 4, 3, bias=False), norm2d(4), nn.ReLU(), nn.Flatten())
     to_c(model, tmp_path / "net.c", MAPS)
-    assert functions_of(tmp_path / "net.c") - {"read_numbers", "softmax"} == {
-        "first_tap",
-        "end_tap",
-        "correlate2d",
-        "relu",
-    }
+    assert functions_of(tmp_path / "net.c") == {"first_tap", "end_tap", "correlate2d", "relu"}
 
 
 def test_nothing_but_expf_is_needed(tmp_path):
@@ -339,7 +335,7 @@ def test_random_networks_in_integers_are_near(part, tmp_path):
     scores = run_all(tmp_path, images)
     for name in images:
         rms = np.sqrt(((scores[name] - expected[name]) ** 2).mean()) / np.ptp(expected[name])
-        assert rms < 0.08, (name, rms)  # of weights that were never trained
+        assert rms < 0.02, (name, rms)
 
 
 def test_images_beyond_the_calibration_saturate_and_no_number_is_zero(tmp_path):
@@ -377,7 +373,8 @@ def test_integers_are_about_as_accurate_on_digits(tmp_path):
     rng = np.random.default_rng(0)
     model = nn.Sequential(
         nn.Conv2d(1, 8, 3, padding=1, bias=False, rng=rng), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(8, 16, 3, bias=False, rng=rng), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(), nn.Linear(64, 10, rng=rng),
+        nn.Conv2d(8, 16, 3, bias=False, rng=rng), nn.BatchNorm2d(16), nn.ReLU(),
+        nn.Flatten(), nn.Linear(64, 10, rng=rng),
     )  # fmt: skip
     tg.fit(model, train, epochs=2, batch_size=32, lr=0.01, rng=rng)
     to_c(model, tmp_path / "net.c", (1, 8, 8), int8=True, calibration=train[:300])

@@ -29,14 +29,12 @@ class Range(NamedTuple):
 
 
 def calibrate(model: Module, graph: Graph, images: NDArray[Any], values: Iterable[str]) -> dict[str, Range]:
-    """Return the range of each value that the network's graph has, on images ``(N, ...)``.
+    """Return the range of each value that depends on the images and is in the network's graph, on images ``(N, ...)``.
 
     Raises:
         ValueError: a value is not finite, or the images are taken along other steps.
     """
-    names = [value for value in values if value in graph.shapes]
-    if any(value != graph.input and value not in graph.results for value in names):
-        raise ValueError(f"{CALLER}: matmul with a constant on the left cannot be written: it has no form in integers")
+    names = [value for value in values if value == graph.input or value in graph.results]
     lows, highs, sums = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)  # 0 included
     for value, array in _arrays(model, graph, images, names):
         low, high = float(array.min()), float(array.max())

@@ -42,8 +42,8 @@ _TABLES: dict[str, Callable[[Tensor, Mapping[str, Any]], Tensor]] = {
 }
 """Functions of one number, which become tables of 256 bytes."""
 
-_AFTER_SCORES = {*_TABLES, "log_softmax", "softmax"}
-"""Functions that are applied to the scores in floats, in their place."""
+_AFTER_SCORES = {*_TABLES, "log_softmax", "softmax"} - {"logarithm"}
+"""Functions that are applied to the scores in floats, in their place; a byte may round to 0, which has no logarithm."""
 
 
 class Scale(NamedTuple):
