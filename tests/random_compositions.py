@@ -43,8 +43,8 @@ def composition(seed):
     for _ in range(rng.integers(0, 3)):
         unary()
     if rng.random() < 0.6:
-        op = ON_MAPS[rng.integers(len(ON_MAPS))]
-        steps.append(lambda t, p: op(t))
+        on_maps = ON_MAPS[rng.integers(len(ON_MAPS))]
+        steps.append(lambda t, p: on_maps(t))
     if rng.random() < 0.4:
         bias = parameter(f, 1, 1)
         steps.append(lambda t, p: t + p[bias] * t)
@@ -52,8 +52,8 @@ def composition(seed):
     for _ in range(rng.integers(0, 2)):
         unary()
     if rng.random() < 0.5:
-        op = ON_ROWS[rng.integers(len(ON_ROWS))]
-        steps.append(lambda t, p: op(t))
+        on_rows = ON_ROWS[rng.integers(len(ON_ROWS))]
+        steps.append(lambda t, p: on_rows(t))
     end = rng.integers(5)
     labels = rng.integers(0, 2, n)
     if end == 0:

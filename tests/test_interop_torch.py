@@ -118,7 +118,7 @@ def outputs(ours: nn.Module, theirs: Any, x: np.ndarray) -> tuple[np.ndarray, np
 
 def test_every_layer_is_among_the_layers_above():
     layers = {n for n, k in vars(nn).items() if isinstance(k, type) and issubclass(k, nn.Module)}
-    assert {kind for kind, _, _ in LAYERS.values()} == layers - {"Module", "ModuleList", "Sequential"}
+    assert {kind for kind, _, _ in LAYERS.values()} == layers - {"Module", "ModuleList", "Normalize", "Sequential"}
 
 
 @pytest.mark.parametrize("name", PAIRS)

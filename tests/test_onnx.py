@@ -72,6 +72,7 @@ LAYERS: dict[str, nn.Module] = {
     "LeakyReLU": nn.LeakyReLU(0.2),
     "GELU": nn.GELU(),
     "GELU, tanh": nn.GELU("tanh"),
+    "Normalize": nn.Normalize([0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7, 0.8]),
     "Linear": nn.Linear(8, 5),
     "Linear, no bias": nn.Linear(8, 5, bias=False),
     "Flatten": nn.Flatten(),

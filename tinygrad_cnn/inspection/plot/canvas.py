@@ -36,6 +36,7 @@ def new_figure(figure: "Canvas | None", width: float, height: float) -> "Canvas"
     """Return ``figure``, or for None a new one of this size in inches, which belongs to no window."""
     if figure is not None:
         return figure
+    require("matplotlib.figure", "plot")
     return _figure_class()(figsize=(width, height), layout="constrained")  # type: ignore[no-any-return]
 
 
