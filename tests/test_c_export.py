@@ -255,6 +255,7 @@ def test_what_cannot_be_written_is_refused_by_op_and_layer(layer, message, tmp_p
 def test_a_network_that_computes_differently_for_one_image_is_refused(tmp_path):
     model = Function(lambda net, x: x if len(x.data) > 1 else x * 2.0)
     assert "other steps for one image" in refused(model, (3,), tmp_path)
+    assert "scores for each image" in refused(Function(lambda net, x: x.sum()), (3,), tmp_path)
 
 
 def test_wrong_arguments_are_refused(tmp_path):
