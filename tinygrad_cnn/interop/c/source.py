@@ -150,7 +150,6 @@ def _includes(about: About, code: str) -> str:
 def _header(plan: Plan, about: About) -> str:
     """Return the text of the header."""
     guard = f"{about.name.upper()}_H"
-    order = " in the order channel, row, column" if len(about.image_shape) == 3 else ""
     inputs, outputs = plan.size(plan.input), plan.size(plan.output)
     return f"""#ifndef {guard}
 #define {guard}
@@ -159,7 +158,7 @@ def _header(plan: Plan, about: About) -> str:
 extern "C" {{
 #endif
 
-/* The {outputs} scores of an image: {inputs} numbers, {text.dimensions(about.image_shape)}{order}. */
+/* The {outputs} scores of an image: {inputs} numbers, {text.dimensions(about.image_shape)}, the last axis fastest. */
 void {about.name}(const float *image, float *scores);
 
 #ifdef __cplusplus
