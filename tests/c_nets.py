@@ -1,6 +1,7 @@
 """Networks for the tests of C files: one for each op, and random ones of layers."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 from c_programs import Function
@@ -183,3 +184,11 @@ def random_network(seed):
     if not r.integers(4):
         layers.append(nn.Softmax(-1))
     return nn.Sequential(*layers), shape
+
+
+def trained_tiny():
+    """The network of the recipe, trained on MNIST."""
+    model = tg.models.build("tiny")
+    with np.load(Path(__file__).parent / "files" / "tiny_mnist.npz") as state:
+        model.load_state_dict(dict(state))
+    return model

@@ -55,6 +55,8 @@ def read_graph(model: Module, image_shape: Shape) -> Graph:
         TypeError: the network's result is not a tensor.
     """
     traced = trace(CALLER, model, image_shape)
+    if traced.output.shape[:1] != ("batch",):
+        raise ValueError(f"{CALLER}: the network must give scores for each image, (N, ...), got {traced.output.shape}")
     twin = recording_copy(model)
     spans = _watch(twin)
     one = run(CALLER, twin, np.random.default_rng(1).random((1, *image_shape)))

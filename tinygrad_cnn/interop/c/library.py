@@ -37,7 +37,7 @@ def library(kind: str) -> dict[str, Function]:
     """
     functions: dict[str, Function] = {}
     for name in ("shared", "int8", "float") if kind == "int8" else ("shared", "float"):
-        for part in re.split(r"\n\n(?=/\*)", source(name)):
+        for part in paragraphs(name):
             match = _SIGNATURE.search(part)
             assert match is not None, part
             parameters = [Parameter(*p) for p in _PARAMETER.findall(match[2] or "")]
@@ -46,9 +46,10 @@ def library(kind: str) -> dict[str, Function]:
     return functions
 
 
-def source(name: str) -> str:
-    """Return the text of a source file."""
-    return files(__package__).joinpath(f"functions/{name}.c").read_text("utf-8").strip()
+def paragraphs(name: str) -> list[str]:
+    """Return the functions of a source file, each with its comment, and what stands before them."""
+    source = files(__package__).joinpath(f"functions/{name}.c").read_text("utf-8").strip()
+    return re.split(r"\n\n(?=/\*)", source)
 
 
 def needed(kind: str, names: Iterable[str]) -> list[str]:

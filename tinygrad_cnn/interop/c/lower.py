@@ -71,7 +71,7 @@ def _linear(op: Op, plan: Plan) -> None:
 
 
 def _matmul(op: Op, plan: Plan) -> None:
-    """A product with constants on the right is a fully connected layer; batches of equal shape or of one are pairs."""
+    """A product with a constant matrix on the right is a fully connected layer."""
     u, v = op.inputs
     if v in plan.constants and plan.constants[v].ndim == 2:
         weight = plan.constants[v].T

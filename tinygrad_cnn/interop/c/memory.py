@@ -8,7 +8,7 @@ _IN_PLACE = {
     "absolute", "add", "clip", "divide", "error_function", "exponential", "gelu", "gelu_tanh", "hyperbolic_tangent",
     "larger", "leaky_relu", "log_softmax", "logarithm", "lookup", "multiply", "power", "relu", "requantise",
     "scale_and_shift", "sigmoid", "smaller", "softmax", "softplus", "square_root", "subtract",
-}  # fmt: skip
+}  # fmt: skip  # a column of one word a line says no more
 """Functions that may write over what they read first: they read a number before they write in its place."""
 
 

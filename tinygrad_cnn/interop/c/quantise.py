@@ -115,7 +115,7 @@ class _Quantiser:
         plan.steps = [*self.steps, *self.after]
 
     def _choose_scales(self) -> None:
-        """Choose the scale of every value, from the last: what a value is chosen for decides where it serves alone."""
+        """Choose the scale of every value, the last first: where one function alone reads it, that of its result."""
         uses = self.plan.uses()
         for step in reversed(self.body):
             scale = self._scale(step.result)
@@ -128,17 +128,14 @@ class _Quantiser:
     def _scale(self, value: str) -> Scale:
         """Return the scale of a value, which is chosen for its range if nothing else has chosen it."""
         if value not in self.scales:
-            array, maker = self.plan.constants.get(value), self.plan.maker(value)
-            if array is not None:
-                low, high = min(float(array.min()), 0.0), max(float(array.max()), 0.0)
-            elif value in self.ranges:
-                low, high = self.ranges[value].low, self.ranges[value].high
+            if value in self.ranges:
+                low, high, _ = self.ranges[value]
+                scale = (high - low) / LEVELS or 1.0
+                self.scales[value] = Scale(scale, round(_LOWEST - low / scale))
             else:
+                maker = self.plan.maker(value)
                 assert maker is not None and maker.op in _SAME_SCALE, value  # a broadcast or moved value
                 self.scales[value] = self._scale(maker.inputs[0])
-                return self.scales[value]
-            scale = (high - low) / LEVELS or 1.0
-            self.scales[value] = Scale(scale, round(_LOWEST - low / scale))
         return self.scales[value]
 
     def _keeps_scale(self, step: Step) -> bool:
@@ -243,7 +240,7 @@ class _Quantiser:
     def _add_up(self, step: Step) -> None:
         """A sum or difference of two arrays."""
         (u, v), result = step.inputs, self.scales[step.result]
-        own_u, own_v = self.scales[u], self._scale(v)
+        own_u, own_v = self.scales[u], self.scales[v]
         sign = -1 if step.op == "subtract" else 1
         (a, b), bits = _with_bits(
             step, np.array(own_u.scale / result.scale), np.array(sign * own_v.scale / result.scale), LEVELS

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from . import text
 from .calls import Constants, calls, multiply_adds
-from .library import NUMBER, library, needed, source
+from .library import NUMBER, library, needed, paragraphs
 from .memory import Buffer, place
 from .plan import Plan
 
@@ -150,7 +150,6 @@ def _includes(about: About, code: str) -> str:
 def _header(plan: Plan, about: About) -> str:
     """Return the text of the header."""
     guard = f"{about.name.upper()}_H"
-    order = " in the order channel, row, column" if len(about.image_shape) == 3 else ""
     inputs, outputs = plan.size(plan.input), plan.size(plan.output)
     return f"""#ifndef {guard}
 #define {guard}
@@ -159,7 +158,7 @@ def _header(plan: Plan, about: About) -> str:
 extern "C" {{
 #endif
 
-/* The {outputs} scores of an image: {inputs} numbers, {text.dimensions(about.image_shape)}{order}. */
+/* The {outputs} scores of an image: {inputs} numbers, {text.dimensions(about.image_shape)}, the last axis fastest. */
 void {about.name}(const float *image, float *scores);
 
 #ifdef __cplusplus
@@ -171,30 +170,26 @@ void {about.name}(const float *image, float *scores);
 
 
 def _main(plan: Plan, about: About, used: list[str]) -> str:
-    """Return the program, with the function that makes shares of scores if the network has no use of it itself."""
+    """Return the program, with the functions that make shares of scores if the network does not have them itself."""
     outputs = plan.size(plan.output)
-    names = list(about.class_names) if len(about.class_names) == outputs else [str(k) for k in range(outputs)]
-    main = source("main")
-    reader, other = ("read_image", "read_numbers") if about.is_picture else ("read_numbers", "read_image")
-    main = re.sub(rf"/\* [^/]*?\*/\nstatic int {other}\(.*?\n}}\n\n", "", main, flags=re.DOTALL)
-    if not about.is_picture:
-        main = re.sub(r"/\* [^/]*?\*/\nstatic int next_number\(.*?\n}\n\n", "", main, flags=re.DOTALL)
-    constants = f"enum {{ INPUTS = {plan.size(plan.input)}, OUTPUTS = {outputs} }};"
+    names = about.class_names if len(about.class_names) == outputs else [str(k) for k in range(outputs)]
     strings = [f"{text.string(name)}," for name in names]
     gap = " " if sum(map(len, strings)) + len(strings) < text.WIDTH - 4 else "\n    "
-    lengths = zip(("CHANNELS", "HEIGHT", "WIDTH"), about.image_shape, strict=False) if about.is_picture else ()
-    replacements = {
+    constants = f"""enum {{ INPUTS = {plan.size(plan.input)}, OUTPUTS = {outputs} }};
+static const char *const class_names[OUTPUTS] = {{
+    {gap.join(strings)}
+}};"""
+    head, next_number, read_image, read_numbers, main = paragraphs("main")
+    functions = [f for f in needed("float", [about.shares] if about.shares else []) if f not in used]
+    readers = [next_number, read_image] if about.is_picture else [read_numbers]
+    program = "\n\n".join([head, constants, *functions, *readers, main])
+    words = {
         "PREFIX": about.name.upper(),
         "NAME": about.name,
-        "READ": reader,
-        "PIXELS": _expected(about),
-        "NUMBERS": _expected(about),
+        "READ": "read_image" if about.is_picture else "read_numbers",
         "EXPECTED": _expected(about),
         "SHARES": _SHARES[about.shares] or "/* the scores are shares already */",
-        **{name: str(length) for name, length in lengths},
     }
-    main = re.sub(r"PREFIX|\b[A-Z]+\b", lambda match: replacements.get(match[0], match[0]), main)
-    functions = [f for f in needed("float", [about.shares] if about.shares else []) if f not in used]
-    head, _, rest = main.partition("#include <stdio.h>\n")
-    table = f"static const char *const class_names[OUTPUTS] = {{\n    {gap.join(strings)}\n}};"
-    return "\n".join([f"{head}#include <stdio.h>\n", constants, table, "", *(f"{f}\n" for f in functions)]) + rest
+    if about.is_picture:
+        words |= {k: str(n) for k, n in zip(("CHANNELS", "HEIGHT", "WIDTH"), about.image_shape, strict=True)}
+    return re.sub(r"PREFIX|\b[A-Z]+\b", lambda match: words.get(match[0], match[0]), program)

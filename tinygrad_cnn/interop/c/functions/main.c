@@ -16,7 +16,7 @@ static int next_number(FILE *file)
     return number;
 }
 
-/* Read PIXELS; 0 if the file holds no such image. */
+/* Read EXPECTED; 0 if the file holds no such image. */
 static int read_image(FILE *file, float *image)
 {
     enum { channels = CHANNELS, height = HEIGHT, width = WIDTH };
@@ -35,7 +35,7 @@ static int read_image(FILE *file, float *image)
     return 1;
 }
 
-/* Read NUMBERS; 0 if the file holds fewer. */
+/* Read EXPECTED; 0 if the file holds fewer. */
 static int read_numbers(FILE *file, float *image)
 {
     return fread(image, sizeof *image, INPUTS, file) == INPUTS;
