@@ -308,7 +308,7 @@ def test_a_training_step_moves_the_weights_as_python_does(paper):
     said = paper.says("commands-text", "the cost of 9 went from")
     network = tg.load(shipped_weights()).eval()
     image = np.array(paper.run("return [...seen.image]"), np.float32).reshape(1, 1, 28, 28)
-    optimizer = tg.optim.SGD(network.parameters(), 0.05)
+    optimizer = tg.optim.SGD(network.parameters(), 0.01)
     loss = tg.cross_entropy(network(tg.Tensor(image)), [9])
     loss.backward()
     optimizer.step()
