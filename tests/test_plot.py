@@ -39,7 +39,8 @@ def drawn_images(figure):
 
 
 def test_importing_the_package_and_its_pictures_does_not_import_matplotlib():
-    code = "import sys, tinygrad_cnn.inspection.plot, tinygrad_cnn.inspection.report; sys.exit('matplotlib' in sys.modules)"
+    rooms = "tinygrad_cnn.inspection.plot, tinygrad_cnn.inspection.report"
+    code = f"import sys, {rooms}; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -271,7 +272,7 @@ def test_errors_shows_the_misclassified_in_order_with_what_they_were_taken_for()
     answers[[4, 17]] = 9 - answers[[4, 17]]
     figure = plot.errors(test, answers)
     shown = [ax for ax in figure.axes if ax.images]
-    assert [ax.get_title() for ax in shown] == [f"{test.labels[k]} as {answers[k]}" for k in (4, 17)]
+    assert [ax.get_title() for ax in shown] == [f"{k}: {test.labels[k]} as {answers[k]}" for k in (4, 17)]
     assert np.array_equal(shown[1].images[0].get_array(), test.images[17, 0])
     assert figure.get_suptitle() == "2 of 30 images taken for another class"
 

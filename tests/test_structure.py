@@ -31,6 +31,7 @@ LADDER = [
     "training",
     "interop",
     "inspection",
+    "learn",
     "page",
     "cli",
     "__main__",

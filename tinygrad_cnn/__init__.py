@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from . import article, data, nn, optim
 from .autograd.engine import AnomalyError, GraphError
-from .autograd.gradcheck import GradcheckError, gradcheck
 from .autograd.modes import detect_anomaly, enable_grad, no_grad
 from .autograd.tensor import Tensor, grad, record
 from .kernels import get_kernels, set_kernels
@@ -47,10 +46,12 @@ from .ops import (
 
 if TYPE_CHECKING:
     from . import interop, models, training
+    from .autograd.doctor import Diagnosis, diagnose
+    from .autograd.gradcheck import GradcheckError, gradcheck
     from .inspection import plot, report
     from .inspection.drawing import draw
     from .inspection.explain import explain
-    from .interop import from_dlpack, from_onnx, to_onnx
+    from .interop import from_dlpack, from_onnx, to_c, to_onnx
     from .interop import sklearn as sklearn
     from .models.saving import load, save
     from .page import to_page
@@ -64,8 +65,11 @@ __version__ = "0.1.0"
 # Public names that are imported at their first use, so that `import tinygrad_cnn` stays light: (module, attribute).
 _LAZY = {
     "CheckpointError": ("storage.atomic", "CheckpointError"),
+    "Diagnosis": ("autograd.doctor", "Diagnosis"),
     "DivergenceError": ("training", "DivergenceError"),
+    "GradcheckError": ("autograd.gradcheck", "GradcheckError"),
     "checkpoint": ("training.checkpoint", ""),
+    "diagnose": ("autograd.doctor", "diagnose"),
     "distributed": ("training.mpi", ""),
     "draw": ("inspection.drawing", "draw"),
     "evaluate": ("training.evaluate", "evaluate"),
@@ -73,6 +77,7 @@ _LAZY = {
     "fit": ("training", "fit"),
     "from_dlpack": ("interop", "from_dlpack"),
     "from_onnx": ("interop", "from_onnx"),
+    "gradcheck": ("autograd.gradcheck", "gradcheck"),
     "interop": ("interop", ""),
     "load": ("models.saving", "load"),
     "models": ("models", ""),
@@ -80,6 +85,7 @@ _LAZY = {
     "report": ("inspection.report", ""),
     "save": ("models.saving", "save"),
     "sklearn": ("interop.sklearn", ""),
+    "to_c": ("interop", "to_c"),
     "to_onnx": ("interop", "to_onnx"),
     "to_page": ("page", "to_page"),
     "train": ("training", "train"),
@@ -89,6 +95,7 @@ _LAZY = {
 __all__ = [  # but `sklearn`: it needs its extra to be loaded at all, and `import *` loads what stands here
     "AnomalyError",
     "CheckpointError",
+    "Diagnosis",
     "DivergenceError",
     "GradcheckError",
     "GraphError",
@@ -106,6 +113,7 @@ __all__ = [  # but `sklearn`: it needs its extra to be loaded at all, and `impor
     "cross_entropy",
     "data",
     "detect_anomaly",
+    "diagnose",
     "distributed",
     "draw",
     "dropout",
@@ -144,6 +152,7 @@ __all__ = [  # but `sklearn`: it needs its extra to be loaded at all, and `impor
     "softmax",
     "stack",
     "tanh",
+    "to_c",
     "to_onnx",
     "to_page",
     "train",

@@ -108,8 +108,16 @@ def test_split_depends_on_the_generator(dataset: Dataset) -> None:
 @pytest.mark.parametrize(
     ("pixels", "labels", "options", "error", "message"),
     [
-        (PIXELS.astype(float), LABELS, {}, TypeError, "pixels must be a uint8 array, got dtype float64"),
-        ([[[0]]], [0], {}, TypeError, r"pixels must be a uint8 array, got \[\[\[0\]\]\]"),
+        (PIXELS.astype(float), LABELS, {}, ValueError, r"floats must be in \[0, 1\], got 0 to 2"),
+        (PIXELS / -255.0, LABELS, {}, ValueError, r"floats must be in \[0, 1\]"),
+        (PIXELS * np.nan, LABELS, {}, ValueError, r"floats must be in \[0, 1\], got nan"),
+        (PIXELS.astype(np.int32), LABELS, {}, TypeError, "a uint8, uint16 or float array, got dtype int32"),
+        ([[[0]]], [0], {}, TypeError, r"pixels must be a uint8, uint16 or float array, got \[\[\[0\]\]\]"),
+        (np.zeros((5, 48, 64, 3), np.uint8), LABELS[:5], {}, ValueError, "channels seem to be last"),
+        (PIXELS, LABELS, {"class_names": ["a", "b"]}, ValueError, r"label 3 is outside 0\.\.1"),
+        (PIXELS, LABELS, {"class_names": ["a", "b", "c", "a"]}, ValueError, "class_names has 'a' twice"),
+        (PIXELS, LABELS, {"class_names": [0, 1, 2, 3]}, TypeError, "class_names must be texts"),
+        (PIXELS, LABELS, {"class_names": ["a"], "num_classes": 4}, ValueError, "has 1 name for 4 classes"),
         (PIXELS[0], LABELS, {}, ValueError, r"pixels must be \(N, H, W\) or \(N, C, H, W\), got shape \(3, 5\)"),
         (PIXELS[:, :0], LABELS, {}, ValueError, r"got shape \(10, 0, 5\)"),
         (PIXELS, LABELS[:9], {}, ValueError, r"10 images, but 9 labels \(pixels.shape=\(10, 3, 5\)"),

@@ -47,7 +47,7 @@ def mirror(small_folder: Path) -> Iterator[str]:
 
 
 def publish(monkeypatch: pytest.MonkeyPatch, folder: Path, *mirrors: str) -> None:
-    sha256 = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in MNIST.sha256}
+    sha256 = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in MNIST.hashes}
     monkeypatch.setattr(download, "MNIST", Source("mnist", mirrors, sha256))
 
 
@@ -60,8 +60,8 @@ def refusal() -> str:
 
 @pytest.mark.parametrize("source", [MNIST, FASHION_MNIST])
 def test_every_published_file_is_pinned_by_sha256(source: Source) -> None:
-    assert len(source.sha256) == 4
-    assert all(len(bytes.fromhex(value)) == 32 for value in source.sha256.values())
+    assert len(source.hashes) == 4
+    assert all(len(bytes.fromhex(value)) == 32 for value in source.hashes.values())
     assert all(mirror.endswith("/") for mirror in source.mirrors)
 
 
@@ -71,7 +71,7 @@ def test_files_are_downloaded_once_and_kept(
     pytest.importorskip("pooch")
     publish(monkeypatch, small_folder, mirror)
     assert len(mnist()[0]) == 12
-    assert sorted(path.name for path in cache.iterdir()) == sorted(MNIST.sha256)
+    assert sorted(path.name for path in cache.iterdir()) == sorted(MNIST.hashes)
     publish(monkeypatch, small_folder, NOBODY)
     assert len(mnist()[0]) == 12
 
@@ -105,7 +105,7 @@ def test_other_bytes_than_the_published_ones_are_refused_and_not_kept(
 
 def test_without_a_network_the_error_says_what_to_do(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pooch")
-    monkeypatch.setattr(download, "MNIST", Source("mnist", (NOBODY,), MNIST.sha256))
+    monkeypatch.setattr(download, "MNIST", Source("mnist", (NOBODY,), MNIST.hashes))
     message = refusal()
     assert message.startswith(f"mnist: not on this machine, and not downloaded ({NOBODY}: ConnectionError). Put train-")
     assert f"t10k-labels-idx1-ubyte.gz in {cache}, or pass the folder that holds them: --data-dir FOLDER" in message

@@ -155,12 +155,35 @@ def test_a_colour_picture_is_scaled_and_cropped_in_the_middle(tmp_path):
     pixels = np.zeros((40, 100, 3), np.uint8)
     pixels[:, :50], pixels[:, 50:] = (255, 0, 0), (0, 0, 255)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    dataset = tg.data.Dataset(np.zeros((1, 3, 8, 10), np.uint8), [0])
+    dataset = tg.data.Dataset(np.zeros((1, 3, 8, 10), np.uint8), [0], fit="crop")
     image = tg.data.photo(tmp_path / "a.png", like=dataset)
     assert image.shape == (3, 8, 10) and image.dtype == np.float32
     np.testing.assert_allclose(image[0, :, :5], 1)
     np.testing.assert_allclose(image[2, :, 5:], 1)
     assert not image[1].any() and not image[0, :, 5:].any()
+
+
+def test_a_picture_is_kept_whole_between_borders_of_its_own_colour(tmp_path):
+    pixels = np.full((40, 100, 3), 255, np.uint8)
+    pixels[10:30, 30:70] = 0, 0, 255
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    dataset = tg.data.Dataset(np.zeros((1, 3, 20, 20), np.uint8), [0], fit="pad")
+    image = tg.data.photo(tmp_path / "a.png", like=dataset)
+    np.testing.assert_allclose(image[:, [0, 5, 14, 19]], 1)
+    np.testing.assert_allclose(image[:, 8:12, 6:14], np.array([0, 0, 1])[:, None, None] * np.ones((3, 4, 8)))
+
+
+@pytest.mark.parametrize(("paper", "ink"), [(0, 200), (255, 30)])
+def test_a_grey_picture_on_the_opposite_paper_is_inverted(tmp_path, paper, ink):
+    pixels = np.full((4, 1, 20, 30), paper, np.uint8)
+    pixels[:, :, 4:16, 8:22] = ink
+    dataset = tg.data.Dataset(pixels, [0, 0, 0, 0], fit="pad")
+    for name, picture in (("same", pixels[0, 0]), ("opposite", 255 - pixels[0, 0])):
+        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+        image = tg.data.photo(tmp_path / f"{name}.png", dataset)
+        np.testing.assert_allclose(image, pixels[0] / 255, atol=1e-6)
+    opposite = tg.data.photo(tmp_path / "opposite.png", dataset, as_is=True)
+    np.testing.assert_allclose(opposite, 1 - pixels[0] / 255, atol=1e-6)
 
 
 def test_sixteen_bits_a_pixel_keep_their_brightness(tmp_path):
@@ -188,5 +211,5 @@ def test_what_is_no_picture_is_an_error_in_one_line(tmp_path, content):
         tg.data.photo(tmp_path / "a.png")
     with pytest.raises(tg.data.DataError, match="No such file"):
         tg.data.photo(tmp_path / "b.png")
-    with pytest.raises(TypeError, match="like must be a Dataset or a named network"):
+    with pytest.raises(TypeError, match="like must be a Dataset or a network"):
         tg.data.photo(tmp_path / "a.png", like=3)

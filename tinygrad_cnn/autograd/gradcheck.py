@@ -8,12 +8,20 @@ from numpy.typing import NDArray
 
 from .. import checks
 from ..checks import abbreviated, plural
+from .doctor import diagnose
 from .modes import enable_grad
 from .tensor import Tensor, as_tensor, grad
 
 
 class GradcheckError(ValueError):
-    """A rule and the numerical derivative disagree, or the function has a kink at the point."""
+    """A rule and the numerical derivative disagree, or the function has a kink at the point.
+
+    Of a wrong rule the message ends with what `diagnose` says about it.
+    """
+
+
+class _WrongGradientError(GradcheckError):
+    """A gradient is wrong or not finite."""
 
 
 def gradcheck(
@@ -71,7 +79,7 @@ def gradcheck(
     def at(values: Sequence[NDArray[np.float64]]) -> list[Tensor]:
         return [Tensor(a, requires_grad=True) if c else t for a, c, t in zip(values, checked, fixed, strict=True)]
 
-    with enable_grad():
+    def check() -> None:
         cotangent = _check(fn, at, arrays, checked, rng, settings, "")
 
         def first_gradients(*tensors: Tensor) -> Tensor:
@@ -84,7 +92,22 @@ def gradcheck(
 
         if order == 2:
             _check(first_gradients, at, arrays, checked, rng, settings, "second order, ")
+
+    with enable_grad():
+        try:
+            check()
+        except _WrongGradientError as error:
+            raise GradcheckError(f"{error}{_explanation(fn, at(arrays), order)}") from None
     return True
+
+
+def _explanation(fn: Callable[..., Tensor], tensors: list[Tensor], order: int) -> str:
+    """What the doctor says; nothing if it finds nothing, or cannot examine the function."""
+    try:
+        findings = diagnose(fn, *tensors, order=order).findings
+    except Exception:  # whatever fn raises at other points
+        return ""
+    return "".join(f". {finding.message.removesuffix('.')}" for finding in findings[:1])
 
 
 def _check_call(fn: object, inputs: int) -> None:
@@ -139,7 +162,7 @@ def _compare(
     """
     eps, rtol, atol = settings
     if not np.isfinite([*values, expected]).all():
-        raise GradcheckError(f"gradcheck: {where}: not finite: the rule gives {expected}, the values are {values}")
+        raise _WrongGradientError(f"gradcheck: {where}: not finite: the rule gives {expected}, the values are {values}")
     slopes = np.diff(values) / eps
     slope = (values[3] - values[1]) / (2 * eps)
     rounding = 64 * np.finfo(np.float64).eps * max(1.0, size) / eps
@@ -151,7 +174,7 @@ def _compare(
             f"{slopes[3]:.9g} on the other (the rule gives {expected:.9g}); move the point, or shrink eps={eps:g}"
         )
     if abs(slope - expected) > allowed:
-        raise GradcheckError(
+        raise _WrongGradientError(
             f"gradcheck: {where}: the rule gives {expected:.9g}, the numbers {slope:.9g} "
             f"(difference {abs(slope - expected):.3g}, allowed {allowed:.3g})"
         )

@@ -15,6 +15,7 @@ class _State(threading.local):
 
     recording = True
     anomaly = False
+    observer: Callable[[Any], None] | None = None  # with `anomaly`: called with each op's result in place of the check
 
     def __init__(self) -> None:
         self.previous: dict[int, list[bool]] = {}  # the values that each active mode replaced, by the mode's id

@@ -7,21 +7,24 @@ their way back, and trains a small network.
 import argparse
 
 from ..page import shipped_weights, to_page
-from ..storage.atomic import check_target
 from ._options import Subparsers
+from ._targets import check_output
 from ._weights import load_network, warn_if_nonfinite
 
 
 def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("page", help="write a page that runs a network", description=__doc__)
     parser.add_argument(
-        "weights", metavar="WEIGHTS", nargs="?", help="a weights file or checkpoint (default: one that comes along)"
+        "weights",
+        metavar="WEIGHTS",
+        nargs="?",
+        help="a weights file, checkpoint or ONNX file (default: one that comes along)",
     )
     parser.add_argument("output", metavar="FILE.html", help="the file to write")
 
 
 def run(args: argparse.Namespace) -> int:
-    check_target("page:", args.output, ".html")
+    check_output("page:", args.output, ".html")
     weights = args.weights or str(shipped_weights())
     network, _ = load_network(weights)
     warn_if_nonfinite(weights, network)

@@ -1,6 +1,7 @@
-"""Labelled images: stored as bytes, returned as float32 in [0, 1]."""
+"""Labelled images: stored as they come, returned as float32 in [0, 1]."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -8,24 +9,31 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
 from ..checks import abbreviated, plural
+from .spec import Fit, ImageSpec, background, check_class_names, numbered, shows_signs
+
+_BLOCK_IMAGES = 4096  # whose floats are in memory at a time
 
 
 class Dataset:
     """N images of one size, each with a class.
 
-    Memory holds one byte a pixel (`pixels`, which may be a `numpy.memmap`: only `pixels` and `images` read it as a
-    whole). `images` makes floats of all images at once, `take` those of a batch. Subsets, `dataset[index]` and `split`,
-    share the bytes of the whole: they hold row numbers, not copies.
+    Memory holds the pixels in their own type, bytes as a rule (`pixels`, which may be a `numpy.memmap`: only `pixels`
+    and `images` read it as a whole). `images` makes floats of all images at once, `take` those of a batch. Subsets,
+    `dataset[index]` and `split`, share the pixels of the whole: they hold row numbers, not copies.
 
     Args:
-        pixels: uint8, (N, H, W) or (N, C, H, W); not copied.
+        pixels: uint8, uint16, or floats in [0, 1]; (N, H, W) or (N, C, H, W); not copied.
         labels: N integers from 0; copied.
-        num_classes: the number of classes; `max(labels) + 1` when None.
-        full_scale: the pixel value that means 1.0, from 1 to 255.
+        num_classes: the number of classes; when None that of ``class_names``, else `max(labels) + 1`.
+        full_scale: the pixel value that means 1.0; when None 255 for uint8, 65,535 for uint16 and 1 for floats.
+        class_names: a text for each class; "0", "1" and so on when None.
+        fit: how `photo` makes a picture like these (see `ImageSpec`); when None, "ink" if they are like MNIST's, else
+            "pad".
 
     Raises:
-        TypeError: pixels that are not uint8, labels that are not integers.
-        ValueError: ranks or counts that do not agree, labels outside 0..num_classes-1, pixels above full_scale.
+        TypeError: pixels of another type, labels that are not integers, names that are not texts.
+        ValueError: ranks or counts that do not agree, labels outside 0..num_classes-1, pixels above full_scale, floats
+            outside 0 to 1, images with their channels last.
 
     >>> pixels = np.array([[[0, 255]], [[51, 0]], [[255, 255]]], dtype=np.uint8)
     >>> dataset = Dataset(pixels, [0, 1, 0])
@@ -36,10 +44,16 @@ class Dataset:
     """
 
     def __init__(
-        self, pixels: NDArray[np.uint8], labels: ArrayLike, *, num_classes: int | None = None, full_scale: int = 255
+        self,
+        pixels: NDArray[Any],
+        labels: ArrayLike,
+        *,
+        num_classes: int | None = None,
+        full_scale: int | None = None,
+        class_names: Sequence[str] | None = None,
+        fit: Fit | None = None,
     ) -> None:
-        self._full_scale = checks.integer("Dataset", "full_scale", full_scale, 1, below=256)
-        self._stored = _as_pixels(pixels, self._full_scale)
+        self._full_scale, self._stored = _as_pixels(pixels, full_scale)
         self._labels = _as_labels(labels)
         if len(self._stored) != len(self._labels):
             raise ValueError(
@@ -47,11 +61,15 @@ class Dataset:
                 f"{checks.shapes(pixels=pixels, labels=self._labels)}"
             )
         highest = int(self._labels.max(initial=-1))
+        if num_classes is None and class_names is not None:
+            num_classes = len(class_names)
         self._num_classes = highest + 1
         if num_classes is not None:
             self._num_classes = checks.integer("Dataset", "num_classes", num_classes, 0)
             if highest >= self._num_classes:
                 raise ValueError(f"Dataset: label {highest} is outside 0..{self._num_classes - 1}")
+        self._class_names = check_class_names(class_names or numbered(self._num_classes), self._num_classes)
+        self._fit = fit
         self._rows: NDArray[np.int64] | None = None  # None: all rows of _stored, in order
 
     def __len__(self) -> int:
@@ -71,14 +89,15 @@ class Dataset:
         return subset
 
     @property
-    def pixels(self) -> NDArray[np.uint8]:
-        """uint8, (N, C, H, W): the stored bytes themselves, or for a subset a fresh copy of its rows."""
+    def pixels(self) -> NDArray[Any]:
+        """(N, C, H, W): the stored pixels themselves, or for a subset a fresh copy of its rows."""
         return self._stored if self._rows is None else self._stored[self._rows]
 
     @property
     def images(self) -> NDArray[np.float32]:
         """All images as a fresh float32 array in [0, 1], (N, C, H, W), in C order; 4 times the bytes of `pixels`."""
-        return np.divide(self.pixels, np.float32(self._full_scale))
+        images: NDArray[np.float32] = np.divide(self.pixels, np.float32(self._full_scale), dtype=np.float32)
+        return images
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -91,6 +110,18 @@ class Dataset:
         return self._num_classes
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """The name of each class; "0", "1" and so on where none were given."""
+        return self._class_names
+
+    @property
+    def spec(self) -> ImageSpec:
+        """The facts that `photo` needs to make a picture like these images, and that a weights file keeps."""
+        stored, scale = self._stored, self._full_scale
+        fit = self._fit or ("ink" if shows_signs(stored, scale) else "pad")
+        return ImageSpec(self.image_shape, self._class_names, fit, background(stored, scale))
+
+    @property
     def full_scale(self) -> int:
         """The pixel value that means 1.0 in `images`."""
         return self._full_scale
@@ -100,6 +131,19 @@ class Dataset:
         """(C, H, W) of every image."""
         channels, height, width = self._stored.shape[1:]
         return channels, height, width
+
+    def renamed(self, class_names: Sequence[str]) -> Self:
+        """Return the same images with other names of the classes."""
+        twin = copy.copy(self)
+        twin._class_names = check_class_names(class_names, self._num_classes)
+        return twin
+
+    def relabelled(self, classes: NDArray[np.int64], class_names: Sequence[str]) -> Self:
+        """Return the same images with class ``classes[k]`` of ``class_names`` in place of class k."""
+        twin = copy.copy(self)
+        twin._labels, twin._num_classes = classes[self._labels], len(class_names)
+        twin._class_names = check_class_names(class_names, twin._num_classes)
+        return twin
 
     def take(self, rows: NDArray[np.int64] | slice) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return (images, labels) of some rows; nothing else is read.
@@ -115,7 +159,23 @@ class Dataset:
             rows = _as_rows(rows, len(self))
         pixels = self._stored[rows if self._rows is None else self._rows[rows]]
         innermost = np.ascontiguousarray(pixels.transpose(1, 2, 3, 0))
-        return np.divide(innermost, np.float32(self._full_scale)).transpose(3, 0, 1, 2), self._labels[rows]
+        return np.divide(innermost, np.float32(self._full_scale), dtype=np.float32).transpose(3, 0, 1, 2), self._labels[
+            rows
+        ]
+
+    def mean_and_std(self) -> tuple[list[float], list[float]]:
+        """Return the mean and the standard deviation of each channel of all images in [0, 1], for `nn.Normalize`."""
+        count, total, squares = 0, 0.0, 0.0
+        for start in range(0, len(self), _BLOCK_IMAGES):
+            images = np.asarray(self[start : start + _BLOCK_IMAGES].pixels, np.float64) / self._full_scale
+            count += images[:, 0].size
+            total += images.sum((0, 2, 3))
+            squares += (images**2).sum((0, 2, 3))
+        if not count:
+            raise ValueError("mean_and_std: the data set is empty")
+        mean = np.asarray(total) / count
+        std = np.sqrt(np.maximum(np.asarray(squares) / count - mean**2, 0))
+        return mean.tolist(), np.where(std > 0, std, 1.0).tolist()
 
     def split(self, size: float, rng: np.random.Generator) -> tuple[Self, Self]:
         """Return (rest, held out): `size` images drawn at random, without repetition, go to the second.
@@ -139,17 +199,41 @@ class Dataset:
         return self[np.sort(order[count:])], self[np.sort(order[:count])]  # sorted: neighbours on disk stay so
 
 
-def _as_pixels(pixels: NDArray[np.uint8], full_scale: int) -> NDArray[np.uint8]:
-    """Return uint8 (N, C, H, W), not copied. TypeError or ValueError for anything else than the argument promises."""
-    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
-        got = f"dtype {pixels.dtype}" if isinstance(pixels, np.ndarray) else abbreviated(pixels)
-        raise TypeError(f"Dataset: pixels must be a uint8 array, got {got}")
+_FULL_SCALES = {"uint8": 255, "uint16": 65_535, "float32": 1, "float64": 1}
+
+
+def _as_pixels(pixels: NDArray[Any], full_scale: int | None) -> tuple[int, NDArray[Any]]:
+    """Return the full scale, and the pixels (N, C, H, W), not copied.
+
+    TypeError or ValueError for anything else than the arguments promise.
+    """
+    kind = pixels.dtype.name if isinstance(pixels, np.ndarray) else ""
+    if kind not in _FULL_SCALES:
+        got = f"dtype {pixels.dtype}" if kind else abbreviated(pixels)
+        raise TypeError(f"Dataset: pixels must be a uint8, uint16 or float array, got {got}")
     if pixels.ndim not in (3, 4) or 0 in pixels.shape[1:]:
         raise ValueError(f"Dataset: pixels must be (N, H, W) or (N, C, H, W), got shape {pixels.shape}")
-    if full_scale < 255 and pixels.max(initial=0) > full_scale:
-        raise ValueError(f"Dataset: a pixel is {pixels.max()}, above full_scale={full_scale}")
-    plain = np.asarray(pixels)  # a memmap becomes a plain view of the same pages
-    return plain if plain.ndim == 4 else plain[:, None]
+    if pixels.ndim == 4 and has_channels_last(pixels.shape):
+        raise ValueError(
+            f"Dataset: pixels must be (N, C, H, W), got shape {pixels.shape}, whose channels seem to be last; "
+            "tg.data.arrays takes them, and so does pixels.transpose(0, 3, 1, 2)"
+        )
+    most = _FULL_SCALES[kind]
+    scale = most if full_scale is None else checks.integer("Dataset", "full_scale", full_scale, 1, below=most + 1)
+    plain = np.asarray(pixels, np.float32 if kind == "float64" else None)  # a memmap becomes a view of the same pages
+    if most == 1 and plain.size and not (plain.min() >= 0 and plain.max() <= 1):
+        raise ValueError(
+            f"Dataset: floats must be in [0, 1], got {plain.min():g} to {plain.max():g}; "
+            "divide by the largest, or pass uint8"
+        )
+    if scale < most and plain.max(initial=0) > scale:
+        raise ValueError(f"Dataset: a pixel is {plain.max()}, above full_scale={scale}")
+    return scale, plain if plain.ndim == 4 else plain[:, None]
+
+
+def has_channels_last(shape: tuple[int, ...]) -> bool:
+    """Return True for images (N, H, W, C) of 3 or 4 channels, and False where the first axis may hold channels."""
+    return shape[3] in (3, 4) and shape[1] > 4 and min(shape[1:3]) >= 8
 
 
 def _as_labels(labels: ArrayLike) -> NDArray[np.int64]:

@@ -24,7 +24,7 @@ def digits() -> tuple[Dataset, Dataset]:
     """
     with np.load(_FILE, allow_pickle=False) as stored:
         train, test = (
-            Dataset(stored[f"{part}_pixels"], stored[f"{part}_labels"], num_classes=10, full_scale=16)
+            Dataset(stored[f"{part}_pixels"], stored[f"{part}_labels"], num_classes=10, full_scale=16, fit="ink")
             for part in ("train", "test")
         )
     return train, test

@@ -10,11 +10,11 @@ from .idx import DataError
 
 @dataclass(frozen=True)
 class Source:
-    """A published data set: its name, the mirrors to try in order, and the SHA-256 of each file there."""
+    """A published data set: its name, the mirrors to try in order, and each file's hash there, SHA-256 or ``md5:``."""
 
     name: str
     mirrors: tuple[str, ...]
-    sha256: dict[str, str]
+    hashes: dict[str, str]
 
 
 # The hashes are of the `.gz` files; for Fashion-MNIST, TensorFlow Datasets records the same ones.
@@ -41,12 +41,28 @@ FASHION_MNIST = Source(
         "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
     },
 )
+KMNIST = Source(
+    "kmnist",
+    ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
+    {
+        "train-images-idx3-ubyte.gz": "md5:bdb82020997e1d708af4cf47b453dcf7",
+        "train-labels-idx1-ubyte.gz": "md5:e144d726b3acfaa3e44228e80efcd344",
+        "t10k-images-idx3-ubyte.gz": "md5:5c965bf0a639b31b8f53240b1b52f4d7",
+        "t10k-labels-idx1-ubyte.gz": "md5:7320c461ea6c1c855c0b718fb2a4b134",
+    },
+)
+EMNIST = Source("emnist", ("https://biometrics.nist.gov/cs_links/EMNIST/",), {})
+
+
+def cache_root() -> Path:
+    """Return the user's cache folder of this package; it need not exist."""
+    root = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or os.path.expanduser("~/.cache")
+    return Path(root) / "tinygrad-cnn"
 
 
 def cache_folder(source: Source) -> Path:
     """Return the user's cache folder for one data set; it need not exist."""
-    root = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or os.path.expanduser("~/.cache")
-    return Path(root) / "tinygrad-cnn" / source.name
+    return cache_root() / source.name
 
 
 def fetch(source: Source, folder: Path) -> None:
@@ -59,11 +75,11 @@ def fetch(source: Source, folder: Path) -> None:
         pooch = require("pooch", "data")
     except ImportError as error:
         raise _unavailable(source, folder, str(error)) from error
-    for name, sha256 in source.sha256.items():
+    for name, digest in source.hashes.items():
         reasons = []
         for mirror in source.mirrors:
             try:
-                pooch.retrieve(mirror + name, f"sha256:{sha256}", fname=name, path=folder)
+                pooch.retrieve(mirror + name, digest if ":" in digest else f"sha256:{digest}", fname=name, path=folder)
                 break
             except (OSError, ValueError) as error:
                 reasons.append(f"{mirror}: {_reason(error)}")
@@ -79,7 +95,7 @@ def _reason(error: OSError | ValueError) -> str:
 
 def _unavailable(source: Source, folder: Path, reason: str) -> DataError:
     return DataError(
-        f"{source.name}: not on this machine, and not downloaded ({reason}). Put {', '.join(source.sha256)} in"
+        f"{source.name}: not on this machine, and not downloaded ({reason}). Put {', '.join(source.hashes)} in"
         f" {folder}, or pass the folder that holds them: --data-dir FOLDER, data_dir= in Python, or the environment"
         " variable TINYGRAD_CNN_DATA."
     )

@@ -1,28 +1,46 @@
-"""MNIST, Fashion-MNIST, and any other data set in MNIST's four-file format."""
+"""MNIST and its kin by name: looked for on this machine, else downloaded."""
 
 import os
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ..checks import abbreviated
 from . import download
 from .dataset import Dataset
-from .idx import DataError, read_idx
+from .idx import DataError
+from .idx_folder import find_files, idx_files, load_files, read_idx_folder
+from .loaded import Options
 
-_STEMS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
-_NUM_CLASSES = 10  # of MNIST and Fashion-MNIST
+FASHION_CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+"""The names of Fashion-MNIST's classes, as its authors list them."""
+KMNIST_CLASSES = ("お o", "き ki", "す su", "つ tsu", "な na", "は ha", "ま ma", "や ya", "れ re", "を wo")
+"""The signs of Kuzushiji-MNIST's classes, and how they are read."""
+EMNIST_SPLITS = ("balanced", "byclass", "bymerge", "digits", "letters", "mnist")
+"""The parts that EMNIST comes in."""
+
+_NUM_CLASSES = 10  # of MNIST, Fashion-MNIST and KMNIST
+
+PathLike = str | os.PathLike[str]
 
 
-def mnist(data_dir: str | os.PathLike[str] | None = None, *, memmap: bool = False) -> tuple[Dataset, Dataset]:
+def mnist(data_dir: PathLike | None = None, *, memmap: bool = False) -> tuple[Dataset, Dataset]:
     """Return (train, test) of MNIST: 60,000 + 10,000 handwritten digits, 28x28, 10 classes.
 
     The files are looked for in this order:
 
     1. `data_dir`, if it is not None: exactly there;
-    2. the folder that the environment variable TINYGRAD_CNN_DATA names: its subfolder `mnist` if there is one, else
-       the folder itself;
+    2. the folder that the environment variable TINYGRAD_CNN_DATA names (`~` is the home folder): its subfolder `mnist`
+       if there is one, else the folder itself. A folder that is not there is an error;
     3. the user's cache folder;
     4. the public mirrors, downloaded into the cache and checked against SHA-256 (needs the extra `data`).
 
@@ -37,10 +55,10 @@ def mnist(data_dir: str | os.PathLike[str] | None = None, *, memmap: bool = Fals
 
     Source: LeCun, Bottou, Bengio & Haffner, "Gradient-based learning applied to document recognition", 1998.
     """
-    return _load(_locate(download.MNIST) if data_dir is None else data_dir, _NUM_CLASSES, memmap)
+    return _load(download.MNIST, data_dir, memmap)
 
 
-def fashion_mnist(data_dir: str | os.PathLike[str] | None = None, *, memmap: bool = False) -> tuple[Dataset, Dataset]:
+def fashion_mnist(data_dir: PathLike | None = None, *, memmap: bool = False) -> tuple[Dataset, Dataset]:
     """Return (train, test) of Fashion-MNIST: 60,000 + 10,000 pictures of clothes, 28x28, 10 classes.
 
     As `mnist`, but under TINYGRAD_CNN_DATA only a subfolder `fashion-mnist` counts: the files have MNIST's names.
@@ -48,85 +66,69 @@ def fashion_mnist(data_dir: str | os.PathLike[str] | None = None, *, memmap: boo
     Source: Xiao, Rasul & Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning
     algorithms", arXiv:1708.07747, 2017.
     """
-    return _load(_locate(download.FASHION_MNIST) if data_dir is None else data_dir, _NUM_CLASSES, memmap)
+    train, test = _load(download.FASHION_MNIST, data_dir, memmap)
+    return train.renamed(FASHION_CLASSES), test.renamed(FASHION_CLASSES)
 
 
-def load_folder(folder: str | os.PathLike[str], *, memmap: bool = False) -> tuple[Dataset, Dataset]:
-    """Return (train, test) from a folder with four IDX files in MNIST's format.
+def kmnist(data_dir: PathLike | None = None, *, memmap: bool = False) -> tuple[Dataset, Dataset]:
+    """Return (train, test) of Kuzushiji-MNIST: 60,000 + 10,000 cursive Japanese signs, 28x28, 10 classes.
 
-    The files are `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
-    `t10k-labels-idx1-ubyte`, each plain or `.gz`; `train-images.idx3-ubyte` and the like are read too. Images are
-    uint8, (N, H, W), or (N, C, H, W) with `idx4` allowed in the name. The classes are 0 to the largest training label.
+    As `fashion_mnist`, in a subfolder `kmnist`; the published hashes are MD5.
+
+    Source: Clanuwat et al., "Deep learning for classical Japanese literature", arXiv:1812.01718, 2018 (CC BY-SA 4.0).
+    """
+    train, test = _load(download.KMNIST, data_dir, memmap)
+    return train.renamed(KMNIST_CLASSES), test.renamed(KMNIST_CLASSES)
+
+
+def emnist(split: str = "balanced", data_dir: PathLike | None = None) -> tuple[Dataset, Dataset]:
+    """Return (train, test) of EMNIST: handwritten letters and digits, 28x28, upright, with the signs as class names.
+
+    The files (`emnist-letters-train-images-idx3-ubyte.gz` and so on) are looked for in `data_dir`, else in the
+    subfolder `emnist` of TINYGRAD_CNN_DATA, else in the user's cache folder. The archive of 560 MB is not downloaded:
+    unpack https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip into one of them.
 
     Args:
-        folder: where the files are.
-        memmap: map the image files (unpacked ones only), for data larger than memory.
+        split: "balanced" (47 classes), "byclass" (62), "bymerge" (47), "digits" (10), "letters" (26) or "mnist" (10).
+        data_dir: a folder with the files.
 
     Raises:
-        DataError: missing files (all are named), files that `read_idx` refuses, values that are not uint8, images and
-            labels swapped or of different counts, training and test images of different shapes, a test label
-            above all training labels.
+        DataError: the files are not there; as `load_folder`.
+
+    Source: Cohen, Afshar, Tapson & van Schaik, "EMNIST: an extension of MNIST to handwritten letters",
+    arXiv:1702.05373, 2017.
     """
-    return _load(folder, None, memmap)
+    if split not in EMNIST_SPLITS:
+        raise DataError(f"emnist: split must be one of {', '.join(EMNIST_SPLITS)}, got {abbreviated(split)}")
+    source = download.EMNIST
+    folder = Path(data_dir) if data_dir is not None else _local_folder(source)
+    if folder is None or not idx_files(folder):
+        raise DataError(
+            f"emnist: not on this machine; unpack {source.mirrors[0]}gzip.zip (560 MB) into "
+            f"{download.cache_folder(source)}, or pass its folder: --data-dir FOLDER, or data_dir= in Python"
+        )
+    return read_idx_folder(folder, Options(split=split)).pair
 
 
-def _load(folder: str | os.PathLike[str], num_classes: int | None, memmap: bool) -> tuple[Dataset, Dataset]:
-    """`load_folder`; `num_classes` None: as many as the training labels have."""
-    folder = Path(folder)
-    if not os.path.isdir(folder):
-        raise DataError(f"{folder}: is not a folder")
-    files = {stem: path for stem in _STEMS if (path := _find(folder, stem))}
-    if missing := [f"{stem}-{_suffix(stem)}" for stem in _STEMS if stem not in files]:
-        raise DataError(f"{folder}: lacks {', '.join(missing)} (plain or .gz)")
-    train = _read_pair(files["train-images"], files["train-labels"], num_classes, memmap)
-    test = _read_pair(files["t10k-images"], files["t10k-labels"], train.num_classes, memmap)
-    if train.image_shape != test.image_shape:
-        raise DataError(f"{folder}: training images are {train.image_shape}, test images {test.image_shape}")
-    return train, test
+def _load(source: download.Source, data_dir: PathLike | None, memmap: bool) -> tuple[Dataset, Dataset]:
+    folder = Path(data_dir) if data_dir is not None else _local_folder(source)
+    if folder is None:
+        folder = download.cache_folder(source)
+        download.fetch(source, folder)
+    return load_files(folder, find_files(folder)[1], _NUM_CLASSES, memmap)
 
 
-def _suffix(stem: str) -> str:
-    return "idx3-ubyte" if stem.endswith("images") else "idx1-ubyte"
-
-
-def _find(folder: Path, stem: str) -> Path | None:
-    """Return the file of that stem under any of its names; a plain one first, because it opens faster."""
-    suffixes = (_suffix(stem), "idx4-ubyte") if stem.endswith("images") else (_suffix(stem),)
-    names = [f"{stem}{mark}{suffix}{end}" for end in ("", ".gz") for suffix in suffixes for mark in "-."]
-    return next((folder / name for name in names if os.path.exists(folder / name)), None)
-
-
-def _locate(source: download.Source) -> Path:
-    """Return the folder with the files of `source`: the environment's, else the cache, filled if need be."""
+def _local_folder(source: download.Source) -> Path | None:
+    """Return the folder with the files of `source`: the environment's, else the cache if they are there."""
     if root := os.environ.get("TINYGRAD_CNN_DATA"):
-        folder = Path(root) / source.name
-        if source is download.MNIST and not os.path.isdir(folder):
-            folder = Path(root)
-        if any(_find(folder, stem) for stem in _STEMS):
+        base = Path(root).expanduser()
+        if not base.is_dir():
+            raise DataError(f"{base}: is not a folder (the environment variable TINYGRAD_CNN_DATA names it)")
+        folder = base / source.name
+        if source is download.MNIST and not folder.is_dir():
+            folder = base
+        if idx_files(folder):
             return folder
     cache = download.cache_folder(source)
-    if not all(_find(cache, stem) for stem in _STEMS):
-        download.fetch(source, cache)
-    return cache
-
-
-def _read_pair(images: Path, labels: Path, num_classes: int | None, memmap: bool) -> Dataset:
-    pixels, classes = _read_bytes(images, memmap), _read_bytes(labels, False)
-    if pixels.ndim == 1 and classes.ndim in (3, 4):
-        raise DataError(f"{images}: holds labels, and {labels.name} holds images: they are swapped")
-    if pixels.ndim not in (3, 4):
-        raise DataError(f"{images}: has {pixels.ndim} dimensions, images have 3 (N, H, W) or 4 (N, C, H, W)")
-    if classes.ndim != 1:
-        raise DataError(f"{labels}: has {classes.ndim} dimensions, labels have 1")
-    if len(pixels) != len(classes):
-        raise DataError(f"{labels}: {len(classes)} labels for the {len(pixels)} images of {images.name}")
-    if num_classes is not None and classes.max(initial=0) >= num_classes:
-        raise DataError(f"{labels}: label {classes.max()}, but the classes are 0 to {num_classes - 1}")
-    return Dataset(pixels, classes, num_classes=num_classes)
-
-
-def _read_bytes(path: Path, memmap: bool) -> NDArray[Any]:
-    values = read_idx(path, memmap=memmap)
-    if values.dtype != np.uint8:
-        raise DataError(f"{path}: holds {values.dtype.name}, images and labels are uint8")
-    return values
+    complete = cache.is_dir() and any(len(files) == 4 for files in idx_files(cache).values())
+    return cache if complete else None

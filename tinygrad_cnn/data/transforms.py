@@ -57,7 +57,7 @@ def expand_shifted(dataset: Dataset) -> Dataset:
     checks.instance("expand_shifted", "dataset", dataset, Dataset)
     pixels = dataset.pixels
     moves = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
-    copies = np.zeros((len(moves), *pixels.shape), np.uint8)
+    copies = np.zeros((len(moves), *pixels.shape), pixels.dtype)
     for copy, (down, right) in zip(copies, moves, strict=True):
         _copy_moved(pixels, copy, down, right)
     return Dataset(
@@ -65,6 +65,8 @@ def expand_shifted(dataset: Dataset) -> Dataset:
         np.tile(dataset.labels, len(moves)),
         num_classes=dataset.num_classes,
         full_scale=dataset.full_scale,
+        class_names=dataset.class_names,
+        fit=dataset.spec.fit,
     )
 
 

@@ -10,15 +10,16 @@ from ..checks import abbreviated, array_shape, instance, require
 from ..models import Network
 from ..nn import Module
 from ..storage.atomic import PathLike, atomic_writer
-from .onnx_nodes import Nodes, translate
-from .trace import Trace, Value, trace, unused
+from .onnx.module import OnnxModule
+from .onnx.write import model_of
+from .onnx_fuse import Fusion
+from .onnx_nodes import BUFFERS, Nodes, translate
+from .trace import Value, trace, unused
 
 OPSET = 17
 """The operator set of the files: the oldest with all nodes, so that most runtimes read them."""
 IR_VERSION = 8
 """The version of the file format that belongs to it."""
-BUFFERS = "buffers"
-"""The metadata key under which a file lists, as JSON, which of its initializers no optimizer changes."""
 
 
 def to_onnx(
@@ -38,7 +39,8 @@ def to_onnx(
     Args:
         model: the network; its float type is the file's (onnxruntime convolves float32 only).
         path: where to write; an existing file is replaced.
-        image_shape: the shape of one image without the batch, such as (1, 28, 28); a named network's own when None.
+        image_shape: the shape of one image without the batch, such as (1, 28, 28); when None, a named network's own, or
+            that of the file that the network was read from.
         metadata: texts to store in the file. A named network's settings are added as JSON, under ``model``.
 
     Raises:
@@ -53,18 +55,30 @@ def to_onnx(
     if not all(isinstance(text, str) for entry in texts.items() for text in entry):
         raise TypeError(f"to_onnx: metadata must be texts under texts, got {abbreviated(metadata)}")
     if isinstance(model, Network):
-        image_shape = image_shape or model.image_shape
         texts["model"] = json.dumps(model.settings())
-    if image_shape is None:
+    if isinstance(model, Network | OnnxModule) and image_shape is None and 0 not in model.image_shape:
+        image_shape = model.image_shape
+    if image_shape is None and not isinstance(model, OnnxModule):
         raise ValueError("to_onnx: image_shape is needed, the shape of one image such as (1, 28, 28)")
-    proto = _proto(trace("to_onnx", model, array_shape("to_onnx", "image_shape", image_shape)), texts)
+    shape = None if image_shape is None else array_shape("to_onnx", "image_shape", image_shape)
+    proto = _retraced(model, shape, texts) if isinstance(model, OnnxModule) else _proto(model, shape or (), texts)
     with atomic_writer(path) as file:
         file.write(proto.SerializeToString())
 
 
-def _proto(traced: Trace, metadata: dict[str, str]) -> Any:
+def _retraced(network: OnnxModule, shape: tuple[int, ...] | None, metadata: dict[str, str]) -> Any:
+    """Return the model of a network that was read: of its ops, or, where they cannot be exported, of its own nodes."""
+    try:
+        if shape is not None:
+            return _proto(network, shape, metadata)
+    except (TypeError, ValueError):  # several outputs, integers that depend on the input, a fixed batch
+        pass
+    return model_of(network, metadata)
+
+
+def _proto(model: Module, shape: tuple[int, ...], metadata: dict[str, str]) -> Any:
     """Return the checked ONNX model."""
-    onnx = require("onnx", "onnx")
+    onnx, traced = require("onnx", "onnx"), trace("to_onnx", model, shape)
     nodes = Nodes({*traced.state, *traced.constants, traced.input.name, *(op.result.name for op in traced.ops)})
     for key, array in traced.constants.items():
         nodes.constant(array, array.dtype, key)
@@ -73,13 +87,15 @@ def _proto(traced: Trace, metadata: dict[str, str]) -> Any:
     output = traced.output
     if output == traced.input:
         output = output._replace(name=nodes.add("Identity", [output.name], unused("output", nodes.taken)))
+    listed = Fusion(nodes.list, [output.name]).run()
+    made = {name for node in listed for name in node.output}
     graph = onnx.helper.make_graph(
-        nodes.list,
+        listed,
         "tinygrad_cnn",
         [_info(traced.input)],
         [_info(output)],
         initializer=[onnx.numpy_helper.from_array(np.array(a, order="C"), k) for k, a in traced.state.items()],
-        value_info=[_info(op.result) for op in traced.ops if op.result != output],
+        value_info=[_info(op.result) for op in traced.ops if op.result != output and op.result.name in made],
     )
     proto = onnx.helper.make_model(
         graph, producer_name="tinygrad_cnn", ir_version=IR_VERSION, opset_imports=[onnx.helper.make_opsetid("", OPSET)]

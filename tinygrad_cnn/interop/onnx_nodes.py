@@ -11,21 +11,41 @@ from ..kernels.geometry import ConvParams, spatial
 from ..ops.convolution import smallest_image
 from .trace import Op, unused
 
+BUFFERS = "buffers"
+"""The metadata key under which a file lists, as JSON, which of its initializers no optimizer changes."""
 NODE_NAMES = {
     "abs": "Abs",
+    "acos": "Acos",
+    "acosh": "Acosh",
     "add": "Add",
+    "asin": "Asin",
+    "asinh": "Asinh",
+    "atan": "Atan",
+    "atanh": "Atanh",
+    "ceil": "Ceil",
+    "cos": "Cos",
+    "cosh": "Cosh",
     "divide": "Div",
     "erf": "Erf",
     "exp": "Exp",
+    "floor": "Floor",
+    "larger": "Max",
     "log": "Log",
     "matmul": "MatMul",
     "multiply": "Mul",
     "negative": "Neg",
     "power": "Pow",
     "relu": "Relu",
+    "round": "Round",
     "sigmoid": "Sigmoid",
+    "sign": "Sign",
+    "sin": "Sin",
+    "sinh": "Sinh",
+    "smaller": "Min",
+    "softplus": "Softplus",
     "sqrt": "Sqrt",
     "subtract": "Sub",
+    "tan": "Tan",
     "tanh": "Tanh",
 }
 """Ops that are one ONNX node without attributes."""
@@ -208,7 +228,7 @@ def _getitem(op: Op, nodes: Nodes) -> None:
         starts, stops, strides = zip(*(_ends(p) for p in slices.values()), strict=True)
         steps.append(("Slice", [nodes.constant(numbers) for numbers in (starts, stops, list(slices), strides)], {}))
     for axis in reversed(range(len(axes))):
-        if not isinstance(axes[axis], slice):
+        if not isinstance(axes[axis], slice):  # an integer, or an array of them
             steps.append(("Gather", [nodes.constant(axes[axis])], {"axis": axis}))
     new = [axis for axis, p in enumerate(p for p in parts if p is None or isinstance(p, slice)) if p is None]
     if new:
@@ -223,17 +243,31 @@ def _index_parts(op: Op) -> list[Any]:
     """Return the index with one part for every axis, None for a new one. ValueError unless it is basic indexing."""
     index = op.params["index"]
     parts = list(index) if isinstance(index, tuple) else [index]
-    if any(
-        isinstance(p, bool) or not (p is None or p is Ellipsis or isinstance(p, int | np.integer | slice))
-        for p in parts
+    arrays = [p for p in parts if isinstance(p, np.ndarray) and p.ndim and p.dtype.kind in "iu"]
+    integers = [p for p in parts if isinstance(p, int | np.integer) and not isinstance(p, bool)]
+    others = [p for p in parts if not (p is None or p is Ellipsis or isinstance(p, slice))]
+    if (
+        len(arrays) + len(integers) < len(others)
+        or len(arrays) > 1
+        or (arrays and (integers or any(p is None for p in parts)))
     ):
         raise ValueError(
-            "to_onnx: getitem can be exported with integers and slices only, not with arrays, as max and min use "
+            "to_onnx: getitem can be exported with integers and slices only, or one array, not as max and min use it "
             f"{_shapes(op)}"
         )
     rest = [slice(None)] * (len(op.inputs[0].shape) - sum(p is not None and p is not Ellipsis for p in parts))
     dots = next((i for i, p in enumerate(parts) if p is Ellipsis), None)
     return [*parts, *rest] if dots is None else [*parts[:dots], *rest, *parts[dots + 1 :]]
+
+
+def _reduce(op: Op, nodes: Nodes) -> None:
+    node = {"reduce_max": "ReduceMax", "reduce_min": "ReduceMin"}[op.name]
+    axes, keepdims = list(op.params["axes"]), int(op.params["keepdims"])
+    nodes.add(node, [op.inputs[0].name], op.result.name, axes=axes, keepdims=keepdims)
+
+
+def _fmod(op: Op, nodes: Nodes) -> None:
+    nodes.add("Mod", [v.name for v in op.inputs], op.result.name, fmod=1)
 
 
 def _ends(s: slice) -> tuple[int, int, int]:
@@ -266,6 +300,7 @@ _TRANSLATORS: dict[str, Callable[[Op, Nodes], None]] = {
     "concatenate": _concatenate,
     "convolve2d_full": _convolve2d_full,
     "correlate2d": _correlate2d,
+    "fmod": _fmod,
     "gelu": _gelu,
     "getitem": _getitem,
     "leaky_relu": _leaky_relu,
@@ -273,6 +308,8 @@ _TRANSLATORS: dict[str, Callable[[Op, Nodes], None]] = {
     "log_softmax": _softmax,
     "maxpool": _maxpool,
     "pad": _pad,
+    "reduce_max": _reduce,
+    "reduce_min": _reduce,
     "reshape": _reshape,
     "softmax": _softmax,
     "sum": _sum,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..checks import abbreviated, array_shape, instance
-from ..data import digits
+from ..data import ImageSpec, digits
 from ..inspection.explain import article_example
 from ..models import Network, build
 from ..nn import Conv2d, Flatten, Module, Sequential, Sigmoid
@@ -49,7 +49,7 @@ def to_page(
         model: the network, for scores (N, K); its arrays are written as float32.
         path: where to write; an existing file is replaced.
         image_shape: (C, H, W) of one image; a named network's own when None.
-        class_names: a name for each of the K classes; 0, 1, 2 ... when None.
+        class_names: a name for each of the K classes; when None, those of the images it was trained on, or 0, 1 ...
 
     Raises:
         ValueError: an op that the page cannot run, which the message names, a network that computes differently for
@@ -71,6 +71,8 @@ def page_text(
     if len(shape) != 3:
         raise ValueError(f"to_page: image_shape must be (C, H, W), such as (1, 28, 28), got {abbreviated(image_shape)}")
     network = program(model, shape)
+    if class_names is None and isinstance(model.image_spec, ImageSpec):
+        class_names = model.image_spec.class_names
     names = [str(name) for name in class_names or range(network["num_classes"])]
     if len(names) != network["num_classes"]:
         raise ValueError(f"to_page: class_names must be {network['num_classes']} names, got {len(names)}")
