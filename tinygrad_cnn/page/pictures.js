@@ -98,7 +98,7 @@ function freshContext(canvas, width, height) {
 
 /** Draw maps side by side. `sheet` stays on the canvas: where each number is. */
 function mosaic(canvas, stack, { columns = 1, cell = 0, most = 40, faded = null } = {}) {
-  const [count, rows, wide] = stack.shape, gap = count > 1 ? GAP : 0;
+  const [count, rows, wide] = stack.shape, gap = count === 1 ? 0 : rows * wide === 1 ? 1 : GAP;
   const room = Math.max(1, canvas.parentElement.clientWidth - 2);
   cell = Math.min(cell || most, (room - gap * (columns - 1)) / (columns * wide));
   if (cell > 3) cell = Math.floor(cell);
