@@ -15,6 +15,7 @@ from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
 import tinygrad_cnn as tg
+from tinygrad_cnn import models, nn
 from tinygrad_cnn.autograd.engine import backward_pass
 from tinygrad_cnn.inspection.explain import article_example
 from tinygrad_cnn.page import shipped_weights
@@ -269,7 +270,7 @@ def test_a_frame_with_gradients_is_quick(paper):
     assert paper.reads(5)
     script = """
     const times = [];
-    for (let k = 0; k < 9; k++) {
+    for (let k = 0; k < 30; k++) {
       const begin = performance.now();
       seen.run = seen.net.run(seen.image);
       computeGradients();
@@ -308,7 +309,7 @@ def test_a_training_step_moves_the_weights_as_python_does(paper):
     said = paper.says("commands-text", "the cost of 9 went from")
     network = tg.load(shipped_weights()).eval()
     image = np.array(paper.run("return [...seen.image]"), np.float32).reshape(1, 1, 28, 28)
-    optimizer = tg.optim.SGD(network.parameters(), 0.05)
+    optimizer = tg.optim.SGD(network.parameters(), 0.01)
     loss = tg.cross_entropy(network(tg.Tensor(image)), [9])
     loss.backward()
     optimizer.step()
@@ -361,6 +362,40 @@ def test_tabs_and_everything_else_are_reached_with_keys(page):
         " && !c.getAttribute('aria-labelledby')).length"
     )
     assert names == 0
+
+
+def _branches():
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.GELU(), nn.ConvTranspose2d(4, 2, 2, stride=2), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Linear(2, 3), nn.Softmax(-1),
+    )  # fmt: skip
+
+
+NETWORKS = {
+    "all layers full": (lambda: models.build("primer"), (1, 28, 28)),
+    "batch norm": (lambda: models.build("tiny"), (1, 28, 28)),
+    "colour, 26 classes": (lambda: models.build("best", (3, 32, 32), 26), (3, 32, 32)),
+    "small images": (lambda: models.build("digits", (1, 8, 8)), (1, 8, 8)),
+    "no named network": (_branches, (1, 12, 10)),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_part_of_other_networks_is_shown(browser, tmp_path, name):
+    build, shape = NETWORKS[name]
+    path = tmp_path / "net.html"
+    tg.to_page(build(), path, shape)
+    emulate(browser)
+    browser.get("about:blank")
+    browser.get(f"{path.as_uri()}#network")
+    for command in ("backward", "step", "restore"):
+        Page(browser).press(command)
+    shown = browser.execute_script(
+        "return [...shownOps().filter((k) => !isMovement(k)), -1].map((k) => {"
+        " choose({ k, at: 0 }); return document.getElementById('neuron-back').textContent; })"
+    )
+    assert len(shown) > 4 and all("Backward: dC/d" in text for text in shown)
+    assert [entry["message"] for entry in browser.get_log("browser")] == []
 
 
 @pytest.mark.parametrize("width", [375, 800, 1280])

@@ -189,7 +189,7 @@ function showLayer(k) {
   };
   const made = find(`made-${k}`);
   mark(showStack(made, stackOfValue(values, k)), made);
-  const overlay = chosen && chosen.k !== k && originOf(net, run, chosen.k, chosen.at)?.frame;
+  const overlay = chosen?.k >= 0 && chosen.k !== k && originOf(net, run, chosen.k, chosen.at)?.frame;
   if (overlay && net.ops[chosen.k].inputs[0] === resultOf(k)) {
     for (let map = overlay.map; map < overlay.map + overlay.maps; map++) frame(made.getContext("2d"), made.sheet, map, overlay, 0);
   }

@@ -1,6 +1,6 @@
 // Pictures of numbers: orange above zero, blue below, the page's colour at zero. And small helpers of the page.
 
-const GAP = 2, colours = {};
+const GAP = 3, colours = {};
 const find = (id) => document.getElementById(id);
 const squareSide = (count) => Math.ceil(Math.sqrt(count));
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -69,7 +69,7 @@ function mapOf({ shape: [, rows, wide], numbers, peak }, k) {
 
 function readColours() {
   const style = getComputedStyle(document.documentElement);
-  for (const name of ["zero", "plus", "minus", "ink", "mark", "line"]) {
+  for (const name of ["zero", "plus", "minus", "ink", "mark", "gap"]) {
     const code = style.getPropertyValue("--" + name).trim();
     colours[name] = [1, 3, 5].map((k) => parseInt(code.slice(k, k + 2), 16));
   }
@@ -98,7 +98,7 @@ function freshContext(canvas, width, height) {
 
 /** Draw maps side by side. `sheet` stays on the canvas: where each number is. */
 function mosaic(canvas, stack, { columns = 1, cell = 0, most = 40, faded = null } = {}) {
-  const [count, rows, wide] = stack.shape, gap = count > 1 ? GAP : 0;
+  const [count, rows, wide] = stack.shape, gap = count === 1 ? 0 : rows * wide === 1 ? 1 : GAP;
   const room = Math.max(1, canvas.parentElement.clientWidth - 2);
   cell = Math.min(cell || most, (room - gap * (columns - 1)) / (columns * wide));
   if (cell > 3) cell = Math.floor(cell);
@@ -117,12 +117,12 @@ function mosaic(canvas, stack, { columns = 1, cell = 0, most = 40, faded = null 
     }
     tileContext.putImageData(pixels, 0, 0);
     const [x, y] = cornerOf(sheet, k, 0, 0);
-    context.fillStyle = css("line");
+    context.fillStyle = css("gap");
     context.fillRect(x - gap, y - gap, wide * cell + 2 * gap, rows * cell + 2 * gap);
     context.drawImage(tile, x, y, wide * cell, rows * cell);
   }
   canvas.sheet = sheet;
-  if (count * rows * wide <= 400 && cell >= 26) writeNumbers(context, sheet);
+  if (count * rows * wide <= 400 && cell >= 30 && stack.peak >= 0.05) writeNumbers(context, sheet);
   return context;
 }
 
@@ -134,7 +134,7 @@ function cornerOf({ columns, cell, gap, stack }, k, row, column) {
 
 function writeNumbers(context, sheet) {
   const [, rows, wide] = sheet.stack.shape, { cell, stack } = sheet;
-  context.font = `${Math.min(14, cell * 0.38)}px system-ui, sans-serif`;
+  context.font = `${Math.min(14, cell * 0.36)}px system-ui, sans-serif`;
   context.textAlign = "center";
   context.textBaseline = "middle";
   stack.numbers.forEach((n, at) => {
@@ -176,7 +176,7 @@ function placeAfter({ columns, stack: { shape: [count, rows, wide] } }, [k, row,
 function showStack(canvas, stack, faded = null) {
   const [count, rows, wide] = stack.shape, room = canvas.parentElement.clientWidth - 2;
   const single = rows * wide === 1, target = count === 1 ? 168 : room > 560 ? 72 : 58;
-  const cell = single ? (count <= 12 ? 26 : 15) : Math.max(1, Math.min(18, Math.round(target / wide)));
+  const cell = single ? (count <= 12 ? 34 : 15) : Math.max(1, Math.min(18, Math.round(target / wide)));
   const columns = Math.max(1, Math.min(count, Math.floor((room + GAP) / (wide * cell + GAP))));
   return mosaic(canvas, stack, { columns, cell, faded });
 }
