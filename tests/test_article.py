@@ -192,3 +192,18 @@ def test_wrong_overlays_and_inputs():
         article.FullyConnectedLayer(0, 1)
     with pytest.raises(ValueError, match=r"FullyConnectedLayer: a_prev has 9 numbers, w expects 4 \(a_prev\.shape="):
         article.FullyConnectedLayer(4, 2)(Tensor(np.ones((3, 3))))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: tg.article.FeatureMap(x, (2, 2)),
+        lambda x: tg.article.FeatureMap(x),
+        lambda x: tg.article.MaxPoolingMap(x, (2, 2)),
+        lambda x: tg.article.FeatureMap((2, 2)).feed_forward(),
+        lambda x: tg.article.FullyConnectedLayer(4, 2).propagate_backward(x),
+    ],
+)
+def test_the_listing_typed_as_it_stands_is_answered_by_how_it_is_written_here(call):
+    with pytest.raises((TypeError, AttributeError), match=r"here it is layer = FeatureMap\(\(2, 2\)\), a = layer\(x\)"):
+        call(np.ones((3, 3)))

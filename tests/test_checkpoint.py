@@ -92,7 +92,19 @@ def test_a_module_of_ones_own_is_loaded_into_another_of_its_kind(tmp_path):
     twin = tg.nn.Sequential(tg.nn.Conv2d(1, 2, 3), tg.nn.BatchNorm2d(2))
     assert load(tmp_path / "w.npz", into=twin) is twin
     assert same_bits(model, twin)
-    refused(tmp_path / "w.npz", "model of class Sequential", "into=model")
+    assert same_bits(model, load(tmp_path / "w.npz")) and repr(load(tmp_path / "w.npz")) == repr(model)
+
+
+class OwnNet(tg.nn.Sequential):
+    """A class that no file can make."""
+
+    def forward(self, x):
+        return super().forward(x)
+
+
+def test_a_class_of_ones_own_is_not_made_from_a_file(tmp_path):
+    save(OwnNet(tg.nn.Linear(2, 3)), tmp_path / "w.npz")
+    refused(tmp_path / "w.npz", "model of class OwnNet", "into=model")
 
 
 def test_numpy_reads_a_weights_file_without_pickle(weights, tmp_path):

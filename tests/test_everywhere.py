@@ -1,11 +1,13 @@
 """The same answers under other interpreters' flags, in threads and processes, at great length, without spare memory."""
 
 import copy
+import errno
 import gc
 import multiprocessing
 import os
 import pathlib
 import pickle
+import stat
 import subprocess
 import sys
 import threading
@@ -17,6 +19,7 @@ from hypothesis import settings
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import Tensor
+from tinygrad_cnn.kernels import threads
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
@@ -86,7 +89,7 @@ def test_no_home_to_write_to(tmp_path, plainly):
 
 def test_no_optional_extra_is_needed(plainly):
     extras = ("numba", "threadpoolctl", "rich", "matplotlib", "graphviz", "pooch", "onnx", "safetensors", "sklearn",
-              "mpi4py", "flask", "scipy")  # fmt: skip
+              "mpi4py", "scipy")  # fmt: skip
     hidden = f"import sys\nfor m in {extras}: sys.modules[m] = None\nfrom tinygrad_cnn import *\n"
     assert run(hidden + PROGRAM) == plainly
 
@@ -379,3 +382,53 @@ def test_an_interrupt_anywhere_leaves_parameters_usable(where):
 def test_the_profiles_are_what_they_say():
     ci, nightly = (settings.get_profile(name) for name in ("ci", "nightly"))
     assert ci.derandomize and nightly.max_examples == 20 * ci.max_examples
+
+
+def test_numba_that_cannot_be_imported_is_replaced_with_one_line(tmp_path):
+    """Installed, and broken: the numpy kernels compute instead."""
+    (tmp_path / "numba").mkdir()
+    (tmp_path / "numba" / "__init__.py").write_text("raise SystemError('numba needs another NumPy')")
+    code = (
+        "import warnings, tinygrad_cnn as tg\n"
+        "with warnings.catch_warnings(record=True) as said:\n"
+        "    warnings.simplefilter('always')\n"
+        "    y = tg.correlate2d([[1.0, 2.0]], [[3.0]]).data.tolist(); tg.correlate2d([[1.0, 2.0]], [[3.0]])\n"
+        "print(tg.get_kernels(), y, len(said), said[0].message)\n"
+        "try: tg.set_kernels('numba'); tg.correlate2d([[1.0, 2.0]], [[3.0]])\n"
+        "except (ImportError, SystemError) as error: print(type(error).__name__)"
+    )
+    output = run(code, PYTHONPATH=os.pathsep.join([str(tmp_path), *sys.path]))
+    assert output.startswith("numpy [[3.0, 6.0]] 1 numba cannot be used (numba needs another NumPy); the numpy kernels")
+    assert output.splitlines()[-1] in ("ImportError", "SystemError")
+
+
+@pytest.mark.parametrize(
+    ("files", "processors"),
+    [
+        ({"cpu.max": "150000 100000"}, 2),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu/cpu.cfs_quota_us": "400000", "cpu/cpu.cfs_period_us": "100000"}, 4),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({"cpu.max": "nonsense"}, None),
+        ({}, None),
+    ],
+)
+def test_threads_follow_a_containers_quota(tmp_path, files, processors):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert threads._quota(str(tmp_path)) == processors
+
+
+def test_a_folder_that_cannot_be_synced_does_not_lose_a_finished_save(tmp_path, monkeypatch):
+    sync = os.fsync
+
+    def refuse(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    tg.save(tg.nn.Linear(2, 2), tmp_path / "w.npz")
+    assert tg.load(tmp_path / "w.npz", into=tg.nn.Linear(2, 2)) is not None

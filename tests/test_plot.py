@@ -272,7 +272,7 @@ def test_errors_shows_the_misclassified_in_order_with_what_they_were_taken_for()
     answers[[4, 17]] = 9 - answers[[4, 17]]
     figure = plot.errors(test, answers)
     shown = [ax for ax in figure.axes if ax.images]
-    assert [ax.get_title() for ax in shown] == [f"{test.labels[k]} as {answers[k]}" for k in (4, 17)]
+    assert [ax.get_title() for ax in shown] == [f"{k}: {test.labels[k]} as {answers[k]}" for k in (4, 17)]
     assert np.array_equal(shown[1].images[0].get_array(), test.images[17, 0])
     assert figure.get_suptitle() == "2 of 30 images taken for another class"
 

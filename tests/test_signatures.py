@@ -13,7 +13,7 @@ from tinygrad_cnn import Tensor, nn
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same':UserWarning")
 
-NO_LAYERS = {"Buffer", "IncompatibleKeys", "Module", "Parameter", "Sequential", "StateError"}
+NO_LAYERS = {"Buffer", "IncompatibleKeys", "Module", "Normalize", "Parameter", "Sequential", "StateError"}
 LAYERS = sorted(set(nn.__all__) - NO_LAYERS)
 PLACES = {"device", "dtype"}  # where PyTorch puts a parameter: here it is always float32 in memory
 POSITIONAL = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

@@ -31,11 +31,12 @@ LADDER = [
     "training",
     "interop",
     "inspection",
-    "demo",
+    "learn",
+    "page",
     "cli",
     "__main__",
 ]
-EXTRAS = {"numba", "matplotlib", "rich", "onnx", "flask", "safetensors", "sklearn", "pooch", "threadpoolctl", "mpi4py",
+EXTRAS = {"numba", "matplotlib", "rich", "onnx", "safetensors", "sklearn", "pooch", "threadpoolctl", "mpi4py",
           "graphviz"}  # fmt: skip
 RUNG = {room: k for k, room in enumerate(LADDER)}
 

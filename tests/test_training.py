@@ -16,7 +16,7 @@ import tinygrad_cnn as tg
 from tinygrad_cnn import models
 from tinygrad_cnn.data import Dataset
 from tinygrad_cnn.kernels import threads
-from tinygrad_cnn.models.recipe import quadratic_cost_of_labels
+from tinygrad_cnn.models.network import quadratic_cost_of_labels
 from tinygrad_cnn.optim import (
     SGD,
     Adam,
@@ -589,7 +589,7 @@ def test_the_numbers_of_a_run_may_be_numpys():
     list(run)
     list(run_of(other, train=TRAIN[:300], **{k: v.item() if k != "validation" else v for k, v in small.items()}))
     assert bits(one) == bits(other)
-    assert [type(v) for v in dataclasses.astuple(run.settings)] == [int, int, float, float, int]
+    assert [type(v) for v in dataclasses.astuple(run.settings)] == [int, int, float, float, int, bool]
 
 
 def test_evaluating_what_cannot_be_is_answered():

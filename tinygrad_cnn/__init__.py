@@ -51,9 +51,10 @@ if TYPE_CHECKING:
     from .inspection import plot, report
     from .inspection.drawing import draw
     from .inspection.explain import explain
-    from .interop import from_dlpack, from_onnx, to_onnx
+    from .interop import from_dlpack, from_onnx, to_c, to_onnx
     from .interop import sklearn as sklearn
     from .models.saving import load, save
+    from .page import to_page
     from .storage.atomic import CheckpointError
     from .training import DivergenceError, checkpoint, fit, train
     from .training import mpi as distributed
@@ -84,7 +85,9 @@ _LAZY = {
     "report": ("inspection.report", ""),
     "save": ("models.saving", "save"),
     "sklearn": ("interop.sklearn", ""),
+    "to_c": ("interop", "to_c"),
     "to_onnx": ("interop", "to_onnx"),
+    "to_page": ("page", "to_page"),
     "train": ("training", "train"),
     "training": ("training", ""),
 }
@@ -149,7 +152,9 @@ __all__ = [  # but `sklearn`: it needs its extra to be loaded at all, and `impor
     "softmax",
     "stack",
     "tanh",
+    "to_c",
     "to_onnx",
+    "to_page",
     "train",
     "training",
     "where",

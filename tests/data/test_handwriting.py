@@ -20,7 +20,7 @@ FONTS = ["DejaVuSans", "DejaVuSerif", "DejaVuSansMono", "STIXGeneral", "cmr10", 
 
 @pytest.fixture(scope="module")
 def network():
-    return tg.load(pathlib.Path(tg.__file__).parent / "demo" / "mnist.npz")
+    return tg.load(pathlib.Path(tg.__file__).parent / "page" / "mnist.npz")
 
 
 def read(network, grey):

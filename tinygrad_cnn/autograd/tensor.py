@@ -1,8 +1,7 @@
 """Tensor: an array that records how it was made.
 
-This module has what every op builds on: the class with its storage, its graph and Python's protocols, and `record`,
-with which every op ends. The ops themselves stand in `ops`, where those that are methods or operators of a tensor are
-attached by `tensor_method`.
+The class has storage, graph and Python's protocols; every op in `ops` ends with `record`, and methods are attached by
+`tensor_method`.
 """
 
 from collections.abc import Callable, Iterator
@@ -323,19 +322,18 @@ def record(
         inputs: the tensors that it was computed from.
         rules: the backward rule of each input, a function of g = dC/dy and y that returns dC/d(input), and whose
             docstring says so in the article's notation; or one joint rule that returns the gradients of all inputs as
-            a tuple, its docstring a line for each. A rule runs only if its input requires a gradient; it must not keep
-            y itself.
-        kind: what drawings, plots and summaries go by: "sliding", "pooling", "linear", "activation", "normalization",
-            "regularization", "cost", "arithmetic", "reduction", or "movement", if the numbers only change their place.
+            a tuple, its docstring a line for each. A rule runs only for inputs that require a gradient; it keeps no y.
+        kind: for drawings and summaries: "sliding", "pooling", "linear", "activation", "normalization",
+            "regularization", "cost", "arithmetic", "reduction", or "movement" (of numbers to other places).
         formula: the forward pass in the article's notation, for `explain`.
         params: the op's other arguments, for drawings and export.
     """
     out = wrap(np.asarray(data))
     if state.anomaly:
-        if state.observer is None:
-            check_anomaly(out._data, name, caller(), [t._data for t in inputs])
-        else:
+        if state.observer is not None:
             state.observer(out)
+        else:
+            check_anomaly(out._data, name, caller(), [t._data for t in inputs])
     if type(rules) is tuple and len(rules) != len(inputs):
         raise ValueError(f"{name}: takes one pullback for each of its {len(inputs)} inputs, got {len(rules)}")
     if state.recording and any([t._requires_grad for t in inputs]):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from .. import data, kernels
+from .. import kernels
 from ..kernels import threads
 
 if TYPE_CHECKING:
@@ -17,31 +17,13 @@ else:
 
 _Number = TypeVar("_Number", int, float)
 
-DATASETS = ("digits", "mnist", "fashion-mnist")
 KERNELS = ("auto", "numpy", "scipy", "numba")
-
-
-def add_data_flags(parser: argparse.ArgumentParser, default: str = "digits, which come with the program") -> None:
-    """Add ``--dataset`` and ``--data-dir``."""
-    parser.add_argument("--dataset", choices=DATASETS, help=f"default: {default}")
-    parser.add_argument("--data-dir", metavar="DIR", help="folder with the four IDX files, plain or .gz")
 
 
 def add_compute_flags(parser: argparse.ArgumentParser) -> None:
     """Add ``--threads`` and ``--kernels``."""
     parser.add_argument("--threads", type=_thread_count, metavar="N", help="default, and most: one for each processor")
     parser.add_argument("--kernels", choices=KERNELS, help="default: numba if installed")
-
-
-def load_data(dataset: str, data_dir: str | None) -> tuple[data.Dataset, data.Dataset]:
-    """Return (train, test) of a data set by its name on the command line."""
-    if dataset == "digits":
-        if data_dir is not None:
-            raise ValueError("--data-dir goes with --dataset mnist or fashion-mnist; the digits come with the program")
-        return data.digits()
-    if dataset not in DATASETS:  # the name may come from a file
-        raise ValueError(f"there is no data set {dataset!r}; choose --dataset {', '.join(DATASETS)}")
-    return data.mnist(data_dir) if dataset == "mnist" else data.fashion_mnist(data_dir)
 
 
 def apply_compute_flags(kernel_set: str | None, num_threads: int | None) -> None:

@@ -1,20 +1,84 @@
-"""The weights files that commands take: those of named networks."""
+"""The networks that commands take: those in weights files, checkpoints and ONNX files."""
 
 import argparse
-from typing import Any, cast
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-from ..data import Dataset
-from ..models import Network
+from ..data import ImageSpec
+from ..interop import from_onnx
+from ..models import Network, as_network
+from ..nn import Module
 from ..training import checkpoint
 from ..training.divergence import nonfinite_parameters
-from ._facts import check_text_fact
-from ._options import load_data, say
+from ._data import Images, aligned, data_facts, load_images
+from ._facts import check_data_facts
+from ._options import say
+
+_ONNX = ".onnx"
 
 
-def load_network(path: str) -> tuple[Network, dict[str, Any]]:
-    """Return the named network of a weights file or checkpoint, and the facts about its training."""
+class UnknownImagesError(ValueError):
+    """A file does not say which images its network takes."""
+
+
+def load_network(path: str, image_shape: tuple[int, ...] | None = None) -> tuple[Network, dict[str, Any]]:
+    """Return the network of a file, and the facts about its training.
+
+    Args:
+        path: a weights file, a checkpoint or an ONNX file.
+        image_shape: what its images are, where the file does not say.
+
+    Raises:
+        CheckpointError: the file is none of these, or damaged.
+        ValueError: it does not say which images the network takes, and none were given.
+    """
+    if path.endswith(_ONNX):
+        read = from_onnx(path, image_shape=image_shape)
+        return _as_network(path, read, _onnx_shape(read.image_shape, image_shape), None), {}
     stored = checkpoint.read(path)
-    return cast(Network, stored.model()), stored.about  # a model that is made anew is a named one
+    model, spec = stored.model(), stored.image_spec
+    if isinstance(model, Network):
+        return model, stored.about
+    return _as_network(path, model, spec.shape if spec is not None else image_shape, spec), stored.about
+
+
+def _onnx_shape(own: tuple[int, ...], given: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """Return (C, H, W) of the images of an ONNX file; None where it does not say."""
+    return given if 0 in own or len(own) != 3 else own
+
+
+def _as_network(path: str, model: Module, shape: tuple[int, ...] | None, spec: ImageSpec | None) -> Network:
+    if shape is None:
+        raise UnknownImagesError(
+            f"{path}: does not say which images its network takes; --data PATH or --dataset NAME does"
+        )
+    return as_network(model, Path(path).stem, shape, spec)
+
+
+def load_network_and_images(args: argparse.Namespace) -> tuple[Network, dict[str, Any], Images]:
+    """Return the network of ``args.weights``, the facts about its training, and images in the order of its classes.
+
+    The images are the flags', or else those that the network was trained on.
+
+    Raises:
+        ValueError: the network does not take such images.
+    """
+    chosen = data_facts(args)
+    if chosen is None:
+        about = {} if args.weights.endswith(_ONNX) else checkpoint.read(args.weights).about
+        images = load_images(_own_images(args.weights, about), quiet=True)
+        network, about = load_network(args.weights, images.test.image_shape)
+    else:
+        network, about, images = _with_chosen_images(args.weights, chosen)
+    test = images.test
+    if test.image_shape != network.image_shape:
+        raise ValueError(
+            f"{args.weights}: takes {_size(network.image_shape)} images of {network.num_classes} classes; "
+            f"{images.name} has {_size(test.image_shape)} of {test.num_classes}"
+        )
+    fitting = aligned(test, network.class_names, args.weights, images.name)
+    return network, about, Images(images.train, fitting, images.name)
 
 
 def warn_if_nonfinite(path: str, network: Network) -> None:
@@ -23,21 +87,25 @@ def warn_if_nonfinite(path: str, network: Network) -> None:
         say(f"{path}: holds NaN or infinity in {', '.join(names)}")
 
 
-def load_test_set(args: argparse.Namespace, network: Network, about: dict[str, Any]) -> tuple[str, Dataset]:
-    """Return the name of the flags' data set, or else of the one that the network was trained on, and its test images.
+def _with_chosen_images(path: str, chosen: Mapping[str, Any]) -> tuple[Network, dict[str, Any], Images]:
+    """Return the network and the images of the flags, which are read as the network takes them, if it says so."""
+    try:
+        network, about = load_network(path)
+    except UnknownImagesError:
+        images = load_images(chosen)
+        return *load_network(path, images.test.image_shape), images
+    spec = network.image_spec if isinstance(network.image_spec, ImageSpec) else None
+    return network, about, load_images(chosen, spec)
 
-    ValueError if the network does not take such images.
-    """
-    dataset = args.dataset or check_text_fact(args.weights, about, "dataset") or "digits"
-    is_same = dataset == about.get("dataset")
-    folder = args.data_dir or (check_text_fact(args.weights, about, "data_dir") if is_same else None)
-    _, test = load_data(dataset, folder)
-    if test.image_shape != network.image_shape or test.num_classes != network.num_classes:
-        raise ValueError(
-            f"{args.weights}: takes {_size(network.image_shape)} images of {network.num_classes} classes; "
-            f"{dataset} has {_size(test.image_shape)} of {test.num_classes}"
-        )
-    return dataset, test
+
+def _own_images(path: str, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where the images are that a network was trained on. ValueError where they are not."""
+    facts = check_data_facts(path, about)
+    if facts is None:
+        facts = {"dataset": "digits", "data_dir": None, "data": None, "reading": {}}
+    if facts["data"] is not None and not Path(facts["data"]).expanduser().exists():
+        raise ValueError(f"{path}: was trained on {facts['data']}, which is not here; say where by --data PATH")
+    return facts
 
 
 def _size(shape: tuple[int, ...]) -> str:

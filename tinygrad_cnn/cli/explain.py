@@ -10,8 +10,9 @@ import numpy as np
 
 from ..autograd.tensor import Tensor
 from ..inspection.explain import article_example, explain
-from ._options import Subparsers, add_data_flags
-from ._weights import load_network, load_test_set, warn_if_nonfinite
+from ._data import add_data_flags, data_facts
+from ._options import Subparsers
+from ._weights import load_network_and_images, warn_if_nonfinite
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -23,18 +24,19 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.weights is None:
-        if (args.image, args.dataset, args.data_dir) != (None, None, None):
-            raise ValueError("explain: --image, --dataset and --data-dir go with WEIGHTS")
+        if args.image is not None or data_facts(args) is not None:
+            raise ValueError("explain: --image, --data and --dataset go with WEIGHTS")
         print("One feature map: x1 is its 3x3 input, w its 2x2 filter, b its bias; x2 is the target.\n")
         explain(*article_example())
         return 0
-    network, about = load_network(args.weights)
+    network, _, chosen = load_network_and_images(args)
     warn_if_nonfinite(args.weights, network)
-    dataset, test = load_test_set(args, network, about)
+    test = chosen.test
     row = args.image or 0
     if not 0 <= row < len(test):
         raise ValueError(f"--image: the test images are numbered 0 to {len(test) - 1}, got {row}")
     images, labels = test.take(np.array([row]))
-    print(f"Test image {row} of {dataset}, class {labels[0]}: x is the image.\n")
+    name = test.class_names[int(labels[0])]
+    print(f"Test image {row} of {chosen.name}, class {name}: x is the image.\n")
     explain(network.cost(network(Tensor(images)), labels), network)
     return 0

@@ -4,10 +4,11 @@ import argparse
 from pathlib import Path
 
 from ..inspection.report import write_report
-from ..storage.atomic import check_target
 from ..training import checkpoint
-from ._options import Subparsers, add_compute_flags, add_data_flags, apply_compute_flags
-from ._weights import load_network, load_test_set
+from ._data import add_data_flags
+from ._options import Subparsers, add_compute_flags, apply_compute_flags
+from ._targets import check_extra, check_output
+from ._weights import load_network_and_images
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -22,12 +23,12 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    check_target("--output", args.output)
+    check_output("--output", args.output)
+    check_extra("matplotlib", "plot", "report: ")
     apply_compute_flags(args.kernels, args.threads)
-    network, about = load_network(args.weights)
-    dataset, test = load_test_set(args, network, about)
-    source = f"{Path(args.weights).name}, tested on {dataset}"
-    history = checkpoint.history(args.weights)
+    network, _, chosen = load_network_and_images(args)
+    test, source = chosen.test, f"{Path(args.weights).name}, tested on {chosen.name}"
+    history = () if args.weights.endswith(".onnx") else checkpoint.history(args.weights)
     write_report(args.output, network, test, history=history, images=args.images, source=source)
     print(args.output)
     return 0

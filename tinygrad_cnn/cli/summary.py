@@ -1,12 +1,15 @@
 """Show a network's layers: output shapes, parameters, and multiply-adds for one image."""
 
 import argparse
+import difflib
+import os
 import re
 
 from .. import kernels, models
 from ..checks import plural
 from ..models import RECIPES, Network
-from ._options import DATASETS, Subparsers
+from ._data import DATASETS, _size
+from ._options import Subparsers
 from ._table import format_table
 from ._weights import load_network
 
@@ -15,20 +18,26 @@ _IMAGE_SHAPES = {"digits": (1, 8, 8)}  # the other data sets have 28x28
 
 def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("summary", help="show a network's layers and sizes", description=__doc__)
-    parser.add_argument("model", metavar="MODEL|WEIGHTS", help=f"a file, or one of {', '.join(RECIPES)}")
-    parser.add_argument("--dataset", choices=DATASETS, help="whose images a named network is for (default: mnist)")
+    parser.add_argument("model", metavar="MODEL|FILE", help=f"a file, or one of {', '.join(RECIPES)}")
+    parser.add_argument(
+        "--dataset", choices=DATASETS, metavar="NAME", help="whose images a named network is for (default: mnist)"
+    )
+    parser.add_argument("--size", type=_size, metavar="HxW", help="of the images, instead")
+    parser.add_argument("--channels", type=int, choices=(1, 3), help="of the images (default: 1)")
 
 
 def run(args: argparse.Namespace) -> int:
     kernels.set_kernels("numpy")  # for one image, compiling does not pay
-    network = _network(args.model, args.dataset)
+    network = _network(args)
     rows = models.summarize(network, network.image_shape)
     shape = "x".join(map(str, network.image_shape))
     classes = plural(network.num_classes, "class", "classes")
     print(f"{network.name}: images {shape} (C x H x W), {classes}")
-    recipe = RECIPES[network.name]
-    settings = f"{plural(recipe.epochs, 'epoch')}, batches of {recipe.batch_size}, {recipe.optimizer} at {recipe.lr:g}"
-    print(f"recipe: {settings}; {recipe.source}")
+    if network.class_names != tuple(map(str, range(network.num_classes))):
+        print(f"classes: {', '.join(network.class_names)}")
+    if recipe := RECIPES.get(network.name):
+        settings = f"{plural(recipe.epochs, 'epoch')}, batches of {recipe.batch_size}, {recipe.optimizer}"
+        print(f"recipe: {settings} at {recipe.lr:g}; {recipe.source}")
     table = [("layer", "output", "parameters", "multiply-adds")]
     for r in rows:
         output = "x".join(map(str, r.output_shape))
@@ -46,10 +55,21 @@ def _short(layer: str) -> str:
     return re.sub(r"(\(\d+, \d+, (\d+|\(.*?\))), stride=1\b", r"\1", text)  # the default of layers with channels
 
 
-def _network(model: str, dataset: str | None) -> Network:
+def _network(args: argparse.Namespace) -> Network:
+    model, dataset, size = args.model, args.dataset, args.size
+    chosen = (args.channels or 1, *size) if size is not None else None
     if model in RECIPES:
-        shape = _IMAGE_SHAPES.get(dataset or ("digits" if model == "digits" else "mnist"), (1, 28, 28))
-        return models.build(model, shape)
+        usual = _IMAGE_SHAPES.get(dataset or ("digits" if model == "digits" else "mnist"), (1, 28, 28))
+        return models.build(model, chosen or (args.channels or 1, *usual[1:]))
     if dataset is not None:
         raise ValueError(f"--dataset goes with the name of a model; {model} is not one of {', '.join(RECIPES)}")
-    return load_network(model)[0]
+    if not os.path.exists(model) and "." not in model:
+        raise ValueError(unknown_model(model))
+    return load_network(model, chosen)[0]
+
+
+def unknown_model(name: str) -> str:
+    """Return a sentence about a name that no network has: the one that was meant, if one is near, and all."""
+    near = difflib.get_close_matches(name, RECIPES, 1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"{name}: is no file and no network; {meant}the networks are {', '.join(RECIPES)}"

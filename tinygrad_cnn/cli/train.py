@@ -1,85 +1,70 @@
-"""Train a named network on a data set, and say how well it does on the test images.
+"""Train a network on your own images, or on a known data set, and say how well it does on the test images.
 
-Epochs, batch size, optimizer and learning rate are what the network's recipe says (summary shows it), unless a flag
-says otherwise.
+--data PATH takes a folder with a folder of pictures for each class, a .csv, an .npz, or IDX files. Epochs, batch size,
+optimizer and learning rate are what the network's recipe says (summary shows it), unless a flag says otherwise.
 """
 
 import argparse
-import math
-import os
 import shlex
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
-from .. import models
 from ..checks import plural
-from ..data import Dataset, expand_shifted
+from ..interop import to_onnx
 from ..kernels import get_kernels
 from ..kernels.threads import get_num_threads
 from ..models import OPTIMIZERS, RECIPES, Network
-from ..storage.atomic import check_target
 from ..training import Run, checkpoint
-from ..training import train as start_run
-from ..training.checkpoint import Checkpoint
 from ..training.evaluate import Evaluation, evaluate
 from ..training.interrupt import Interrupt
 from ..training.mpi import ALONE, World, world
 from ..training.progress import STYLES, run_to_end
 from ..training.records import as_json
-from ._facts import OPTIONS, check_training_facts
-from ._options import (
-    Subparsers,
-    add_compute_flags,
-    add_data_flags,
-    apply_compute_flags,
-    fraction,
-    load_data,
-    number,
-    positive,
-    say,
-)
+from ._augment import AUGMENTATIONS, names
+from ._data import add_data_flags
+from ._options import Subparsers, add_compute_flags, apply_compute_flags, fraction, number, positive, say
 from ._ranks import on_all_ranks
-
-_DEFAULT_MODEL = {"digits": "digits"}  # of a data set; fast for the others
-_MOVABLE = ("data_dir", "kernels")  # options that a resumed run may change without --override
-
-
-class _Inputs(NamedTuple):
-    """The content of files that training needs: options, the checkpoint to save to and to resume, and images."""
-
-    options: dict[str, Any]
-    path: str | None
-    resume: bool | Checkpoint
-    train: Dataset
-    test: Dataset
+from ._training import make_run, read_inputs
+from .evaluate import more_accuracies
+from .summary import unknown_model
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    parser = subparsers.add_parser("train", help="train a named network", description=__doc__)
+    parser = subparsers.add_parser("train", help="train a network", description=__doc__)
     add_data_flags(parser)
-    names = f"one of {', '.join(RECIPES)} (default: digits for the digits, else fast)"
-    parser.add_argument("--model", choices=RECIPES, metavar="NAME", help=names)
-    parser.add_argument("--epochs", type=positive(int), metavar="N", help="how often each image is seen")
-    parser.add_argument("--batch-size", type=positive(int), metavar="N", help="images per update")
-    parser.add_argument("--lr", type=positive(float), metavar="RATE", help="learning rate, a schedule's highest")
-    parser.add_argument("--optimizer", choices=OPTIMIZERS, help="one that the recipe does not name has its defaults")
-    parser.add_argument("--validation", type=fraction, metavar="FRACTION", help="of the training images, held out")
-    parser.add_argument("--patience", type=positive(int), metavar="N", help="stop after N epochs without a new best")
-    parser.add_argument("--seed", type=_seed, metavar="N", help="of weights, order and all random numbers (default: 0)")
+    group = parser.add_argument_group("the network and its training")
+    listed = f"one of {', '.join(RECIPES)} (default: digits, fast or photo, by the images)"
+    group.add_argument("--model", type=_model, metavar="NAME", help=listed)
+    text = "begin with this file's weights: those that fit --model, or the whole network; .npz, .safetensors or .onnx"
+    group.add_argument("--init", metavar="FILE", help=text)
+    group.add_argument("--epochs", type=positive(int), metavar="N", help="how often each image is seen")
+    group.add_argument("--batch-size", type=positive(int), metavar="N", help="images per update")
+    group.add_argument("--lr", type=positive(float), metavar="RATE", help="learning rate, a schedule's highest")
+    group.add_argument("--optimizer", choices=OPTIMIZERS, help="one that the recipe does not name has its defaults")
+    group.add_argument("--validation", type=fraction, metavar="FRACTION", help="of the training images, held out")
+    group.add_argument("--patience", type=positive(int), metavar="N", help="stop after N epochs without a new best")
+    group.add_argument("--balance", action="store_true", help="count every class alike, however many images it has")
+    text = f"random changes of the images: none, or some of {', '.join(AUGMENTATIONS)} (default: the recipe's)"
+    group.add_argument("--augment", type=names, metavar="NAMES", help=text)
+    group.add_argument("--normalize", action="store_true", help="shift and scale each channel, inside the network")
+    group.add_argument("--drop-last", action="store_true", help="leave out a smaller last batch of each epoch")
+    group.add_argument("--seed", type=_seed, metavar="N", help="of weights, order and all random numbers (default: 0)")
+    files = parser.add_argument_group("files")
+    text = "write the network here: .npz, .safetensors or .onnx (extras)"
+    files.add_argument("--save", metavar="FILE", help=text)
+    files.add_argument("--checkpoint", metavar="FILE", help="save the run in this .npz, each minute and when stopped")
+    files.add_argument("--resume", nargs="?", const=True, metavar="FILE", help="go on with a checkpoint as it began")
+    files.add_argument("--override", action="store_true", help="with --resume: go on with the flags that differ")
+    text = "write the curves into this folder, as history.csv and for TensorBoard"
+    files.add_argument("--log-dir", metavar="DIR", help=text)
     add_compute_flags(parser)
-    parser.add_argument("--save", metavar="FILE", help="write the weights here: .npz, or .safetensors (an extra)")
-    parser.add_argument("--checkpoint", metavar="FILE", help="save the run in this .npz, each minute and when stopped")
-    parser.add_argument("--resume", nargs="?", const=True, metavar="FILE", help="go on with a checkpoint as it began")
-    parser.add_argument("--override", action="store_true", help="with --resume: go on with the flags that differ")
     parser.add_argument(
         "--distributed", action="store_true", help="train together with the other processes that mpiexec started"
     )
     text = "on standard error (default: auto: a bar on a terminal, else plain lines)"
     parser.add_argument("--progress", choices=STYLES, default="auto", help=text)
+    parser.add_argument("--no-advice", dest="advice", action="store_false", help="no sentences about what looks wrong")
     parser.add_argument("--json", action="store_true", help="print one JSON object, not sentences")
 
 
@@ -89,9 +74,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, comm: World) -> int:
-    inputs = comm.on_root(partial(_read_inputs, args))
+    inputs = comm.on_root(partial(read_inputs, args))
     apply_compute_flags(inputs.options["kernels"], args.threads or _fair_threads(comm))
-    run, model = _start(inputs, args)
+    run, model = make_run(inputs, args)
     if comm.rank == 0:
         for line in run.overrides:
             say(line)
@@ -99,32 +84,37 @@ def _run(args: argparse.Namespace, comm: World) -> int:
             say(f"{comm.size} ranks, threads of each: {get_num_threads()}")
             if run.path is not None:  # said now, as a job that is killed cannot say it
                 say(f"should it end early, {_how_to_resume(run, comm)}")
-    if status := run_to_end(run, args.progress, Interrupt(), comm):
+    if status := run_to_end(run, args.progress, Interrupt(), comm, log_dir=args.log_dir):
         if comm.rank == 0:
             say(f"interrupted after step {run.step}; {_how_to_resume(run, comm)}")
         return status
     if comm.rank > 0:
         return 0
-    evaluation = evaluate(model, inputs.test, cost=RECIPES[inputs.options["model"]].cost)
+    evaluation = evaluate(model, inputs.images.test, cost=model.cost)
     if args.save is not None:
-        history = [asdict(record) for record in run.history]
-        checkpoint.save(model, args.save, about=inputs.options | {"history": history})
+        _save(args.save, model, inputs.options | {"history": [asdict(record) for record in run.history]})
     result = _result(run, model, evaluation, inputs.options) | {"ranks": comm.size}
-    print(as_json(result) if args.json else _sentences(result))
+    print(as_json(result) if args.json else _sentences(result, evaluation))
     return 0
 
 
-def _read_inputs(args: argparse.Namespace) -> _Inputs:
-    """Read everything that files hold. Rank 0 does it for all."""
-    path, stored = _resumed_checkpoint(args)
-    options = _options(args) if stored is None else _resumed_options(args, stored)
-    _check_targets(args, path)
-    return _Inputs(options, path, stored or False, *load_data(options["dataset"], options["data_dir"]))
+def _save(path: str, model: Network, about: dict[str, Any]) -> None:
+    if path.endswith(".onnx"):
+        to_onnx(model, path, image_shape=model.image_shape)
+    else:
+        checkpoint.save(model, path, about=about)
 
 
 def _fair_threads(comm: World) -> int | None:
     """Return the threads of each of several ranks, so that they do not compete; None leaves it to the default."""
     return None if comm.size == 1 else min(get_num_threads(), comm.threads())
+
+
+def _model(text: str) -> str:
+    """An argparse type: the name of a network."""
+    if text not in RECIPES:
+        raise argparse.ArgumentTypeError(unknown_model(text))
+    return text
 
 
 def _seed(text: str) -> int:
@@ -135,119 +125,14 @@ def _seed(text: str) -> int:
     return value
 
 
-def _resumed_checkpoint(args: argparse.Namespace) -> tuple[str | None, Checkpoint | None]:
-    """Return the path of the checkpoint, and its content if the run is resumed from it."""
-    if args.resume is None:
-        if args.override:
-            raise ValueError("--override goes with --resume")
-        return args.checkpoint, None
-    paths = {path for path in (args.checkpoint, args.resume) if path not in (None, True)}
-    if len(paths) != 1:
-        raise ValueError("--resume goes on in one file: --checkpoint FILE --resume, or --resume FILE")
-    path = paths.pop()
-    if args.resume is True and not Path(path).exists():
-        say(f"{path} is not there yet: starting from the beginning")
-        return path, None
-    return path, checkpoint.read(path)
-
-
-def _options(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the options that the run's bits depend on, by name: the flags, or else the recipe's settings."""
-    flags = {name: getattr(args, name) for name in OPTIONS}
-    dataset = flags["dataset"] or "digits"
-    name = flags["model"] or _DEFAULT_MODEL.get(dataset, "fast")
-    recipe = RECIPES[name]
-    if flags["data_dir"] is not None:
-        flags["data_dir"] = os.path.abspath(flags["data_dir"])
-    defaults = {
-        "dataset": dataset,
-        "model": name,
-        "epochs": recipe.epochs,
-        "batch_size": recipe.batch_size,
-        "lr": recipe.lr,
-        "optimizer": recipe.optimizer,
-        "validation": recipe.validation,
-        "seed": 0,
-        "kernels": get_kernels(),
-    }
-    return {name: defaults.get(name) if value is None else value for name, value in flags.items()}
-
-
-def _resumed_options(args: argparse.Namespace, stored: Checkpoint) -> dict[str, Any]:
-    """Return the options of the run in a checkpoint. ValueError for flags that differ, unless they override."""
-    options = check_training_facts(str(stored.path), stored.about)
-    flags = {name: value for name in OPTIONS if (value := getattr(args, name)) is not None}
-    different = [
-        f"--{name.replace('_', '-')} was {options[name]}, not {value}"
-        for name, value in flags.items()
-        if name not in _MOVABLE and options[name] != value
-    ]
-    if different and not args.override:
-        differences = "; ".join(different)
-        raise ValueError(
-            f"--resume goes on with the settings of the checkpoint: {differences} (--override changes them)"
-        )
-    return options | flags
-
-
-def _check_targets(args: argparse.Namespace, path: str | None) -> None:
-    """ValueError, before any training, for files that could not be written, or that hold something of value."""
-    if args.save is not None:
-        check_target("--save", args.save, ".npz", ".safetensors")
-    if path is None:
-        return
-    check_target("--checkpoint", path, ".npz")
-    if args.save is not None and os.path.realpath(args.save) == os.path.realpath(path):
-        raise ValueError(f"--save {args.save}: is the checkpoint's file; name another")
-    if args.resume is None and Path(path).exists():
-        stored = checkpoint.read(path)
-        if not stored.finished:
-            step = stored.step
-            what = "weights, not a run" if step is None else f"a run that was interrupted after step {step}"
-            raise ValueError(f"--checkpoint {path}: holds {what}; add --resume, or name another file")
-
-
-def _start(inputs: _Inputs, args: argparse.Namespace) -> tuple[Run, Network]:
-    """Return the run, not started, or as it was when its checkpoint was saved, and the model."""
-    options, train = inputs.options, inputs.train
-    recipe = RECIPES[options["model"]]
-    for_model, for_order, for_split = np.random.default_rng(options["seed"]).spawn(3)
-    validation = None
-    if options["validation"]:
-        train, validation = train.split(float(options["validation"]), for_split)
-    if recipe.shifted:
-        train = expand_shifted(train)
-    model = models.build(options["model"], train.image_shape, train.num_classes, rng=for_model)
-    optimizer = recipe.make_optimizer(model, options["optimizer"], options["lr"])
-    total = options["epochs"] * math.ceil(len(train) / options["batch_size"])
-    run = start_run(
-        model,
-        train,
-        epochs=options["epochs"],
-        batch_size=options["batch_size"],
-        optimizer=optimizer,
-        schedule=recipe.schedule and recipe.schedule(optimizer, total),
-        cost=recipe.cost,
-        validation=validation,
-        augment=recipe.augment,
-        rng=for_order,
-        ema=recipe.ema,
-        patience=options["patience"],
-        checkpoint=inputs.path,
-        resume=inputs.resume,
-        override=args.override and bool(inputs.resume),
-        about=options,
-        distributed=args.distributed,
-    )
-    return run, model
-
-
 def _result(run: Run, model: Network, evaluation: Evaluation, options: dict[str, Any]) -> dict[str, Any]:
     """Return the object that ``--json`` prints."""
     return {
         "test_accuracy": evaluation.accuracy,
+        "balanced_accuracy": evaluation.balanced_accuracy,
         "test_loss": evaluation.loss,
         "test_images": len(evaluation.predictions),
+        "class_names": list(evaluation.class_names),
         "epochs": run.epoch,
         "steps": run.step,
         "parameters": sum(p.size for p in model.parameters()),
@@ -255,18 +140,26 @@ def _result(run: Run, model: Network, evaluation: Evaluation, options: dict[str,
         "images_per_second": run.images / run.seconds,
         "kernels": get_kernels(),
         "threads": get_num_threads(),
-        **{name: options[name] for name in ("seed", "dataset", "model", "batch_size", "lr", "optimizer")},
+        **{name: options[name] for name in ("seed", "dataset", "data", "batch_size", "lr", "optimizer")},
+        "model": model.name,
+        "advice": run.advice,
         "history": [asdict(record) for record in run.history],
     }
 
 
-def _sentences(result: dict[str, Any]) -> str:
-    return (
+def _sentences(result: dict[str, Any], evaluation: Evaluation) -> str:
+    first = (
         f"test accuracy {result['test_accuracy']:.2%} on {plural(result['test_images'], 'image')}, "
-        f"loss {result['test_loss']:.4f}\n"
-        f"{result['model']}: {result['parameters']:,} parameters, {plural(result['epochs'], 'epoch')} in "
-        f"{result['train_seconds']:.1f} s, {result['images_per_second']:,.0f} images/s\n"
-        f"{result['kernels']} kernels, {plural(result['threads'], 'thread')}, seed {result['seed']}"
+        f"loss {result['test_loss']:.4f}"
+    )
+    return "\n".join(
+        [
+            first,
+            *more_accuracies(evaluation),
+            f"{result['model']}: {result['parameters']:,} parameters, {plural(result['epochs'], 'epoch')} in "
+            f"{result['train_seconds']:.1f} s, {result['images_per_second']:,.0f} images/s",
+            f"{result['kernels']} kernels, {plural(result['threads'], 'thread')}, seed {result['seed']}",
+        ]
     )
 
 

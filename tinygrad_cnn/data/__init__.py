@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .augment import Augmentation, affine, compose, elastic, rotate, scale, shift
+from .augment_photos import brightness, crop, cutout, flip
 from .batches import Batches, batches
 from .dataset import Dataset
 from .digits import digits
@@ -14,7 +15,7 @@ from .spec import ImageSpec
 from .transforms import expand_shifted, rotated, shifted
 
 if TYPE_CHECKING:
-    from .arrays import arrays
+    from .array_files import arrays
     from .folders import image_folder
     from .picture import photo
     from .recognise import open_data
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 # Imported at their first use: they need SciPy or much else that takes as long to load as the rest of the package.
 _LAZY = {
-    "arrays": "arrays",
+    "arrays": "array_files",
     "csv": "tables",
     "image_folder": "folders",
     "open_data": "recognise",
@@ -38,13 +39,17 @@ __all__ = [
     "affine",
     "arrays",
     "batches",
+    "brightness",
     "compose",
+    "crop",
     "csv",
+    "cutout",
     "digits",
     "elastic",
     "emnist",
     "expand_shifted",
     "fashion_mnist",
+    "flip",
     "image_folder",
     "kmnist",
     "load_folder",

@@ -17,7 +17,10 @@ _SEED_LIMIT = 2**63
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Batches:
-    """The iterable that `batches` returns: each iteration is an epoch, `len` the number of its batches."""
+    """The iterable that `batches` returns: each iteration is an epoch, `len` the number of its batches.
+
+    ``rows`` are those of the data set that the batch just yielded was made of, before ``shard``.
+    """
 
     dataset: Dataset
     batch_size: int
@@ -27,6 +30,7 @@ class Batches:
     prefetch: bool
     shard: Callable[[int], slice] | None
     seed: int
+    rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64), init=False)
     _epoch: int = field(default=0, init=False)
     _position: int = field(default=0, init=False)  # batches of this epoch that were yielded
     _is_running: bool = field(default=False, init=False)  # True once an iterator of this epoch exists
@@ -94,6 +98,7 @@ class Batches:
         for index, batch in zip(indices, _ahead(make, indices) if self.prefetch else map(make, indices), strict=True):
             if epoch == self._epoch:  # no newer iterator exists
                 self._position = index + 1
+                self.rows = order[index * self.batch_size :][: self.batch_size]
             yield batch
         if epoch == self._epoch:
             self._begin(epoch + 1)

@@ -11,6 +11,8 @@ from .. import checks
 from ..checks import abbreviated, plural
 from .spec import Fit, ImageSpec, background, check_class_names, numbered, shows_signs
 
+_BLOCK_IMAGES = 4096  # whose floats are in memory at a time
+
 
 class Dataset:
     """N images of one size, each with a class.
@@ -25,7 +27,8 @@ class Dataset:
         num_classes: the number of classes; when None that of ``class_names``, else `max(labels) + 1`.
         full_scale: the pixel value that means 1.0; when None 255 for uint8, 65,535 for uint16 and 1 for floats.
         class_names: a text for each class; "0", "1" and so on when None.
-        fit: how `photo` makes a picture like these, see `ImageSpec`; by default "ink" for images like MNIST's, else "pad".
+        fit: how `photo` makes a picture like these (see `ImageSpec`); when None, "ink" if they are like MNIST's, else
+            "pad".
 
     Raises:
         TypeError: pixels of another type, labels that are not integers, names that are not texts.
@@ -135,6 +138,13 @@ class Dataset:
         twin._class_names = check_class_names(class_names, self._num_classes)
         return twin
 
+    def relabelled(self, classes: NDArray[np.int64], class_names: Sequence[str]) -> Self:
+        """Return the same images with class ``classes[k]`` of ``class_names`` in place of class k."""
+        twin = copy.copy(self)
+        twin._labels, twin._num_classes = classes[self._labels], len(class_names)
+        twin._class_names = check_class_names(class_names, twin._num_classes)
+        return twin
+
     def take(self, rows: NDArray[np.int64] | slice) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return (images, labels) of some rows; nothing else is read.
 
@@ -152,6 +162,20 @@ class Dataset:
         return np.divide(innermost, np.float32(self._full_scale), dtype=np.float32).transpose(3, 0, 1, 2), self._labels[
             rows
         ]
+
+    def mean_and_std(self) -> tuple[list[float], list[float]]:
+        """Return the mean and the standard deviation of each channel of all images in [0, 1], for `nn.Normalize`."""
+        count, total, squares = 0, 0.0, 0.0
+        for start in range(0, len(self), _BLOCK_IMAGES):
+            images = np.asarray(self[start : start + _BLOCK_IMAGES].pixels, np.float64) / self._full_scale
+            count += images[:, 0].size
+            total += images.sum((0, 2, 3))
+            squares += (images**2).sum((0, 2, 3))
+        if not count:
+            raise ValueError("mean_and_std: the data set is empty")
+        mean = np.asarray(total) / count
+        std = np.sqrt(np.maximum(np.asarray(squares) / count - mean**2, 0))
+        return mean.tolist(), np.where(std > 0, std, 1.0).tolist()
 
     def split(self, size: float, rng: np.random.Generator) -> tuple[Self, Self]:
         """Return (rest, held out): `size` images drawn at random, without repetition, go to the second.

@@ -5,6 +5,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from .classes import natural_key
 from .dataset import Dataset
 from .idx import DataError
 from .loaded import Loaded, Options, check_not_empty, split_off_test
-from .picture import MAX_PIXELS, SUFFIXES, fitted, is_grey, read_picture
+from .picture import MAX_PIXELS, SUFFIXES, fitted, is_grey, photo, read_picture
 from .spec import Fit
 
 TRAIN_FOLDERS = ("train", "training")
@@ -36,7 +37,7 @@ def image_folder(
     *,
     size: tuple[int, int] | None = None,
     channels: int | None = None,
-    fit: Fit = "pad",
+    fit: Fit | None = None,
     test: float = 0.2,
     seed: int = 0,
     skip_damaged: bool = False,
@@ -53,14 +54,14 @@ def image_folder(
         size: (rows, columns) of the images; by default that of the pictures if they agree and have at most 128 pixels a
             side, else 64x64, or less for smaller ones.
         channels: 1 (grey) or 3 (RGB); by default what most pictures have.
-        fit: for pictures of another shape, "pad" keeps all of them, "crop" the middle.
+        fit: for pictures of another shape, "pad" keeps all of them, "crop" the middle; "pad" when None.
         test: the fraction of test images, where there is no folder of them.
         seed: of that split.
         skip_damaged: leave out files that cannot be read; by default they are an error that names them.
 
     Raises:
         DataError: no such folder, fewer than two classes, damaged files.
-        ImportError: Pillow (extra ``data``) is missing.
+        ImportError: Pillow (extra ``cli``) is missing.
     """
     options = Options(size=size, channels=channels, fit=fit, test=test, seed=seed, skip_damaged=skip_damaged)
     options.check("image_folder")
@@ -99,7 +100,7 @@ def read_pictures(
     """
     check_not_empty(f"{root}", np.bincount(sets[0][1], minlength=len(names)), names)
     files = [file for paths, _ in sets for file in paths]
-    headers = _headers(files)
+    headers, options = _headers(files), _like_network(options)
     shape, more = _choose_shape([h for h in headers if h is not None], root, options)
     pixels, good = _decode(files, headers, shape, options)
     notes = notes + more + _report_damage(root, files, good, options)
@@ -164,7 +165,7 @@ def _labelled(part: Path, names: Sequence[str]) -> Labelled:
 
 def _headers(files: Sequence[Path]) -> list[tuple[int, int, bool] | None]:
     """Return (rows, columns, is grey) of each picture by its header; None for one that has none."""
-    library = require("PIL.Image", "data")
+    library = require("PIL.Image", "cli")
 
     def header(path: Path) -> tuple[int, int, bool] | None:
         try:
@@ -207,11 +208,21 @@ def _choose_shape(
     return (channels, *size), notes
 
 
+def _like_network(options: Options) -> Options:
+    """Return options by which pictures become what a network takes, but for those that are set."""
+    if options.like is None:
+        return options
+    channels, *size = options.like.shape
+    fit = options.fit or (None if options.like.fit == "ink" else options.like.fit)
+    rows, columns = options.size or size
+    return replace(options, channels=options.channels or channels, size=(rows, columns), fit=fit)
+
+
 def _usual_size(sizes: Counter[tuple[int, int]]) -> tuple[int, int]:
     if len(sizes) == 1 and max(next(iter(sizes))) <= _LARGEST_KEPT_SIDE:
         return next(iter(sizes))
     longer = np.repeat([max(size) for size in sizes], list(sizes.values()))
-    side = min(_USUAL_SIDE, int(np.median(longer)))
+    side = min(_USUAL_SIDE, max(8, int(np.median(longer)) // 8 * 8))
     return side, side
 
 
@@ -220,16 +231,21 @@ def _decode(
 ) -> tuple[Pixels, NDArray[np.bool_]]:
     """Return the pixels (N, C, H, W), and which of the pictures could be read."""
     channels, height, width = shape
-    fit = options.fit or "pad"
+    fit, like = options.fit or "pad", options.like
+    sizes = Counter(h[:2] for h in headers if h is not None)
+    if like is not None and (like.fit != "ink" or sizes.most_common(1)[0][0] == like.shape[1:]):
+        like = None  # fitted is all that there is to do
 
     def read(k: int, pixels: Pixels) -> bool:
         if headers[k] is None:
             return False
         try:
-            picture = read_picture(files[k], (height, width))
+            if like is not None:
+                pixels[k] = np.rint(photo(files[k], like) * 255)
+            else:
+                pixels[k] = np.rint(fitted(read_picture(files[k], (height, width)), channels, height, width, fit))
         except DataError:
             return False
-        pixels[k] = np.rint(fitted(picture, channels, height, width, fit))
         return True
 
     def fill(pixels: Pixels) -> NDArray[np.bool_]:
@@ -239,7 +255,7 @@ def _decode(
 
     stats = [os.stat(file) for file in files]
     facts = [(str(f.absolute()), s.st_size, s.st_mtime_ns) for f, s in zip(files, stats, strict=True)]
-    return decoded(repr((_FORMAT, shape, fit, facts)), (len(files), *shape), fill)
+    return decoded(repr((_FORMAT, shape, fit, like, facts)), (len(files), *shape), fill)
 
 
 def _report_damage(root: Path, files: Sequence[Path], good: NDArray[np.bool_], options: Options) -> list[str]:

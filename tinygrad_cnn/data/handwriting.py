@@ -17,6 +17,7 @@ _STEPS = 8  # per pixel of the result, for smooth edges
 _BOX = 20 / 28  # of the image's side: the square that holds the ink
 _PEN = 2.4 / 28  # of the image's side: the thickness of MNIST's strokes
 _LARGEST_SIDE_PIXELS = 400  # larger pictures are reduced first
+_SMALLEST_FRAMED_SIDE = 12  # pixels: smaller images are too coarse to be centred anew
 _FAINTEST = 0.06  # the difference of ink from paper, of the full scale
 _SPECK = 0.04  # of the largest stroke's area: smaller parts are dust
 
@@ -50,20 +51,29 @@ def ink_is_dark(picture: Grey) -> bool:
 
 
 def _as_it_is(picture: Grey, side: int) -> str:
-    """The ink, "light" or "dark", of a picture that is framed as MNIST's are already; else an empty string."""
+    """The ink, "light" or "dark", of a picture of the image's size that needs no framing; else an empty string.
+
+    Light ink on black is taken to be an image already; dark ink is framed anew unless it is where MNIST's would be.
+    """
     if picture.shape != (side, side):
         return ""
     dark = ink_is_dark(picture)
     ink = 1 - picture if dark else picture
     mask = ink > 0.3
     edge = np.concatenate([ink[0], ink[-1], ink[:, 0], ink[:, -1]])
-    if not mask.any() or edge.max() > 0.1:
+    if not mask.any():
+        return ""
+    if side < _SMALLEST_FRAMED_SIDE:
+        return "dark" if dark else "light"
+    if not dark and np.median(edge) < 0.1:
+        return "light"
+    if edge.max() > 0.1:
         return ""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     longer = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
     centre = np.array(ndimage.center_of_mass(ink))
     fits = 0.8 <= longer / (_BOX * side) <= 1.15 and np.abs(centre - (side - 1) / 2).max() <= side / 14
-    return ("dark" if dark else "light") if fits else ""
+    return "dark" if fits else ""
 
 
 def _reduced(picture: Grey, side: int) -> Grey:

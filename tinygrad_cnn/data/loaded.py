@@ -11,7 +11,7 @@ from .. import checks
 from ..checks import abbreviated, plural
 from .dataset import Dataset
 from .idx import DataError
-from .spec import Fit
+from .spec import Fit, ImageSpec
 from .splits import stratified
 
 _MAX_NAMED_CLASSES = 12
@@ -66,6 +66,7 @@ class Options:
     split: str | None = None
     test: float = DEFAULT_TEST_FRACTION
     seed: int = 0
+    like: ImageSpec | None = None
 
     def check(self, op: str) -> None:
         """TypeError or ValueError for values that make no sense."""

@@ -48,7 +48,7 @@ def photo(path: Source, like: HasImageShape | ImageSpec | None = None, *, as_is:
 
     Raises:
         DataError: the file cannot be read, or has more than 67 million pixels.
-        ImportError: Pillow (extra ``data``) is missing.
+        ImportError: Pillow (extra ``cli``) is missing.
     """
     spec = spec_of(like)
     as_is = flag("photo", "as_is", as_is)
@@ -94,7 +94,7 @@ def read_picture(path: Source, size: tuple[int, int] | None = None) -> Any:
     Raises:
         DataError: the file is damaged, of no known format, or too large.
     """
-    library, operations = require("PIL.Image", "data"), require("PIL.ImageOps", "data")
+    library, operations = require("PIL.Image", "cli"), require("PIL.ImageOps", "cli")
     name = path if isinstance(path, str | os.PathLike) else "standard input"
     try:
         with library.open(path) as picture:
@@ -108,7 +108,7 @@ def read_picture(path: Source, size: tuple[int, int] | None = None) -> Any:
     except library.UnidentifiedImageError:
         raise DataError(f"{name}: is no picture of a known format, or is damaged") from None
     except OSError as error:
-        raise DataError(f"{name}: {error.strerror or error}") from error
+        raise DataError(f"{name}: {error.strerror or f'is damaged ({error})'}") from error
     except Exception as error:  # Pillow's readers raise of every kind when a file is damaged
         raise DataError(f"{name}: is damaged ({error})") from error
 
@@ -118,7 +118,7 @@ def fitted(picture: Any, channels: int, height: int, width: int, fit: str) -> ND
 
     ``fit`` "pad" keeps the whole picture and fills with the colour of its border, "crop" keeps the middle.
     """
-    library = require("PIL.Image", "data")
+    library = require("PIL.Image", "cli")
     if picture.mode != "F":
         picture = picture.convert("RGB" if channels == 3 else "L")
     scales = height / picture.height, width / picture.width
@@ -173,7 +173,7 @@ def _middle(size: tuple[int, int], width: float, height: float) -> tuple[float, 
 
 def _on_paper(picture: Any) -> Any:
     """The picture as ``RGB``, ``L`` or ``F``; what is transparent becomes white if the ink is dark, else black."""
-    library = require("PIL.Image", "data")
+    library = require("PIL.Image", "cli")
     if picture.mode.startswith(_DEEP_MODES):  # Pillow's conversion to 8 bits would cut off the higher ones
         grey = np.asarray(picture, np.float32)
         highest = grey.max(initial=0)

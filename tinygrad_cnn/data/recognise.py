@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .arrays import read_arrays
+from .array_files import read_arrays
 from .folders import TRAIN_FOLDERS, class_folders, read_image_folder
 from .idx import DataError
 from .idx_folder import idx_files, read_idx_folder
@@ -25,7 +25,8 @@ def open_data(path: str | os.PathLike[str], **options: Any) -> Loaded:
     Args:
         path: a file or folder; ``~`` is the home folder.
         options: the keyword arguments of those functions: size, channels, fit, skip_damaged, label_column, layout,
-            transpose, split, test, seed. One that means nothing for such data is an error.
+            transpose, split, test, seed. One that means nothing for such data is an error. With ``like``, an
+            `ImageSpec`, pictures are brought to the images of a network.
 
     Returns:
         the data sets ``train`` and ``test``, ``pair`` of both, ``notes`` about what was decided; its text is one line

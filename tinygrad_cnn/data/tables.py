@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import abbreviated, plural
-from .arrays import ordered, scaled
+from .array_files import ordered, scaled
 from .classes import as_classes
 from .dataset import Dataset
 from .folders import TEST_FOLDERS, TRAIN_FOLDERS, read_pictures

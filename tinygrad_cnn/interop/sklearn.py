@@ -20,9 +20,11 @@ from ..autograd.tensor import wrap
 from ..checks import abbreviated, require
 from ..models import build, cost_of, probabilities
 from ..optim import Adam, OneCycle
+from ..training.weights import weighted_mean
 
 _base: Any = require("sklearn.base", "sklearn")
 _utils = require("sklearn.utils", "sklearn")
+require("sklearn.utils.class_weight", "sklearn")
 _validation = require("sklearn.utils.validation", "sklearn")
 _multiclass = require("sklearn.utils.multiclass", "sklearn")
 
@@ -48,6 +50,7 @@ class CNNClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: ignore
         epochs: passes over the images.
         batch_size: images per update.
         lr: the highest learning rate.
+        class_weight: "balanced", or a weight for each label, as scikit-learn's; None counts all images alike.
         random_state: a seed, or a `numpy.random.RandomState`, for initialisation, dropout and the order of the images.
 
     Attributes:
@@ -66,6 +69,7 @@ class CNNClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: ignore
         epochs: int = 20,
         batch_size: int = 32,
         lr: float = 0.005,
+        class_weight: str | dict[Any, float] | None = None,
         random_state: Any = None,
     ) -> None:
         self.model = model
@@ -73,29 +77,38 @@ class CNNClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: ignore
         self.epochs = epochs
         self.batch_size = batch_size
         self.lr = lr
+        self.class_weight = class_weight
         self.random_state = random_state
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Train a new network on rows X ``(n, features)`` and labels y ``(n,)``.
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Train a new network.
+
+        Args:
+            X: rows ``(n, features)``, or images ``(n, H, W)``, ``(n, C, H, W)`` or ``(n, H, W, C)``.
+            y: labels ``(n,)``.
+            sample_weight: how much each image counts ``(n,)``; all alike when None.
 
         Raises:
             ValueError: X and y do not fit each other, the image shape or the settings, or training diverges.
         """
+        X, shape = _as_rows(X)
         X, y = _validation.validate_data(self, X, y, dtype=(np.float64, np.float32))
+        weights = _validation._check_sample_weight(sample_weight, X) * self._class_weights(y)
         _multiclass.check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         rng = np.random.default_rng(_utils.check_random_state(self.random_state).randint(2**31))
-        self.image_shape_ = _image_shape(self.image_shape, self.n_features_in_)
+        self.image_shape_ = _image_shape(self.image_shape or shape, self.n_features_in_)
         pixels = np.asarray(X, np.float64)
         self.mean_, self.scale_ = float(pixels.mean()), float(pixels.std()) or 1.0
         self.model_ = self._make_network(rng)
-        self.costs_ = self._train(self._images(X), labels, rng)
+        self.costs_ = self._train(self._images(X), labels, weights, rng)
         self.model_.eval()
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the probability of each class, ``(n, classes)``, in the order of ``classes_``."""
         _validation.check_is_fitted(self)
+        X, _ = _as_rows(X)
         images = self._images(_validation.validate_data(self, X, reset=False, dtype=(np.float64, np.float32)))
         with no_grad():
             batches = (images[i : i + _PREDICTION_BATCH] for i in range(0, len(images), _PREDICTION_BATCH))
@@ -122,20 +135,31 @@ class CNNClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: ignore
         scaled = (np.asarray(X, np.float64) - self.mean_) / self.scale_
         return scaled.astype(np.float32).reshape(-1, *self.image_shape_)
 
-    def _train(self, images: Images, labels: NDArray[np.intp], rng: np.random.Generator) -> list[float]:
+    def _class_weights(self, y: Any) -> NDArray[np.float64]:
+        """Return the weight of each image's class."""
+        weights: NDArray[np.float64] = _utils.class_weight.compute_sample_weight(self.class_weight, y)
+        return weights
+
+    def _train(
+        self, images: Images, labels: NDArray[np.intp], weights: NDArray[np.float64], rng: np.random.Generator
+    ) -> list[float]:
         """Train the network, and return the mean cost of each epoch."""
         epochs = checks.integer("CNNClassifier", "epochs", self.epochs, 1)
         size = checks.integer("CNNClassifier", "batch_size", self.batch_size, 1)
         adam = Adam(self.model_.parameters(), self.lr)
         schedule = OneCycle(adam, self.lr, epochs * math.ceil(len(images) / size))
-        criterion = cost_of(self.model_)
+        criterion, is_weighted = cost_of(self.model_), bool((weights != 1).any())
         self.model_.train()
         costs = []
         for _ in range(epochs):
             order, total = rng.permutation(len(images)), 0.0
             for rows in (order[i : i + size] for i in range(0, len(order), size)):
                 with np.errstate(all="ignore"):  # costs that are not finite raise below
-                    cost = criterion(self.model_(wrap(images[rows])), labels[rows])
+                    scores = self.model_(wrap(images[rows]))
+                    if is_weighted:
+                        cost = weighted_mean(criterion, scores, labels[rows], weights[rows])
+                    else:
+                        cost = criterion(scores, labels[rows])
                     adam.zero_grad()
                     cost.backward()
                     adam.step()
@@ -145,6 +169,18 @@ class CNNClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: ignore
                 raise ValueError(f"CNNClassifier: training diverged (the cost is {total}); try a smaller lr")
             costs.append(total / len(images))
         return costs
+
+
+def _as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
+    """Return images as rows, and (C, H, W) of one; rows as they are, and None."""
+    if getattr(X, "ndim", 2) not in (3, 4):
+        return X, None
+    images = np.asarray(X)
+    if images.ndim == 3:
+        images = images[:, None]
+    elif images.shape[3] in (1, 3, 4) and images.shape[1] not in (1, 3, 4):
+        images = images.transpose(0, 3, 1, 2)
+    return images.reshape(len(images), -1), images.shape[1:]
 
 
 def _image_shape(shape: tuple[int, ...] | None, features: int) -> tuple[int, ...]:

@@ -32,7 +32,8 @@ class Value(NamedTuple):
 class Op(NamedTuple):
     """One op of the traced network: `Node.name`, `Node.params`, and the arrays that it reads and makes.
 
-    ``varying`` names the parameters that depend on the batch, but for the result's shape.
+    ``varying`` names the parameters that depend on the batch, but for the result's shape; ``formula`` and ``sentences``
+    are `Node.formula` and `Node.sentence` of each input.
     """
 
     name: str
@@ -40,6 +41,8 @@ class Op(NamedTuple):
     varying: list[str]
     inputs: tuple[Value, ...]
     result: Value
+    formula: str
+    sentences: tuple[str, ...]
 
 
 class Trace(NamedTuple):
@@ -65,17 +68,22 @@ def trace(caller: str, model: Module, image_shape: tuple[int, ...]) -> Trace:
             result does not depend on its input; the message begins with ``caller``.
         TypeError: its result is not a tensor.
     """
+    twin = recording_copy(model)
+    shapes = ((n, *image_shape) for n in _BATCH_SIZES)
+    first, second = (run(caller, twin, np.random.default_rng(shape[0]).random(shape)) for shape in shapes)
+    return _Comparison(caller, first, second, dict(twin._named_tensors())).trace()
+
+
+def recording_copy(model: Module) -> Module:
+    """Return a copy of the network in evaluation mode of which `run` records every op."""
     twin = copy.deepcopy(model).eval()
-    named = dict(twin._named_tensors())
-    floats = [t for t in named.values() if t.dtype.kind == "f"]
-    for t in floats:
-        t.requires_grad = True  # so that ops on buffers, and on frozen parameters, are recorded too
-    dtype = floats[0].dtype if floats else np.dtype(np.float32)
-    first, second = (_run(caller, twin, (n, *image_shape), dtype) for n in _BATCH_SIZES)
-    return _Comparison(caller, first, second, named).trace()
+    for _, t in twin._named_tensors():
+        if t.dtype.kind == "f":
+            t.requires_grad = True  # so that ops on buffers, and on frozen parameters, are recorded too
+    return twin
 
 
-class _Run(NamedTuple):
+class Run(NamedTuple):
     """One run of the network, with the ops' results in the order of their making."""
 
     input: Tensor
@@ -83,22 +91,29 @@ class _Run(NamedTuple):
     results: list[Tensor]
 
 
-def _run(caller: str, model: Module, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _Run:
-    x = Tensor(np.random.default_rng(shape[0]).random(shape), dtype=dtype, requires_grad=True)
+def run(caller: str, twin: Module, images: NDArray[Any]) -> Run:
+    """Run a `recording_copy` on images ``(N, ...)``, in its own float type, and return the ops' results.
+
+    Raises:
+        ValueError: the result does not depend on the images.
+        TypeError: it is not a tensor.
+    """
+    dtype = next((t.dtype for _, t in twin._named_tensors() if t.dtype.kind == "f"), np.dtype(np.float32))
+    x = Tensor(images, dtype=dtype, requires_grad=True)
     with enable_grad():
-        y = model(x)
+        y = twin(x)
     if not isinstance(y, Tensor):
         raise TypeError(f"{caller}: the network must return one Tensor, got {type(y).__name__}")
     order = topological_order(y)
     if not any(t is x for t in order):
         raise ValueError(f"{caller}: the network's result does not depend on its input")
-    return _Run(x, y, [t for t in order if t.node is not None])
+    return Run(x, y, [t for t in order if t.node is not None])
 
 
 class _Comparison:
     """Two runs side by side: a `Value` for each tensor of the first, compared with its counterpart in the second."""
 
-    def __init__(self, caller: str, first: _Run, second: _Run, named: dict[str, Tensor]) -> None:
+    def __init__(self, caller: str, first: Run, second: Run, named: dict[str, Tensor]) -> None:
         self.caller, self.first, self.second, self.named = caller, first, second, named
         self.names = {id(t): name for name, t in named.items()}
         self.taken = set(named)
@@ -132,7 +147,8 @@ class _Comparison:
         if "shape" in varying and _is_shape(params["shape"], a) and _is_shape(other["shape"], b):
             varying.remove("shape")
         result = self.add_value("output" if a is self.first.output else f"{name}_{k}", a, b)
-        return Op(name, params, varying, inputs, result)
+        sentences = tuple(a.node.sentence(i) for i in range(len(inputs)))
+        return Op(name, params, varying, inputs, result, a.node.formula, sentences)
 
     def input(self, op: str, a: Tensor, b: Tensor) -> Value:
         """Return the value of an op's input: the result of an earlier op, a part of the state, or a constant."""

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import os
 from typing import cast
+from warnings import warn
 
 from . import threads
 from .interface import KernelSet
@@ -11,6 +12,7 @@ from .interface import KernelSet
 _MODULES = {"numpy": "numpy_kernels", "scipy": "scipy_kernels", "numba": "numba_kernels"}
 _choice = "auto"
 _loaded: KernelSet | None = None
+_numba_fault = ""  # why numba, though installed, cannot be used; found when it is first loaded
 
 
 def set_kernels(name: str) -> None:
@@ -52,13 +54,28 @@ def current() -> KernelSet:
     """Return the kernel set in use, loaded at the first call, so that importing the package stays light."""
     global _loaded
     if _loaded is None:
-        _loaded = cast(KernelSet, importlib.import_module(f".{_MODULES[get_kernels()]}", __name__))
+        _loaded = _load(get_kernels())
         threads.limit_blas()
     return _loaded
 
 
+def _load(name: str) -> KernelSet:
+    """Import a kernel set; where numba was chosen by ``"auto"`` and fails, the numpy kernels, with a warning."""
+    global _numba_fault
+    try:
+        if name == "numba" and importlib.import_module("numba").config.DISABLE_JIT:
+            raise ImportError("its compiler is switched off in its configuration")
+        return cast(KernelSet, importlib.import_module(f".{_MODULES[name]}", __name__))
+    except Exception as error:  # a broken installation raises anything: of llvmlite, of an unfit NumPy
+        if name != "numba" or _choice != "auto":
+            raise
+        _numba_fault = " ".join(str(error).split()) or type(error).__name__
+        warn(f"numba cannot be used ({_numba_fault}); the numpy kernels compute instead", stacklevel=3)
+        return _load("numpy")
+
+
 def _can_compile() -> bool:
-    return importlib.util.find_spec("numba") is not None and not _is_disabled()
+    return importlib.util.find_spec("numba") is not None and not _is_disabled() and not _numba_fault
 
 
 def _is_disabled() -> bool:

@@ -6,7 +6,9 @@ Two pools of threads disturb each other: while BLAS's threads wait for work they
 import importlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,10 +60,19 @@ def _default() -> int:
 
 
 def processors() -> int:
-    """Return the number of processors that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return the number of processors that this process may run on, at most those that its container may use."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(count, _quota() or count)
+
+
+def _quota(root: str = "/sys/fs/cgroup") -> int | None:
+    """Return the processors that the control group of a container grants, rounded up; None without a limit."""
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # versions 2 and 1
+        with suppress(OSError, ValueError):
+            words = [word for name in names for word in Path(root, name).read_text().split()]
+            quota, period = (int(word) for word in words[:2])
+            return max(1, -(-quota // period)) if quota > 0 and period > 0 else None
+    return None
 
 
 def in_parts(length: int, work: float, part: Callable[[slice], None]) -> None:

@@ -5,11 +5,13 @@
 85670
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from .. import checks
-from .network import Builder, BuildFn, Cost, Network, cost_of, probabilities
-from .recipe import OPTIMIZERS, Recipe
+from .. import checks, nn
+from .network import Builder, BuildFn, Cost, Network, as_network, cost_of, probabilities
+from .recipe import OPTIMIZERS, Recipe, one_cycle
 from .recipes import RECIPES
 from .summary import LayerSummary, output_shape, summarize
 
@@ -22,8 +24,10 @@ __all__ = [
     "LayerSummary",
     "Network",
     "Recipe",
+    "as_network",
     "build",
     "cost_of",
+    "one_cycle",
     "output_shape",
     "probabilities",
     "summarize",
@@ -35,6 +39,7 @@ def build(
     image_shape: tuple[int, ...] = (1, 28, 28),
     num_classes: int = 10,
     *,
+    normalize: tuple[Sequence[float], Sequence[float]] | None = None,
     rng: np.random.Generator | None = None,
 ) -> Network:
     """Return the named network, freshly initialised, for images of shape (C, H, W).
@@ -43,6 +48,8 @@ def build(
         name: a key of `RECIPES`.
         image_shape: the images' shape; the network adapts to it.
         num_classes: the number of scores.
+        normalize: the mean and the standard deviation of each channel, for an `nn.Normalize` before all other layers
+            (`Dataset.mean_and_std` measures them); None for none.
         rng: random generator for initialisation and dropout; the same state gives the same network.
 
     Raises:
@@ -52,4 +59,5 @@ def build(
         raise ValueError(f"models: there is no model {name!r}; there are {', '.join(RECIPES)}")
     builder, recipe = Builder(image_shape, num_classes, checks.generator("models", rng)), RECIPES[name]
     recipe.build(builder)
-    return Network(name, builder.image_shape, builder.num_classes, builder.layers, recipe.cost)
+    first = [] if normalize is None else [nn.Normalize(*normalize)]
+    return Network(name, builder.image_shape, builder.num_classes, [*first, *builder.layers], recipe.cost)

@@ -1,18 +1,22 @@
 """A named network, and the builder that makes one: each layer fits the output of the layer before."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks, nn
-from ..autograd.tensor import Tensor
-from ..ops import cross_entropy, softmax
+from ..autograd.modes import no_grad
+from ..autograd.tensor import Tensor, wrap
+from ..data import ImageSpec
+from ..data.spec import numbered
+from ..ops import cross_entropy, quadratic_cost, softmax
 from .summary import Shape, output_shape
 
 Cost = Callable[[Tensor, NDArray[Any]], Tensor]
 """A cost of a network's scores (N, K) and the labels (N,)."""
+Layer = Callable[[Tensor], Tensor]
 
 _SMALL_SIDE_PIXELS = 20  # images below it get 3x3 filters that keep the size
 _MAX_SIDE_PIXELS, _MAX_CHANNELS, _MAX_CLASSES = 256, 64, 10_000  # a file cannot ask for more
@@ -25,18 +29,25 @@ class Network(nn.Sequential):
         name: the recipe's.
         image_shape: (C, H, W) of the images it takes.
         num_classes: how many scores it gives.
+        class_names: the names of the classes; "0", "1" and so on if it was not trained on images that have them.
         cost: the cost of its scores (N, K) and labels (N,) that it is trained to make small.
     """
 
     def __init__(
-        self, name: str, image_shape: Shape, num_classes: int, layers: list[nn.Module], cost: Cost = cross_entropy
+        self, name: str, image_shape: Shape, num_classes: int, layers: Sequence[Layer], cost: Cost = cross_entropy
     ) -> None:
         super().__init__(*layers)
         self.name, self.image_shape, self.num_classes, self.cost = name, image_shape, num_classes, cost
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The name of each class."""
+        return self.image_spec.class_names if isinstance(self.image_spec, ImageSpec) else numbered(self.num_classes)
+
     def settings(self) -> dict[str, Any]:
         """Return the arguments with which `models.build` makes this network, ready for JSON."""
-        return {"name": self.name, "image_shape": list(self.image_shape), "num_classes": self.num_classes}
+        settings = {"name": self.name, "image_shape": list(self.image_shape), "num_classes": self.num_classes}
+        return settings | ({"normalize": True} if len(self) and isinstance(self[0], nn.Normalize) else {})
 
     def probabilities(self, scores: Tensor) -> Tensor:
         """Return the class probabilities of scores, both (N, K); each row adds up to 1.
@@ -48,6 +59,54 @@ class Network(nn.Sequential):
             return softmax(scores)
         a = scores + float(np.finfo(scores.dtype).tiny)
         return a / a.sum(1, keepdims=True)
+
+
+def quadratic_cost_of_labels(a: Tensor, labels: NDArray[Any]) -> Tensor:
+    """Return `quadratic_cost` of activations (N, K) and the one-hot rows of the labels (N,), as the article has it."""
+    targets = np.zeros(a.shape, a.dtype)
+    targets[np.arange(len(labels)), labels] = 1
+    return quadratic_cost(a, targets)
+
+
+def log_loss(p: Tensor, labels: NDArray[Any], **settings: Any) -> Tensor:
+    """Return the cross-entropy of class probabilities (N, K), such as a softmax layer's, and the labels (N,).
+
+    ``settings`` are those of `cross_entropy`.
+    """
+    return cross_entropy((p + float(np.finfo(p.dtype).tiny)).log(), labels, **settings)
+
+
+def as_network(model: nn.Module, name: str, image_shape: Shape, spec: ImageSpec | None = None) -> Network:
+    """Return any classifier as a named network, with the same layers and weights.
+
+    It is run once on images of random pixels to see what it gives: probabilities, activations from 0 to 1, or scores.
+
+    Raises:
+        ValueError: it does not take such images, or does not give scores (N, K); the message begins with ``name``.
+    """
+    if isinstance(model, Network):
+        return model
+    pixels = np.random.default_rng(0).random((4, *image_shape), np.float32)
+    modes = [(m, m.training) for m in model.modules()]
+    model.eval()
+    try:
+        with no_grad():
+            scores = model(wrap(pixels))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name}: does not take images of shape {image_shape}: {error}") from error
+    finally:
+        for module, training in modes:
+            module.training = training
+    if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores.data) != len(pixels):
+        got = f"shape {scores.shape}" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
+        raise ValueError(f"{name}: must give scores (N, K) for {len(pixels)} images, got {got}")
+    cost: Cost = cross_entropy
+    if (scores.data >= 0).all() and (scores.data <= 1).all():
+        cost = log_loss if np.allclose(scores.data.sum(1), 1, atol=1e-3) else quadratic_cost_of_labels
+    layers: Sequence[Layer] = list(model) if isinstance(model, nn.Sequential) else [model]
+    network = Network(name, image_shape, scores.shape[1], layers, cost)
+    network.image_spec = spec or model.image_spec
+    return network
 
 
 def cost_of(model: nn.Module) -> Cost:

@@ -4,25 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .. import optim
-from ..autograd.tensor import Tensor
 from ..checks import abbreviated
 from ..data import Augmentation
 from ..nn import Module
-from ..ops import cross_entropy, quadratic_cost
+from ..ops import cross_entropy
 from .network import BuildFn, Cost
 
 OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {"sgd": optim.SGD, "adam": optim.Adam, "adamw": optim.AdamW}
-
-
-def quadratic_cost_of_labels(a: Tensor, labels: NDArray[Any]) -> Tensor:
-    """Return `quadratic_cost` of activations (N, K) and the one-hot rows of the labels (N,), as the article has it."""
-    targets = np.zeros(a.shape, a.dtype)
-    targets[np.arange(len(labels)), labels] = 1
-    return quadratic_cost(a, targets)
 
 
 def one_cycle(optimizer: optim.Optimizer, total_steps: int) -> optim.Schedule:
@@ -46,6 +35,7 @@ class Recipe:
         augment: a random change of every batch; None for none.
         shifted: train on five times the images, shifted by a pixel each way (`expand_shifted`).
         validation: the fraction of the training images held out; the epoch that does best on them counts.
+        patience: the epochs without a new best after which training stops; None for all epochs.
         ema: the decay per update of the running average of the weights that is used in the end; None for the last
             weights.
     """
@@ -62,6 +52,7 @@ class Recipe:
     augment: Augmentation | None = None
     shifted: bool = False
     validation: float = 0.0
+    patience: int | None = None
     ema: float | None = None
 
     def make_optimizer(self, model: Module, name: str | None = None, lr: float | None = None) -> optim.Optimizer:

@@ -3,11 +3,11 @@
 import math
 from functools import partial
 
-from ..data import affine
+from ..data import affine, brightness, compose, flip
 from ..nn import AvgPool2d, Conv2d, Linear, MaxPool2d
 from ..nn.init import fill_normal
-from .network import Builder
-from .recipe import Recipe, one_cycle, quadratic_cost_of_labels
+from .network import Builder, quadratic_cost_of_labels
+from .recipe import Recipe, one_cycle
 
 
 def _primer(net: Builder) -> None:
@@ -67,6 +67,18 @@ def _tiny(net: Builder) -> None:
     net.conv(8, 3, bias=False).pool(2).norm().relu().conv(8, 3, bias=False).norm().relu()
     rows, columns = net.shape[1:]
     net.add(AvgPool2d((rows, columns))).flatten().scores()
+
+
+def _photo(net: Builder) -> None:
+    maps = 16
+    while min(net.shape[1:]) >= 8 and maps <= 64:
+        net.add(Conv2d(net.shape[0], maps, 3, padding=1, bias=False, rng=net.rng)).norm().relu()
+        net.add(Conv2d(maps, maps, 3, padding=1, bias=False, rng=net.rng)).norm().relu().add(MaxPool2d(2))
+        maps *= 2
+    if maps == 16:  # images smaller than 8 pixels
+        net.add(Conv2d(net.shape[0], maps, 3, padding=1, bias=False, rng=net.rng)).norm().relu()
+    rows, columns = net.shape[1:]
+    net.add(AvgPool2d((rows, columns))).flatten().dropout(0.2).scores()
 
 
 def _gaussian(net: Builder) -> None:
@@ -172,6 +184,16 @@ RECIPES: dict[str, Recipe] = {
         lr=0.003,
         ema=0.998,
         augment=affine(max_pixels=2, max_degrees=10, max_fraction=0.1, max_shear=0.1),
+    ),
+    "photo": _one_cycle(
+        build=_photo,
+        source="pairs of 3x3 filters (VGG, 2015) with batch norm and global average pooling, for folders of pictures",
+        epochs=30,
+        batch_size=32,
+        lr=0.005,
+        validation=0.15,
+        ema=0.99,
+        augment=compose(affine(max_pixels=4, max_degrees=15, max_fraction=0.15), flip(), brightness(0.2, 0.2)),
     ),
     "tiny": _one_cycle(
         build=_tiny,

@@ -14,11 +14,13 @@ import numpy as np
 
 from .. import models
 from ..checks import abbreviated, instance
+from ..data import ImageSpec
 from ..nn import Module, StateError
 from ..storage import pytorch
 from ..storage.archive import Arrays, read_archive, write_archive
 from ..storage.atomic import CheckpointError, PathLike, check_path
 from ..storage.safetensors import load_safetensors, parse_metadata, save_safetensors
+from .architecture import describe, restore
 
 WEIGHTS, AVERAGE, BEST = "weights", "average", "best"  # prefixes of a model's arrays in a file
 
@@ -43,15 +45,32 @@ class SavedFile:
         about = self.metadata.get("about")
         return about if isinstance(about, dict) else {}
 
+    @property
+    def image_spec(self) -> ImageSpec | None:
+        """The facts about the images that the model was trained on; None if the file does not hold them."""
+        facts = self.metadata.get("images")
+        try:
+            return None if facts is None else ImageSpec.from_dict(facts)
+        except (ValueError, TypeError) as error:
+            raise CheckpointError(f"{self.path}: {error}") from error
+
     def model(self, into: Module | None = None) -> Module:
         """Return the model in evaluation mode: a new named network, or ``into``. CheckpointError if it does not fit."""
         weights = subset(BEST, self.arrays) or subset(AVERAGE, self.arrays) or subset(WEIGHTS, self.arrays)
         try:
-            model = _build(self.metadata.get("model")) if into is None else into
+            model = self._new_model() if into is None else into
             load_weights(model, weights)
+            if self.image_spec is not None:
+                model.image_spec = self.image_spec
         except (ValueError, TypeError, KeyError) as error:
             raise CheckpointError(f"{self.path}: {error}") from error
         return model.eval()
+
+    def _new_model(self) -> Module:
+        """Return the model, with weights that are yet to be loaded."""
+        if "layers" in self.metadata:
+            return restore(self.metadata["layers"], sum(a.size for a in self.arrays.values()))
+        return _build(self.metadata.get("model"))
 
 
 def save(model: Module, path: PathLike, *, about: Mapping[str, Any] | None = None) -> None:
@@ -69,7 +88,7 @@ def save(model: Module, path: PathLike, *, about: Mapping[str, Any] | None = Non
     """
     instance("save", "model", model, Module)
     name = check_path("save", path)
-    metadata = {"model": model_spec(model), "about": dict(about or {})}
+    metadata = {"model": model_spec(model), "about": dict(about or {}), **file_facts(model)}
     if name.endswith(".safetensors"):
         save_safetensors(model.state_dict(), path, {key: json.dumps(value) for key, value in metadata.items()})
     elif name.endswith(".npz"):
@@ -136,7 +155,19 @@ def load_weights(model: Module, arrays: Arrays) -> None:
 
 def model_spec(model: Module) -> dict[str, Any]:
     """Return the arguments that make a named network, or the class of another model, ready for JSON."""
-    return model.settings() if isinstance(model, models.Network) else {"class": type(model).__name__}
+    if isinstance(model, models.Network) and model.name in models.RECIPES:
+        return model.settings()
+    return {"class": type(model).__name__}
+
+
+def file_facts(model: Module) -> dict[str, Any]:
+    """Return the entries of a file's metadata by which a model is made and used without its code.
+
+    ``layers`` describes a `Sequential` of this library's layers; ``images`` those that it was trained on.
+    """
+    layers = None if isinstance(model, models.Network) and model.name in models.RECIPES else describe(model)
+    facts = {} if layers is None else {"layers": layers}
+    return facts | ({"images": model.image_spec.as_dict()} if isinstance(model.image_spec, ImageSpec) else {})
 
 
 def prefixed(prefix: str, arrays: Mapping[str, Any]) -> Arrays:
@@ -156,4 +187,5 @@ def _build(spec: object) -> models.Network:
         kind = spec.get("class") if isinstance(spec, dict) else "unknown"
         raise CheckpointError(f"holds the weights of a model of class {kind}; make one and load(path, into=model)")
     name, shape, classes = (spec[k] for k in ("name", "image_shape", "num_classes"))
-    return models.build(str(name), tuple(shape), classes, rng=np.random.default_rng(0))
+    normalize = ([0.0] * shape[0], [1.0] * shape[0]) if spec.get("normalize") is True else None
+    return models.build(str(name), tuple(shape), classes, normalize=normalize, rng=np.random.default_rng(0))

@@ -6,6 +6,7 @@ from .layers import Conv2d, ConvTranspose2d, Dropout, Flatten, Identity, Linear
 from .module import Buffer, IncompatibleKeys, Module, Parameter, StateError
 from .normalization import BatchNorm1d, BatchNorm2d
 from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from .preparation import Normalize
 
 __all__ = [
     "GELU",
@@ -25,6 +26,7 @@ __all__ = [
     "MaxPool2d",
     "Module",
     "ModuleList",
+    "Normalize",
     "Parameter",
     "ReLU",
     "Sequential",

@@ -65,6 +65,7 @@ class Module:
     """
 
     training: bool = True
+    image_spec: object = None  # the facts about the images that `fit` trained it on (`data.ImageSpec`), saved with it
     forward: Callable[..., Any]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -1,5 +1,6 @@
 """Files that are complete or unchanged, whatever interrupts their writer, and checks of paths before any work."""
 
+import errno
 import glob
 import os
 import secrets
@@ -17,6 +18,8 @@ if sys.platform != "win32":
     import fcntl
 
 PathLike = str | os.PathLike[str]
+
+_NOT_SYNCED = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.ENOSYS)  # of a folder, by fsync
 
 
 class CheckpointError(ValueError):
@@ -159,10 +162,15 @@ def _keep_previous(target: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
+    """Flush a folder's entries, where its file system can: on some network shares it cannot, and the file is whole."""
     if sys.platform == "win32":
         return
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in _NOT_SYNCED:
+            raise

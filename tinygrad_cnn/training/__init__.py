@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import checks
 from ..data import Augmentation, Dataset
@@ -21,6 +22,7 @@ from ..nn import Module
 from ..ops import cross_entropy
 from ..optim import Adam, Optimizer, Schedule
 from ..storage.atomic import PathLike, check_path
+from .advice import has_lone_last_image
 from .checkpoint import Checkpoint
 from .divergence import DivergenceError
 from .evaluate import evaluate
@@ -29,7 +31,9 @@ from .mpi import ALONE, DistributedRun, world
 from .progress import check_progress, run_to_end
 from .records import EpochRecord, History, Record, StepRecord
 from .rng import rng_states, rngs, set_rng_states
-from .run import Run, Settings
+from .run import Run
+from .state import Settings
+from .weights import ClassWeight, class_weights, sample_weights, weighted_cost
 
 __all__ = [
     "DivergenceError",
@@ -39,6 +43,7 @@ __all__ = [
     "Run",
     "Settings",
     "StepRecord",
+    "class_weights",
     "evaluate",
     "fit",
     "train",
@@ -55,8 +60,11 @@ def train(
     lr: float | None = None,
     schedule: Schedule | None = None,
     cost: Cost = cross_entropy,
+    class_weight: ClassWeight = None,
+    sample_weight: ArrayLike | None = None,
     validation: Dataset | None = None,
     augment: Augmentation | None = None,
+    drop_last: bool = False,
     rng: np.random.Generator | None = None,
     clip: float | None = None,
     ema: float | None = None,
@@ -67,6 +75,7 @@ def train(
     override: bool = False,
     about: Mapping[str, Any] | None = None,
     distributed: bool = False,
+    advice: bool = True,
 ) -> Run:
     """Return a training run, which yields a record of every update and every epoch while one iterates over it.
 
@@ -82,7 +91,16 @@ def train(
     """
     checks.instance("fit", "model", model, Module)
     checks.function("fit", "cost", cost, "scores and labels")
-    settings = Settings(epochs, batch_size, clip, ema, patience)
+    checks.instance("batches", "dataset", train, Dataset)
+    lone = has_lone_last_image(model, len(train), checks.integer("fit", "batch_size", batch_size, 1))
+    drop_last = checks.flag("fit", "drop_last", drop_last) or lone
+    settings = Settings(epochs, batch_size, clip, ema, patience, drop_last)
+    cost = weighted_cost(cost, class_weight, train)
+    weights = sample_weights(sample_weight, cost, train)
+    if distributed and (class_weight is not None or weights is not None):
+        raise ValueError(
+            "fit: class_weight and sample_weight do not go with distributed=True, whose parts are plain means"
+        )
     optimizer = _check_optimizer(model, optimizer, lr, schedule)
     if patience is not None and validation is None:
         raise ValueError("fit: patience needs validation images to judge by")
@@ -93,7 +111,10 @@ def train(
     if resume and checkpoint is None:
         raise ValueError("fit: resume=True needs the checkpoint to go on from")
     make = partial(DistributedRun, comm=world()) if checks.flag("fit", "distributed", distributed) else Run
-    run = make(model, train, settings, optimizer, schedule, cost, validation, augment, rng)
+    advise = checks.flag("fit", "advice", advice)
+    run = make(model, train, settings, optimizer, schedule, cost, validation, augment, rng, weights, advise)
+    if lone and advise:
+        run.advice.append("the last batch of an epoch would have one image, too few for batch norm: it is left out")
     if validation is not None:
         _check_validation(model, train, validation, cost)
     if checkpoint is not None:
@@ -117,8 +138,11 @@ def fit(
     lr: float | None = None,
     schedule: Schedule | None = None,
     cost: Cost = cross_entropy,
+    class_weight: ClassWeight = None,
+    sample_weight: ArrayLike | None = None,
     validation: Dataset | None = None,
     augment: Augmentation | None = None,
+    drop_last: bool = False,
     rng: np.random.Generator | None = None,
     clip: float | None = None,
     ema: float | None = None,
@@ -129,6 +153,8 @@ def fit(
     override: bool = False,
     about: Mapping[str, Any] | None = None,
     distributed: bool = False,
+    advice: bool = True,
+    log_dir: PathLike | None = None,
     progress: str = "auto",
 ) -> History:
     """Train a model, show the progress, and return the records of its epochs.
@@ -151,8 +177,12 @@ def fit(
         lr: the default optimizer's learning rate; 0.001 by default.
         schedule: learning-rate schedule of ``optimizer``, stepped after every update.
         cost: of scores and labels, a mean over the batch.
+        class_weight: how much the images of each class count: "balanced" for all classes alike, a number for each
+            class, or numbers by class name. The cost must take ``weight``, as `cross_entropy` does.
+        sample_weight: how much each training image counts, N numbers.
         validation: images to evaluate the model on after each epoch.
         augment: a random change of every batch.
+        drop_last: leave out a smaller last batch of each epoch; one of a single image is left out under batch norm.
         rng: random generator of the order of the images and of augmentation; one number is drawn from it.
         clip: the largest norm of all gradients together; longer ones are scaled down to it.
         ema: the decay d of a running average ``a = d a + (1 - d) w`` of all weights, taken after each update, with d
@@ -169,6 +199,8 @@ def fit(
             would reach, to rounding (see `distributed`, also for what differs: batch normalisation). All of them make
             the same call. Rank 0's weights, order and random numbers count; rank 0 alone evaluates, shows the progress,
             and reads and writes the checkpoint.
+        advice: say in a sentence what looks wrong, such as dead maps or a loss that stays at chance (`Run.advice`).
+        log_dir: a folder for the curves, as ``history.csv`` and as event files for TensorBoard.
         progress: ``"auto"`` (a bar on a terminal or in a notebook, else lines), ``"bar"``, ``"plain"``, ``"json"`` or
             ``"none"``; on standard error.
 
@@ -198,8 +230,11 @@ def fit(
         lr=lr,
         schedule=schedule,
         cost=cost,
+        class_weight=class_weight,
+        sample_weight=sample_weight,
         validation=validation,
         augment=augment,
+        drop_last=drop_last,
         rng=rng,
         clip=clip,
         ema=ema,
@@ -210,12 +245,13 @@ def fit(
         override=override,
         about=about,
         distributed=distributed,
+        advice=advice,
     )
     comm = world() if distributed else ALONE
     if comm.rank == 0 and progress not in ("json", "none"):
         for line in run.overrides:
             print(f"fit: {line}", file=sys.stderr)
-    if run_to_end(run, progress, ctrl_c(), comm):
+    if run_to_end(run, progress, ctrl_c(), comm, log_dir=log_dir):
         saved = f"saved in {run.path}" if run.path is not None else "not saved (checkpoint=FILE does it)"
         raise KeyboardInterrupt(f"fit: interrupted after step {run.step}, {saved}")
     return run.history

@@ -79,8 +79,11 @@ def history(path: PathLike) -> History:
     return read(path, "history").history
 
 
-def write(path: PathLike, state: State, about: Mapping[str, Any]) -> None:
-    """Write a run's `state_dict` and JSON-able facts; an existing file is kept as ``.previous``."""
+def write(path: PathLike, state: State, about: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Write a run's `state_dict` and JSON-able facts; an existing file is kept as ``.previous``.
+
+    ``facts`` are those by which the model can be made anew: `models.saving.file_facts`.
+    """
     optimizer = dict(state["optimizer"])
     slots = optimizer.pop("state")
     arrays: Arrays = {}
@@ -90,7 +93,7 @@ def write(path: PathLike, state: State, about: Mapping[str, Any]) -> None:
         arrays |= prefixed(f"{_OPTIMIZER}/{k}", slot)
     run = {key: _jsonable(value) for key, value in state.items() if key not in _PREFIXES}
     metadata = {"model": state["spec"]["model"], "run": run | {"optimizer": _jsonable(optimizer)}, "about": dict(about)}
-    write_archive(path, arrays, metadata, keep_previous=True)
+    write_archive(path, arrays, {**metadata, **facts}, keep_previous=True)
 
 
 def _spec_of_version_0_1(run: Mapping[str, Any]) -> Spec:

@@ -6,20 +6,23 @@ import io
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from functools import partial
 from typing import Any, TextIO, cast
 
 from ..checks import abbreviated, require
+from ..storage.atomic import PathLike
 from .interrupt import Interrupt
+from .logs import LogWriter
 from .mpi import ALONE, World
 from .records import EpochRecord, Record, StepRecord, as_json
 from .run import Run
 
 STYLES = ("auto", "bar", "plain", "json", "none")
 
-Show = Callable[[Record], None]
+Show = Callable[[Record | str], None]
+"""Shows a record, or a sentence of advice."""
 
 _LINE_SECONDS = 10.0  # between plain lines within a long epoch
 _NOTEBOOK_SECONDS = 0.2  # between updates of a notebook's bar
@@ -32,21 +35,36 @@ def check_progress(style: object) -> None:
         raise ValueError(f"fit: progress must be one of {', '.join(STYLES)}, got {abbreviated(style)}")
 
 
-def run_to_end(run: Run, style: str, interrupt: AbstractContextManager[Interrupt], comm: World = ALONE) -> int:
+def run_to_end(
+    run: Run,
+    style: str,
+    interrupt: AbstractContextManager[Interrupt],
+    comm: World = ALONE,
+    *,
+    log_dir: PathLike | None = None,
+) -> int:
     """Train to the end, or to a signal after the update under way, and show every record.
 
     Args:
         run: not started; leaving it early saves it, if it has a checkpoint.
         style: one of `STYLES`; rank 0 alone shows anything.
         interrupt: receives the signals.
+        log_dir: a folder to write the curves into.
         comm: the processes that train together.
 
     Returns:
         The exit status of the signal, or 0.
     """
     style = style if comm.rank == 0 else "none"
-    with interrupt as signals, meter(style, run.settings.epochs) as show, closing(iter(run)) as records:
+    log = LogWriter(log_dir) if log_dir is not None and comm.rank == 0 else nullcontext()
+    said = 0
+    with log, interrupt as signals, meter(style, run.settings.epochs) as show, closing(iter(run)) as records:
         for record in records:
+            if isinstance(log, LogWriter):
+                log.write(record)
+            for sentence in run.advice[said:]:
+                show(sentence)
+            said = len(run.advice)
             show(record)
             if any(comm.total(signals.status)):  # another rank alone may have received the signal
                 return signals.status or 130
@@ -113,7 +131,10 @@ class _Lines:
         self.epochs, self.out, self.speed = epochs, out, _Speed()
         self.last = self.speed.start
 
-    def __call__(self, record: Record) -> None:
+    def __call__(self, record: Record | str) -> None:
+        if isinstance(record, str):
+            print(f"advice: {record}", file=self.out, flush=True)
+            return
         now = time.perf_counter()
         speed = self.speed(record, now)
         if isinstance(record, EpochRecord) or now - self.last >= _LINE_SECONDS:
@@ -129,8 +150,11 @@ def _notebook_bar(epochs: int, display: Callable[..., Any]) -> Iterator[Show]:
     handle = display({"text/plain": "training"}, raw=True, display_id=True)
     speed, lines, last = _Speed(), [""], 0.0
 
-    def show(record: Record) -> None:
+    def show(record: Record | str) -> None:
         nonlocal last
+        if isinstance(record, str):
+            lines.insert(-1, f"advice: {record}")
+            return
         now = time.perf_counter()
         text = f"epoch {record.epoch}/{epochs}: {_figures(record)}"
         rate = speed(record, now)
@@ -167,7 +191,10 @@ def _bar(epochs: int, out: TextIO) -> Iterator[Show]:
     with rich.Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(f"epoch 1/{epochs}", total=None, figures="")
 
-        def show(record: Record) -> None:
+        def show(record: Record | str) -> None:
+            if isinstance(record, str):
+                progress.console.print(f"advice: {record}", highlight=False, markup=False)
+                return
             if isinstance(record, EpochRecord):
                 progress.console.print(f"epoch {record.epoch}/{epochs}: {_figures(record)}", highlight=False)
                 return
@@ -199,6 +226,9 @@ def _figures(record: Record) -> str:
     return text
 
 
-def _json(out: TextIO, record: Record) -> None:
+def _json(out: TextIO, record: Record | str) -> None:
+    if isinstance(record, str):
+        print(as_json({"record": "advice", "text": record}), file=out, flush=True)
+        return
     kind = "epoch" if isinstance(record, EpochRecord) else "step"
     print(as_json({"record": kind} | asdict(record)), file=out, flush=True)

@@ -5,6 +5,8 @@ blue (negative) through grey to bright yellow (positive), it grows lighter all t
 grey. Lines differ in dash and marker, not in colour alone.
 """
 
+import io
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,19 +29,51 @@ TITLE_POINTS, TEXT_POINTS = 9, 8
 WIDTH_INCHES = 3.8  # on a telephone, text of this size is still readable
 _GAP = "white"  # between the tiles of a mosaic
 _MIN_TILE_PIXELS = 16
+_NOTEBOOK_DOTS_PER_INCH = 110
 
 
 def new_figure(figure: "Canvas | None", width: float, height: float) -> "Canvas":
     """Return ``figure``, or for None a new one of this size in inches, which belongs to no window."""
     if figure is not None:
         return figure
-    figure_class = require("matplotlib.figure", "plot").Figure
-    return figure_class(figsize=(width, height), layout="constrained")  # type: ignore[no-any-return]
+    return _figure_class()(figsize=(width, height), layout="constrained")  # type: ignore[no-any-return]
 
 
 def new_axes(ax: "Axes | None", width: float, height: float) -> "Axes":
     """Return ``ax``, or for None the axes of a new figure."""
-    return new_figure(None, width, height).subplots() if ax is None else ax
+    if ax is not None:
+        return ax
+    return new_figure(None, width, height).subplots(subplot_kw={"axes_class": _axes_class()})
+
+
+@cache
+def _figure_class() -> Any:
+    """Return a class of figures that a notebook shows where one is the value of a cell."""
+    base: Any = require("matplotlib.figure", "plot").Figure
+
+    class Figure(base):  # type: ignore[misc]
+        def _repr_png_(self) -> bytes:
+            return _png(self)
+
+    return Figure
+
+
+@cache
+def _axes_class() -> Any:
+    """Return a class of axes that a notebook shows as the figure they are in."""
+    base: Any = require("matplotlib.axes", "plot").Axes
+
+    class Axes(base):  # type: ignore[misc]
+        def _repr_png_(self) -> bytes:
+            return _png(self.figure)
+
+    return Axes
+
+
+def _png(figure: Any) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=_NOTEBOOK_DOTS_PER_INCH)
+    return content.getvalue()
 
 
 def show(ax: "Axes", image: Image, title: str, *, signed: bool = False) -> "AxesImage":
@@ -47,7 +81,7 @@ def show(ax: "Axes", image: Image, title: str, *, signed: bool = False) -> "Axes
 
     Args:
         ax: where to draw.
-        image: (H, W), NaN where there is nothing; infinite numbers are not drawn either.
+        image: (H, W), or (H, W, 3) in colour; NaN where there is nothing; infinite numbers are not drawn either.
         title: text above the image.
         signed: draw with 0 in the middle of the colours.
     """

@@ -1,5 +1,6 @@
 """The errors of a network: the confusion matrix, and the images that it misclassifies."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from .canvas import Canvas
 
 _IMAGES_PER_ROW = 6
+_MAX_COUNTED_CLASSES = 35  # in whose table there is room for numbers
+_TITLE_CHARACTERS = 11
 _LETTER_INCHES = 0.075  # about a digit's width
 
 
@@ -50,7 +53,7 @@ def confusion(counts: ArrayLike, *, classes: Sequence[str] | None = None, ax: "A
     side = max(WIDTH_INCHES, cell * len(n) + 0.8, _LETTER_INCHES * len(title) + 0.6)
     ax = new_axes(ax, side, side)
     ax.imshow(np.sqrt(part), cmap="Greys", vmin=0, vmax=1.15, interpolation="nearest")
-    for r, c in np.argwhere(n):
+    for r, c in np.argwhere(n) if len(n) <= _MAX_COUNTED_CLASSES else ():
         colour = "white" if part[r, c] > 0.35 else "black"
         ax.text(c, r, f"{n[r, c]}", ha="center", va="center", fontsize=TEXT_POINTS, color=colour)
     wide = max(map(len, names)) * _LETTER_INCHES > (side - 0.8) / len(n)
@@ -63,13 +66,22 @@ def confusion(counts: ArrayLike, *, classes: Sequence[str] | None = None, ax: "A
     return ax
 
 
-def errors(dataset: Dataset, predictions: ArrayLike, *, limit: int = 24, figure: "Canvas | None" = None) -> "Canvas":
-    """Draw the misclassified images, each with its class and the predicted one: "4 as 9".
+def errors(
+    dataset: Dataset,
+    predictions: ArrayLike,
+    *,
+    order: Sequence[int] | None = None,
+    limit: int = 24,
+    figure: "Canvas | None" = None,
+) -> "Canvas":
+    """Draw the misclassified images, each with its number, its class and the predicted one: "17: 4 as 9".
 
     Args:
-        dataset: images and labels; the mean over the channels is drawn.
+        dataset: images and labels; images of three channels are drawn in colour.
         predictions: integers (N,), the class predicted for each image.
-        limit: the largest number of images drawn, in order.
+        order: the numbers of the misclassified images in the order to draw them, such as
+            `Evaluation.most_confident_mistakes`; by default as they come.
+        limit: the largest number of images drawn.
         figure: where to draw; a new figure by default.
 
     Raises:
@@ -85,6 +97,8 @@ def errors(dataset: Dataset, predictions: ArrayLike, *, limit: int = 24, figure:
     if answers.dtype.kind not in "iu":
         raise TypeError(f"errors: predictions must be integers, got {answers.dtype}")
     wrong = np.flatnonzero(dataset.labels != answers)
+    if order is not None:
+        wrong = np.asarray([k for k in order if dataset.labels[k] != answers[k]], np.int64)
     images, labels = dataset.take(wrong[:limit])
     rows = max(-(-len(images) // _IMAGES_PER_ROW), 1)
     canvas = new_figure(figure, WIDTH_INCHES, 0.8 * rows + 0.3)
@@ -94,7 +108,10 @@ def errors(dataset: Dataset, predictions: ArrayLike, *, limit: int = 24, figure:
     panels = canvas.subplots(rows, _IMAGES_PER_ROW, squeeze=False).ravel()
     for ax in panels[len(images) :]:
         ax.set_axis_off()
-    for ax, image, label, answer in zip(panels, images, labels, answers[wrong], strict=False):
-        show(ax, image.mean(0), "")
-        ax.set_title(f"{label} as {answer}", fontsize=TEXT_POINTS)
+    names = dataset.class_names
+    for ax, image, label, answer, row in zip(panels, images, labels, answers[wrong], wrong, strict=False):
+        show(ax, image.transpose(1, 2, 0) if len(image) == 3 else image.mean(0), "")
+        taken_for = names[answer] if 0 <= answer < len(names) else str(answer)
+        text = f"{row}: {names[label]} as {taken_for}"
+        ax.set_title("\n".join(textwrap.wrap(text, _TITLE_CHARACTERS)), fontsize=TEXT_POINTS)
     return canvas

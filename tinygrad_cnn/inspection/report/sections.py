@@ -27,7 +27,7 @@ def summary(model: Network, test: Dataset, evaluation: Evaluation, source: str) 
     """The figures that matter most."""
     rows: list[tuple[str, object]] = [
         ("network", model.name),
-        ("from", RECIPES[model.name].source),
+        *([("from", RECIPES[model.name].source)] if model.name in RECIPES else []),
         ("weights", source or "in memory"),
         ("parameters", f"{sum(p.size for p in model.parameters()):,}"),
         ("test images", f"{len(test):,} of {'×'.join(map(str, test.image_shape))}"),
@@ -92,22 +92,29 @@ def image(model: Network, test: Dataset, row: int, prediction: int) -> str:
         ),
         *_first_max_pooling(model, pixels, label),
     ]
-    verdict = "recognised" if prediction == label else f"taken for {prediction}"
-    return section(f"Image {row}: class {label}, {verdict}", pictures(*figures))
+    names = test.class_names
+    taken_for = names[prediction] if 0 <= prediction < len(names) else str(prediction)
+    verdict = "recognised" if prediction == label else f"taken for {taken_for}"
+    return section(f"Image {row}: class {names[label]}, {verdict}", pictures(*figures))
 
 
 def confusion(evaluation: Evaluation) -> str:
     """The confusion matrix, and the accuracy of each class."""
     counts = evaluation.confusion.sum(1)
     rows = [
-        (k, f"{count:,}", "–" if np.isnan(accuracy) else f"{accuracy:.2%}")
-        for k, (accuracy, count) in enumerate(zip(evaluation.per_class_accuracy, counts, strict=True))
+        (name, f"{count:,}", *("–" if np.isnan(share) else f"{share:.2%}" for share in (recall, precision)))
+        for name, recall, precision, count in zip(
+            evaluation.class_names, evaluation.recall, evaluation.precision, counts, strict=True
+        )
     ]
     return section(
         "What is taken for what",
         pictures(
-            picture(plot.confusion(evaluation.confusion), "Rows: what an image is. Columns: what it was taken for."),
-            table(("class", "images", "recognised"), rows),
+            picture(
+                plot.confusion(evaluation.confusion, classes=evaluation.class_names),
+                "Rows: what an image is. Columns: what it was taken for.",
+            ),
+            table(("class", "images", "recall", "precision"), rows),
         ),
     )
 
@@ -116,9 +123,8 @@ def errors(test: Dataset, evaluation: Evaluation) -> str:
     """The misclassified images."""
     if not len(evaluation.misclassified):
         return section("Mistakes", paragraph("There are none."))
-    return section(
-        "Mistakes", picture(plot.errors(test, evaluation.predictions), "What each is, and what it was taken for.")
-    )
+    drawn = plot.errors(test, evaluation.predictions, order=evaluation.most_confident_mistakes.tolist())
+    return section("Mistakes", picture(drawn, "Number, class and prediction of each, the most confident one first."))
 
 
 def robustness(model: Network, test: Dataset) -> str:

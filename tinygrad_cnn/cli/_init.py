@@ -1,0 +1,82 @@
+"""``--init``: a network that training begins with, whole or as far as it fits."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import plural
+from ..data import Dataset
+from ..models import RECIPES, Network, as_network
+from ..nn import Linear, Module, Sequential
+from ._options import say
+from ._weights import load_network
+
+_LISTED = 6
+
+
+class InitialWeights:
+    """The network of a weights file, a checkpoint or an ONNX file."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._loaded: Network | None = None
+
+    @property
+    def recipe(self) -> str | None:
+        """The name of the recipe that the network is of; None for any other, which is trained as it is."""
+        if self.path.endswith(".onnx"):
+            return None
+        name = load_network(self.path, (1, 28, 28))[0].name
+        return name if name in RECIPES else None
+
+    def network(self, train: Dataset, rng: np.random.Generator) -> Network:
+        """Return the network of the file for these images, with a new last layer if the number of classes differs."""
+        network, _ = load_network(self.path, train.image_shape)
+        if network.image_shape != train.image_shape:
+            raise ValueError(
+                f"--init {self.path}: takes images of shape {network.image_shape}, these are {train.image_shape}"
+            )
+        if network.num_classes != train.num_classes:
+            _replace_last(network, train.num_classes, rng, self.path)
+            say(f"--init {self.path}: the last layer is new, for {plural(train.num_classes, 'class', 'classes')}")
+        return as_network(Sequential(*network), network.name, train.image_shape, train.spec)
+
+    def load_into(self, network: Network) -> None:
+        """Copy the arrays that fit, by name and shape, and list those that do not."""
+        source, _ = load_network(self.path, network.image_shape)
+        theirs, own = source.state_dict(), network.state_dict()
+        fitting = {name: a for name, a in theirs.items() if name in own and own[name].shape == a.shape}
+        network.load_state_dict(own | fitting)
+        left = [name for name in own if name not in fitting]
+        say(f"--init {self.path}: {plural(len(fitting), 'array')} of {len(own)} taken" + _listed(left, theirs, own))
+
+
+def _listed(left: list[str], theirs: dict[str, NDArray[Any]], own: dict[str, NDArray[Any]]) -> str:
+    """Return the names that were not taken, and why."""
+    if not left:
+        return ""
+    why = [
+        f"{name} ({own[name].shape}, there {theirs[name].shape})" if name in theirs else f"{name} (not there)"
+        for name in left[:_LISTED]
+    ]
+    return "; new: " + ", ".join(why) + (" ..." if len(left) > _LISTED else "")
+
+
+def _replace_last(network: Module, classes: int, rng: np.random.Generator, path: str) -> None:
+    """Put a new fully connected layer, for other classes, in place of the last one."""
+    places = [
+        (parent, name, module)
+        for parent in network.modules()
+        for name, module in parent.children()
+        if isinstance(module, Linear)
+    ]
+    if not places:
+        raise ValueError(f"--init {path}: ends in no fully connected layer that other classes could be learned by")
+    parent, name, last = places[-1]
+    layer = Linear(last.in_features, classes, last.bias is not None, rng=rng)
+    layers = getattr(parent, "layers", None)  # of a network that was read from ONNX, whose names may have dots
+    if isinstance(layers, dict):
+        layers[name] = layer
+    else:
+        setattr(parent, name, layer)
