@@ -456,7 +456,6 @@ SECOND = [
 ]  # fmt: skip
 
 
-
 def layer(x, w, b):
     return sigmoid(x @ w + b)
 
