@@ -265,7 +265,7 @@ def test_what_has_no_simple_explanation_is_unknown_and_says_where():
 def test_large_inputs_are_sampled_and_still_checked():
     x = numbers(1, 300, 300)
     diagnosis = tg.diagnose(lambda x: x * x, x)
-    assert diagnosis.ok and "were compared one by one" in diagnosis.notes[0]
+    assert diagnosis.ok and "of 90,000 numbers of dC/dx were compared" in diagnosis.notes[0]
 
     def almost(g, x):
         dx = 2 * g * x
