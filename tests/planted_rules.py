@@ -1,6 +1,6 @@
 """Wrong backward rules, each with what the doctor should say: the input's number and the kind.
 
-The second half was written when the doctor could name the first, so that its score on it says something.
+The second and third part were written when the doctor could name those before, so that its score says something.
 """
 
 from dataclasses import dataclass, field
@@ -455,4 +455,45 @@ SECOND = [
                {0: "unknown"}),
 ]  # fmt: skip
 
-PLANTED: list[Planted] = FIRST + SECOND
+
+def layer(x, w, b):
+    return sigmoid(x @ w + b)
+
+
+def layer_backward(g, x, w, b, *, slope=True):
+    a = layer(x, w, b)
+    d = g * a * (1 - a) if slope else g
+    return d @ w.T, x.T @ d, d.sum(0)
+
+
+LAYER = numbers(50, 4, 3), numbers(51, 3, 2), numbers(52, 2)
+
+THIRD = [
+    numpy_rule("layer: no slope", layer, lambda g, x, w, b: layer_backward(g, x, w, b, slope=False), LAYER,
+               {0: "missing_factor", 1: "missing_factor", 2: "missing_factor"}),
+    numpy_rule("layer: dw transposed", layer,
+               lambda g, x, w, b: [d.T if k == 1 else d for k, d in enumerate(layer_backward(g, x, w, b))], LAYER,
+               {1: "transposed"}),
+    numpy_rule("inner slope missing", lambda x, w: np.tanh(x) @ w, lambda g, x, w: (g @ w.T, np.tanh(x).T @ g),
+               LAYER[:2], {0: "missing_factor"}),
+    numpy_rule("exchanged, of the same shape", lambda a, b: a**2 * b, lambda g, a, b: (g * a * a, 2 * g * a * b),
+               (SQUARE, OTHER), {0: "wrong_point", 1: "wrong_point"}),
+    numpy_rule("relu: the mask of g", lambda z: np.maximum(z, 0), lambda g, z: g * (g > 0), (Z,), {0: "unknown"}),
+    numpy_rule("softmax: the difference turned round", softmax,
+               lambda g, z: softmax(z) * ((g * softmax(z)).sum(-1, keepdims=True) - g), (Z,), {0: "sign"}),
+    numpy_rule("conv: the bias gradient not summed over the batch", conv_batch,
+               lambda g, x, w, b: (conv_batch_x(g, w), conv_batch_w(x, g), g.sum((2, 3))), (BX, BW, BB),
+               {2: "not_summed"}),
+    numpy_rule("conv: dw turned", conv_batch,
+               lambda g, x, w, b: (conv_batch_x(g, w), conv_batch_w(x, g)[:, :, ::-1, ::-1], g.sum((0, 2, 3))),
+               (BX, BW, BB), {1: "rotated"}),
+    numpy_rule("max pooling: to the first neuron of each overlay", lambda x: pool(x, 2)[0],
+               lambda g, x: np.pad(g, ((0, 1), (0, 1))), (X,), {0: "unknown"}),
+    numpy_rule("norm: not divided by it", lambda x: np.sqrt((x * x).sum()), lambda g, x: g * x, (Z,),
+               {0: "missing_factor"}),
+    numpy_rule("log softmax: the sum left out", lambda z: np.log(softmax(z)), lambda g, z: g - softmax(z) * g, (Z,),
+               {0: "not_summed"}),
+    numpy_rule("nothing written yet", sigmoid, lambda g, z: np.zeros_like(z), (Z,), {0: "factor"}),
+]  # fmt: skip
+
+PLANTED: list[Planted] = FIRST + SECOND + THIRD

@@ -29,7 +29,7 @@ def composition(seed):
 
     def unary():
         op = UNARY[rng.integers(len(UNARY))]
-        steps.append(lambda t, p: op(t))
+        steps.append(lambda t, p, op=op: op(t))
 
     if rng.random() < 0.7:
         w, b = parameter(f, c, 2, 2), parameter(f)
@@ -43,17 +43,17 @@ def composition(seed):
     for _ in range(rng.integers(0, 3)):
         unary()
     if rng.random() < 0.6:
-        on_maps = ON_MAPS[rng.integers(len(ON_MAPS))]
-        steps.append(lambda t, p: on_maps(t))
+        op = ON_MAPS[rng.integers(len(ON_MAPS))]
+        steps.append(lambda t, p, op=op: op(t))
     if rng.random() < 0.4:
         bias = parameter(f, 1, 1)
         steps.append(lambda t, p: t + p[bias] * t)
-    steps.append(lambda t, p: t.reshape(n, -1) if rng is not None else t)
+    steps.append(lambda t, p: t.reshape(n, -1))
     for _ in range(rng.integers(0, 2)):
         unary()
     if rng.random() < 0.5:
-        on_rows = ON_ROWS[rng.integers(len(ON_ROWS))]
-        steps.append(lambda t, p: on_rows(t))
+        op = ON_ROWS[rng.integers(len(ON_ROWS))]
+        steps.append(lambda t, p, op=op: op(t))
     end = rng.integers(5)
     labels = rng.integers(0, 2, n)
     if end == 0:

@@ -259,18 +259,6 @@ def _column(
     return _slope(lambda a: subject.value(_replaced(arrays, k, a)), arrays[k], move_by, y, step)
 
 
-def directional(probe: Probe, direction: Array, relative: float) -> tuple[Array, Array]:
-    """Return for each cotangent the slope of Σ g·y along a direction over all elements, and its tolerance, (V,)."""
-    point, k = probe.point, probe.k
-    v = point.cotangents.reshape(len(point.cotangents), -1)
-    x = point.arrays[k]
-    unit = float(np.min(_steps(x, relative)))
-    slope, doubt = _slope(
-        lambda a: point.subject.value(_replaced(point.arrays, k, a)), x, unit * direction, point.y, unit
-    )
-    return v @ slope, 1e-5 * (np.abs(v) @ np.abs(slope)) + 4 * np.abs(v) @ np.where(np.isinf(doubt), 1e300, doubt)
-
-
 def remeasure(probe: Probe, elements: Sequence[int], relative: float, clock: Clock) -> None:
     """Measure elements that disagree or are in doubt again, with other steps; keep what is least in doubt."""
     point, k = probe.point, probe.k
@@ -286,18 +274,6 @@ def remeasure(probe: Probe, elements: Sequence[int], relative: float, clock: Clo
             if doubt.sum() < probe.doubt[:, j].sum():
                 probe.jacobian[:, j], probe.doubt[:, j] = slope, doubt
     probe.refresh()
-
-
-def shared_columns(sizes: Sequence[int], y_size: int, columns: float) -> list[int]:
-    """Return how many elements of each input to measure, of so many that there is time for: small inputs in full."""
-    most = max(_LEAST_COLUMNS, _MAX_JACOBIAN_NUMBERS // max(1, y_size))
-    shares = [0] * len(sizes)
-    left = columns
-    for position, k in enumerate(sorted(range(len(sizes)), key=lambda k: sizes[k])):
-        part = max(_LEAST_COLUMNS, int(left / (len(sizes) - position)))
-        shares[k] = min(sizes[k], part, most)
-        left -= shares[k]
-    return shares
 
 
 def probe_points(subject: Subject, y: Array, rng: np.random.Generator) -> list[Point]:

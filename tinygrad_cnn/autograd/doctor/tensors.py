@@ -146,6 +146,9 @@ class SecondSubject:
         self.names, self.numbers, self.arrays = parent.names, parent.numbers, parent.arrays
         self.constants = parent.constants
         self.recorded = [True] * len(self.names)
+        # Added to the number, this tells its rounding, also where all first gradients are 0 by cancellation.
+        scales = [float(np.abs(a).max(initial=0)) or 1.0 for a in self.arrays]
+        self._magnitude = float(np.abs(parent.value(parent.arrays)).sum()) * sum(1 / s for s in scales)
 
     def _total(self, arrays: Sequence[Array]) -> tuple[Tensor, list[Tensor]]:
         """Σ s · dC/dx over all inputs, with fixed random s and dC/dy, and the inputs."""
@@ -164,7 +167,7 @@ class SecondSubject:
 
     def value(self, arrays: Sequence[Array]) -> Array:
         """Return the number."""
-        return self._total(arrays)[0].data
+        return np.asarray(self._total(arrays)[0].data + self._magnitude)
 
     def gradients(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[list[Any]]:
         """Return its gradient for each input."""

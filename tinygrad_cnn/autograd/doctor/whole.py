@@ -84,6 +84,9 @@ def wrong_shape(evidence: Evidence) -> Answer:
     shape, goal = np.shape(evidence.probes[0].point.returned[0][evidence.k]), evidence.shape
     if shape == goal:
         return None
+    exchanged = of_another_input(evidence)
+    if exchanged is not None:
+        return exchanged
     has = f"it has the shape {shape}, {evidence.name} has {goal}"
     for kind, sentence, model in _shape_models(evidence, shape, goal):
         if _fits(evidence, model):
@@ -112,12 +115,6 @@ def _fits(evidence: Evidence, model: _Model) -> bool:
 
 def _shape_models(evidence: Evidence, shape: Shape, goal: Shape) -> Iterator[tuple[str, str, _Model]]:
     """Yield kind, sentence and model of what gives a gradient another shape, the simplest first."""
-    for k, a in enumerate(evidence.probes[0].point.arrays):
-        other = evidence.probes[0].point.probes.get(k)
-        if k != evidence.k and a.shape == shape and other is not None and other.complete:
-            name = evidence.names[k]
-            words = f"has the shape {shape} of {name}: it is the right {derivative(name)}. "
-            yield "shape", words + "Return the gradients in the order of the inputs.", _of_input(evidence, k)
     for order in _orders(len(shape)):
         if tuple(shape[i] for i in order) == goal:
             words = "is the right gradient transposed: {has}. Try .T, or the factors of the product in the other order."
@@ -130,17 +127,8 @@ def _shape_models(evidence: Evidence, shape: Shape, goal: Shape) -> Iterator[tup
     if math.prod(shape) == math.prod(goal):
         words = f"has the right numbers in another shape: {{has}}. Try .reshape({evidence.name}.shape)."
         yield "shape", words, lambda r, g: (r, g.reshape(r.shape))
-    for axes in _axes_to_sum(goal, math.prod(shape)):
-        words = f"is summed too far: {{has}}. Each element of {evidence.name} has a gradient of its own: leave the sum "
-        yield "shape", f"{words}over {_listed(axes)} out.", partial(_oversummed, axes)
     if len(shape) == len(goal):
         yield from _part_models(shape, goal)
-
-
-def _of_input(evidence: Evidence, k: int) -> _Model:
-    """The right gradients of another input beside what was returned; at one probe after another."""
-    points = itertools.cycle([p.point for p in evidence.probes])
-    return lambda right, returned: (next(points).probes[k].right.reshape(returned.shape), returned)
 
 
 def _reordered(order: Shape, sign: int, right: Array, returned: Array) -> tuple[Array, Array]:
@@ -149,10 +137,6 @@ def _reordered(order: Shape, sign: int, right: Array, returned: Array) -> tuple[
 
 def _summed(axes: Shape, right: Array, returned: Array) -> tuple[Array, Array]:
     return right, returned.sum(tuple(1 + i for i in axes)).reshape(right.shape)
-
-
-def _oversummed(axes: Shape, right: Array, returned: Array) -> tuple[Array, Array]:
-    return _summed(axes, returned, right)[::-1]
 
 
 def _part(here: tuple[slice, ...], right: Array, returned: Array) -> tuple[Array, Array]:
@@ -249,21 +233,24 @@ def without_g(evidence: Evidence) -> Answer:
 
 
 def of_another_input(evidence: Evidence) -> Answer:
-    """The gradient of another input of the same shape."""
-    for k, (name, a) in enumerate(zip(evidence.names, evidence.probes[0].point.arrays, strict=True)):
-        if k == evidence.k or a.shape != evidence.shape:
-            continue
-
-        def other(probe: Probe, k: int = k) -> Array | None:
-            there = probe.point.probes.get(k)
-            return there.right if there is not None and there.complete else None
-
-        if is_one(equals(evidence, other)):
-            return "wrong_point", (
-                f"{evidence.gradient} is the right {derivative(name)}: the slope with respect to {name} was taken. If "
-                "the gradients are returned in another order than the inputs, exchange them."
+    """The gradient of another input, of the same shape or not."""
+    shape = np.shape(evidence.probes[0].point.returned[0][evidence.k])
+    for k, name in enumerate(evidence.names):
+        if k != evidence.k and all(_is_right_for(k, probe, evidence.k) for probe in evidence.probes):
+            return "wrong_point" if shape == evidence.shape else "shape", (
+                f"{evidence.gradient} is the right {derivative(name)}. Return the gradients in the order of the "
+                f"inputs, and take the slope with respect to {evidence.name} here."
             )
     return None
+
+
+def _is_right_for(k: int, probe: Probe, own: int) -> bool:
+    """True if what the rule of an input returned is the right gradient of input k."""
+    other, rows = probe.point.probes.get(k), [row[own] for row in probe.point.returned]
+    if other is None or not other.complete or not other.right.any() or np.shape(rows[0]) != other.shape:
+        return False
+    gradients = np.array(rows, np.float64).reshape(len(rows), -1)
+    return bool((np.abs(gradients - other.right) <= other.tolerance)[:, other.sure].all())
 
 
 def turns(shape: Shape) -> Iterator[tuple[str, str, Turn]]:
@@ -339,8 +326,7 @@ def unknown(evidence: Evidence) -> tuple[str, str]:
     """No hypothesis fits: say where and how far off."""
     probe, where = evidence.first_wrong()
     analytic = probe.analytic
-    if analytic is None or where is None:
-        return "unknown", f"{evidence.gradient} is wrong somewhere among the elements not measured."
+    assert analytic is not None
     wrong, measured = int(mismatch(probe).sum()), int(probe.sure.sum())
     i = int(np.argmax(mismatch(probe)))
     v = int(np.argmax(np.abs(analytic[:, i] - probe.right[:, i])))
