@@ -167,7 +167,9 @@ def test_a_sequential_of_ones_own_needs_no_code(capsys, tmp_path):
         assert status == 0, err
     expected = tg.evaluate(model, TEST).accuracy
     assert json.loads(called(capsys, "evaluate", "own.npz", "--json")[1])["test_accuracy"] == expected
-    result = json.loads(called(capsys, "train", "--init", "own.npz", *FAST, "--save", "more.npz", "--json")[1])
+    result = json.loads(
+        called(capsys, "train", "--init", "own.npz", "--lr", 0.01, *FAST, "--save", "more.npz", "--json")[1]
+    )
     assert result["model"] == "own" and result["test_accuracy"] > expected
     tg.save(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), "bare.npz")
     status, _, err = called(capsys, "evaluate", "bare.npz")
@@ -287,3 +289,57 @@ def test_what_a_command_needs_at_its_end_is_checked_at_its_start(capsys, monkeyp
 
 def test_the_version_is_said(capsys):
     assert called(capsys, "--version")[:2] == (0, f"tinygrad-cnn {tg.__version__}\n")
+
+
+def test_weights_of_other_classes_are_not_taken_by_their_place(capsys):
+    """The output neuron of a class goes to the class of that name, and a class without one begins anew."""
+    write_folder("shapes", (12, 10, 8))
+    flags = ["--size", 12, "--model", "digits", *FAST]
+    called(capsys, "train", "--data", "shapes", *flags, "--save", "net.npz")
+    write_folder("other", (6, 6, 6))
+    Path("other", "circle").rename(Path("other", "zebra"))  # now: cross, square, zebra
+    rate = ["--lr", 1e-9, "--optimizer", "sgd"]
+    status, _, err = called(capsys, "train", "--data", "other", "--init", "net.npz", *flags, *rate, "--save", "b.npz")
+    assert status == 0 and "the output neurons of zebra are new" in err
+    one, other = checkpoint.load("net.npz")[-1].weight.data, checkpoint.load("b.npz")[-1].weight.data
+    np.testing.assert_allclose(other[:2], one[1:], atol=1e-5)
+    assert not np.allclose(other[2], one[0], atol=1e-3)
+
+
+def test_other_data_are_tested_whole(capsys):
+    write_folder("shapes", (12, 10, 8))
+    called(capsys, "train", "--data", "shapes", "--size", 12, "--model", "digits", *FAST, "--save", "net.npz")
+    write_folder("new", (5, 6, 7), seed=2)
+    result = json.loads(called(capsys, "evaluate", "net.npz", "--data", "new", "--json")[1])
+    assert [sum(row) for row in result["confusion"]] == [5, 6, 7]
+    result = json.loads(called(capsys, "evaluate", "net.npz", "--data", "shapes", "--json")[1])
+    assert result["test_images"] == 6, "of its own images, those that it did not learn from"
+    for name in ("cross", "square"):
+        for file in Path("new", name).iterdir():
+            file.unlink()
+        Path("new", name).rmdir()
+    result = json.loads(called(capsys, "evaluate", "net.npz", "--data", "new", "--json")[1])
+    assert [sum(row) for row in result["confusion"]] == [5, 0, 0]
+
+
+def test_an_onnx_file_of_ones_own_keeps_the_names_of_its_classes(capsys):
+    pytest.importorskip("onnx")
+    write_folder("shapes", (12, 10, 8))
+    called(capsys, "train", "--data", "shapes", "--size", 12, "--model", "digits", *FAST, "--save", "net.npz")
+    called(capsys, "export", "net.npz", "net.onnx")
+    out = called(capsys, "predict", "net.onnx", "shapes/circle/img0.png")[1]
+    assert out == called(capsys, "predict", "net.npz", "shapes/circle/img0.png")[1] and any(n in out for n in SHAPES)
+
+
+def test_a_column_that_numbers_the_rows_is_no_pixel(capsys):
+    write_table("t.csv", TRAIN.pixels[:100, 0], TRAIN.labels[:100].tolist())
+    lines = Path("t.csv").read_text().splitlines()
+    Path("t.csv").write_text("\n".join(f"{'id' if k == 0 else k},{line}" for k, line in enumerate(lines)))
+    assert called(capsys, "train", "--data", "t.csv", *FAST)[0] == 0
+
+
+def test_folders_without_pictures_are_named(capsys):
+    write_folder("shapes", (12, 10, 8))
+    Path("shapes", "empty").mkdir()
+    err = called(capsys, "train", "--data", "shapes", "--size", 12, "--model", "digits", *FAST)[2]
+    assert "no class: empty (no pictures" in err

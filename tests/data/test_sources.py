@@ -272,7 +272,7 @@ def test_a_table_that_names_pictures(tmp_path):
     assert loaded.train.class_names == SHAPES and loaded.origin == "a table of pictures"
     assert len(loaded.train) + len(loaded.test) == 18
     (root / sorted(root.iterdir())[3].name).unlink()
-    with pytest.raises(DataError, match="names 1 file that are not in"):
+    with pytest.raises(DataError, match="1 file named in it cannot be found in"):
         open_data(tmp_path)
 
 

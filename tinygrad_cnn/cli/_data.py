@@ -71,13 +71,16 @@ def data_facts(args: argparse.Namespace, default: str | None = None) -> Facts | 
     return {"dataset": dataset, "data_dir": args.data_dir, "data": args.data, "reading": reading}
 
 
-def load_images(facts: Mapping[str, Any], like: ImageSpec | None = None, *, quiet: bool = False) -> Images:
+def load_images(
+    facts: Mapping[str, Any], like: ImageSpec | None = None, *, quiet: bool = False, to_test: bool = False
+) -> Images:
     """Read the images, and say in a line what they are.
 
     Args:
         facts: where they are.
         like: what a network takes; pictures are brought to it.
         quiet: say nothing.
+        to_test: all images are for testing, where the data have no test images of their own.
     """
     dataset, reading = facts["dataset"], dict(facts["reading"])
     if facts["data"] is None:
@@ -86,6 +89,11 @@ def load_images(facts: Mapping[str, Any], like: ImageSpec | None = None, *, quie
             raise ValueError(f"--{'test-fraction' if flag == 'test' else flag} goes with --data; {dataset} needs none")
         return Images(*_known(dataset, facts["data_dir"], reading.get("split")), dataset)
     loaded = data.open_data(facts["data"], **{k: tuple(v) if k == "size" else v for k, v in reading.items()}, like=like)
+    if to_test and loaded.was_split and "test" not in reading:
+        whole = loaded.whole()
+        if not quiet:
+            say(f"{loaded.described(whole)}: all of them are tested")
+        return Images(loaded.train, whole, Path(facts["data"]).name or str(facts["data"]))
     if not quiet:
         say(str(loaded))
         for note in loaded.notes:

@@ -6,13 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import plural
-from ..data import Dataset
+from ..data import Dataset, ImageSpec
 from ..models import RECIPES, Network, as_network
 from ..nn import Linear, Module, Sequential
 from ._options import say
 from ._weights import load_network
 
 _LISTED = 6
+
+Arrays = dict[str, NDArray[Any]]
 
 
 class InitialWeights:
@@ -37,16 +39,29 @@ class InitialWeights:
             raise ValueError(
                 f"--init {self.path}: takes images of shape {network.image_shape}, these are {train.image_shape}"
             )
-        if network.num_classes != train.num_classes:
+        known = network.image_spec.class_names if isinstance(network.image_spec, ImageSpec) else train.class_names
+        if network.num_classes != train.num_classes or known != train.class_names:
             _replace_last(network, train.num_classes, rng, self.path)
             say(f"--init {self.path}: the last layer is new, for {plural(train.num_classes, 'class', 'classes')}")
         return as_network(Sequential(*network), network.name, train.image_shape, train.spec)
 
-    def load_into(self, network: Network) -> None:
+    def _match_classes(self, fitting: Arrays, own: Arrays, theirs: tuple[str, ...], names: tuple[str, ...]) -> None:
+        """Give the output neurons of classes that both have their own weights; those of other classes are new."""
+        outputs = [k for k in fitting if k in list(own)[-2:] and len(own[k]) == len(names)]
+        for k in outputs:
+            rows = [theirs.index(name) if name in theirs else -1 for name in names]
+            fitting[k] = np.stack([fitting[k][r] if r >= 0 else own[k][i] for i, r in enumerate(rows)])
+        if outputs and (new := [name for name in names if name not in theirs]):
+            say(f"--init {self.path}: the output neurons of {', '.join(new[:_LISTED])} are new")
+
+    def load_into(self, network: Network, class_names: tuple[str, ...]) -> None:
         """Copy the arrays that fit, by name and shape, and list those that do not."""
         source, _ = load_network(self.path, network.image_shape)
         theirs, own = source.state_dict(), network.state_dict()
         fitting = {name: a for name, a in theirs.items() if name in own and own[name].shape == a.shape}
+        spec = source.image_spec
+        if isinstance(spec, ImageSpec) and spec.class_names != class_names:
+            self._match_classes(fitting, own, spec.class_names, class_names)
         network.load_state_dict(own | fitting)
         left = [name for name in own if name not in fitting]
         say(f"--init {self.path}: {plural(len(fitting), 'array')} of {len(own)} taken" + _listed(left, theirs, own))

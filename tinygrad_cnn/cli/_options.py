@@ -2,7 +2,9 @@
 
 import argparse
 import math
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
@@ -35,8 +37,11 @@ def apply_compute_flags(kernel_set: str | None, num_threads: int | None) -> None
 
 def say(message: str) -> None:
     """Print a line on standard error, if it can be written to."""
-    with suppress(OSError):
-        print(f"tinygrad-cnn: {message}", file=sys.stderr)
+    text = f"tinygrad-cnn: {message}"
+    with suppress(OSError, ValueError):
+        if sys.stderr.isatty():  # elsewhere a line stays one, for programs that read it
+            text = textwrap.fill(text, shutil.get_terminal_size().columns, subsequent_indent="  ")
+        print(text, file=sys.stderr)
 
 
 def number(kind: type[_Number], text: str) -> _Number:

@@ -26,6 +26,8 @@ from ._targets import check_output
 MOVABLE = ("data_dir", "data", "kernels")
 """Options that a resumed run may change without --override."""
 
+_FINE_TUNING_RATE = 0.1  # of the recipe's learning rate, for weights that have learned already
+_MIN_VALIDATION_IMAGES = 50  # fewer choose an epoch by chance
 _LARGEST_FAST_SIDE = 40  # pixels: grey images up to it are trained like MNIST's, larger ones like photographs
 
 
@@ -140,9 +142,9 @@ def _options(args: argparse.Namespace, images: Images, initial: InitialWeights |
         "model": name,
         "epochs": recipe.epochs if name else 5,
         "batch_size": recipe.batch_size,
-        "lr": recipe.lr if name else 1e-3,
+        "lr": (recipe.lr if name else 1e-3) * (_FINE_TUNING_RATE if initial is not None else 1),
         "optimizer": recipe.optimizer,
-        "validation": recipe.validation,
+        "validation": recipe.validation if recipe.validation * len(images.train) >= _MIN_VALIDATION_IMAGES else 0.0,
         "patience": recipe.patience,
         "seed": 0,
         "kernels": get_kernels(),
@@ -200,7 +202,7 @@ def _model(inputs: Inputs, train: Dataset, rng: np.random.Generator) -> Network:
         return network
     network = models.build(str(options["model"]), shape, classes, normalize=normalize, rng=rng)
     if inputs.initial is not None:
-        inputs.initial.load_into(network)
+        inputs.initial.load_into(network, train.class_names)
     return network
 
 

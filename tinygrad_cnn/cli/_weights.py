@@ -1,21 +1,25 @@
 """The networks that commands take: those in weights files, checkpoints and ONNX files."""
 
 import argparse
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..data import ImageSpec
-from ..interop import from_onnx
+from ..interop import from_onnx, to_onnx
 from ..models import Network, as_network
 from ..nn import Module
+from ..storage.atomic import CheckpointError
 from ..training import checkpoint
 from ..training.divergence import nonfinite_parameters
-from ._data import Images, aligned, data_facts, load_images
+from ._data import Images, aligned, data_facts, load_images, portable
 from ._facts import check_data_facts
 from ._options import say
 
 _ONNX = ".onnx"
+ONNX_IMAGES = "images"
+"""The metadata key of an ONNX file under which its images are described."""
 
 
 class UnknownImagesError(ValueError):
@@ -34,13 +38,31 @@ def load_network(path: str, image_shape: tuple[int, ...] | None = None) -> tuple
         ValueError: it does not say which images the network takes, and none were given.
     """
     if path.endswith(_ONNX):
-        read = from_onnx(path, image_shape=image_shape)
-        return _as_network(path, read, _onnx_shape(read.image_shape, image_shape), None), {}
+        read = from_onnx(path)
+        if 0 in read.image_shape and image_shape is not None:
+            read = from_onnx(path, image_shape=image_shape)
+        spec = _onnx_spec(path, read.metadata)
+        return _as_network(path, read, _onnx_shape(read.image_shape, image_shape), spec), {}
     stored = checkpoint.read(path)
     model, spec = stored.model(), stored.image_spec
     if isinstance(model, Network):
         return model, stored.about
     return _as_network(path, model, spec.shape if spec is not None else image_shape, spec), stored.about
+
+
+def _onnx_spec(path: str, metadata: Mapping[str, str]) -> ImageSpec | None:
+    """Return the facts about its images that ``export`` wrote into an ONNX file; None for another program's."""
+    try:
+        return ImageSpec.from_dict(json.loads(metadata[ONNX_IMAGES])) if ONNX_IMAGES in metadata else None
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def write_onnx(network: Network, path: str) -> None:
+    """Write a network as ONNX, with the names of its classes and how its pictures are prepared."""
+    spec = network.image_spec
+    texts = {ONNX_IMAGES: json.dumps(spec.as_dict())} if isinstance(spec, ImageSpec) else {}
+    to_onnx(network, path, image_shape=network.image_shape, metadata=texts)
 
 
 def _onnx_shape(own: tuple[int, ...], given: tuple[int, ...] | None) -> tuple[int, ...] | None:
@@ -73,9 +95,11 @@ def load_network_and_images(args: argparse.Namespace) -> tuple[Network, dict[str
         network, about, images = _with_chosen_images(args.weights, chosen)
     test = images.test
     if test.image_shape != network.image_shape:
+        is_said = chosen is not None or "dataset" in about or "data" in about
         raise ValueError(
             f"{args.weights}: takes {_size(network.image_shape)} images of {network.num_classes} classes; "
             f"{images.name} has {_size(test.image_shape)} of {test.num_classes}"
+            + ("" if is_said else " (the file does not say on which images it was trained: --data PATH does)")
         )
     fitting = aligned(test, network.class_names, args.weights, images.name)
     return network, about, Images(images.train, fitting, images.name)
@@ -95,7 +119,9 @@ def _with_chosen_images(path: str, chosen: Mapping[str, Any]) -> tuple[Network, 
         images = load_images(chosen)
         return *load_network(path, images.test.image_shape), images
     spec = network.image_spec if isinstance(network.image_spec, ImageSpec) else None
-    return network, about, load_images(chosen, spec)
+    own = check_data_facts(path, about) or {}
+    is_own = chosen["data"] is not None and portable(chosen["data"]) == own.get("data")
+    return network, about, load_images(chosen, spec, to_test=not is_own)
 
 
 def _own_images(path: str, about: Mapping[str, Any]) -> dict[str, Any]:

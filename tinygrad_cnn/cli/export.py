@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from ..data import Dataset
-from ..interop import to_c, to_onnx
+from ..interop import to_c
 from ..models import Network
 from ..page import to_page
 from ._data import add_data_flags, data_facts
 from ._options import Subparsers
 from ._targets import check_output
-from ._weights import load_network, load_network_and_images, warn_if_nonfinite
+from ._weights import load_network, load_network_and_images, warn_if_nonfinite, write_onnx
 
 _ENDINGS = (".onnx", ".c", ".html")
 _CALIBRATION_IMAGES = 500
@@ -53,7 +53,7 @@ def _write(network: Network, path: str, int8: bool, calibration: Dataset | None)
     shape = ", ".join(map(str, network.image_shape))
     suffix = Path(path).suffix
     if suffix == ".onnx":
-        to_onnx(network, path, image_shape=network.image_shape)
+        write_onnx(network, path)
         return f"input (batch, {shape}), output (batch, {network.num_classes})"
     if suffix == ".html":
         to_page(network, path)

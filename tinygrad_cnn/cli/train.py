@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 from ..checks import plural
-from ..interop import to_onnx
 from ..kernels import get_kernels
 from ..kernels.threads import get_num_threads
 from ..models import OPTIMIZERS, RECIPES, Network
@@ -26,6 +25,7 @@ from ._data import add_data_flags
 from ._options import Subparsers, add_compute_flags, apply_compute_flags, fraction, number, positive, say
 from ._ranks import on_all_ranks
 from ._training import make_run, read_inputs
+from ._weights import write_onnx
 from .evaluate import more_accuracies
 from .summary import unknown_model
 
@@ -100,7 +100,7 @@ def _run(args: argparse.Namespace, comm: World) -> int:
 
 def _save(path: str, model: Network, about: dict[str, Any]) -> None:
     if path.endswith(".onnx"):
-        to_onnx(model, path, image_shape=model.image_shape)
+        write_onnx(model, path)
     else:
         checkpoint.save(model, path, about=about)
 

@@ -132,6 +132,16 @@ class Dataset:
         channels, height, width = self._stored.shape[1:]
         return channels, height, width
 
+    def joined(self, other: "Dataset") -> Self:
+        """Return this subset and another one of the same images as one, in the order of the whole."""
+        if other._stored is not self._stored or self._rows is None or other._rows is None:
+            raise ValueError("Dataset: joined takes two subsets of one data set")
+        twin = copy.copy(self)
+        order = np.argsort(np.concatenate([self._rows, other._rows]), kind="stable")
+        twin._rows = np.concatenate([self._rows, other._rows])[order]
+        twin._labels = np.concatenate([self._labels, other._labels])[order]
+        return twin
+
     def renamed(self, class_names: Sequence[str]) -> Self:
         """Return the same images with other names of the classes."""
         twin = copy.copy(self)

@@ -76,6 +76,8 @@ def read_image_folder(root: Path, options: Options) -> Loaded:
     if not classes:
         raise DataError(f"{root}: has no folders with pictures in them, one for each class")
     names = [folder.name for folder in classes]
+    if empty := [f.name for f in _entries(parts[0]) if f.is_dir() and f not in classes]:
+        notes.append(f"no class: {', '.join(sorted(empty))} (no pictures with an ending such as .png or .jpg in it)")
     sets: list[Labelled] = []
     for part in parts:
         others = [f.name for f in class_folders(part) if f.name not in names]
@@ -98,7 +100,8 @@ def read_pictures(
         origin, notes: of `Loaded`.
         options: how to read them.
     """
-    check_not_empty(f"{root}", np.bincount(sets[0][1], minlength=len(names)), names)
+    if options.like is None:
+        check_not_empty(f"{root}", np.bincount(sets[0][1], minlength=len(names)), names)
     files = [file for paths, _ in sets for file in paths]
     headers, options = _headers(files), _like_network(options)
     shape, more = _choose_shape([h for h in headers if h is not None], root, options)

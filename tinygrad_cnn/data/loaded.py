@@ -16,6 +16,7 @@ from .splits import stratified
 
 _MAX_NAMED_CLASSES = 12
 DEFAULT_TEST_FRACTION = 0.2
+_NO_TEST = "there are no test images"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,19 @@ class Loaded:
     test: Dataset
     origin: str
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def was_split(self) -> bool:
+        """True if the test images were drawn from all images, as there were none."""
+        return any(note.startswith(_NO_TEST) for note in self.notes)
+
+    def whole(self) -> Dataset:
+        """Return all images of data that were split, in their order."""
+        return self.train.joined(self.test)
+
+    def described(self, images: Dataset) -> str:
+        """Return a line about some images of these."""
+        return f"{plural(len(images), 'image')} of {plural(images.num_classes, 'class', 'classes')} from {self.origin}"
 
     @property
     def pair(self) -> tuple[Dataset, Dataset]:
@@ -71,7 +85,7 @@ class Options:
     def check(self, op: str) -> None:
         """TypeError or ValueError for values that make no sense."""
         if self.size is not None:
-            checks.pair(op, "size", self.size, 1)
+            object.__setattr__(self, "size", checks.pair(op, "size", self.size, 1))
         if self.channels not in (None, 1, 3):
             raise ValueError(f"{op}: channels must be 1 (grey) or 3 (RGB), got {abbreviated(self.channels)}")
         if self.fit not in (None, "pad", "crop"):
@@ -99,7 +113,9 @@ def split_off_test(dataset: Dataset, options: Options) -> tuple[Dataset, Dataset
             f"{plural(dataset.num_classes, 'class', 'classes')}"
         )
     share = f"{options.test:.0%} of each class"
-    return dataset[train], dataset[test], f"there are no test images: {share}, drawn at random, became them"
+    lone = [name for k, name in enumerate(dataset.class_names) if (dataset.labels == k).sum() == 1]
+    without = f"; of {', '.join(lone)} there is one image, and none to test on" if lone else ""
+    return dataset[train], dataset[test], f"{_NO_TEST}: {share}, drawn at random, became them{without}"
 
 
 def check_not_empty(where: str, counts: NDArray[np.int64], names: Sequence[str]) -> None:

@@ -96,6 +96,8 @@ def read_picture(path: Source, size: tuple[int, int] | None = None) -> Any:
     """
     library, operations = require("PIL.Image", "cli"), require("PIL.ImageOps", "cli")
     name = path if isinstance(path, str | os.PathLike) else "standard input"
+    if not isinstance(path, str | os.PathLike) and not hasattr(path, "read"):
+        raise TypeError(f"photo: path must be a file's name or a file object, got {abbreviated(path)}")
     try:
         with library.open(path) as picture:
             if picture.width * picture.height > MAX_PIXELS:

@@ -73,8 +73,13 @@ def _open_folder(folder: Path, options: Options) -> Loaded:
         return read_arrays(packed[0], options)
     if any(entry.name.lower().endswith(".npy") for entry in entries):
         return read_arrays(folder, options)
-    if len(folders) == 1:  # an archive that was unpacked into a folder of its own
-        return _open_folder(next(iter(folders.values())), options)
+    only = next(iter(folders.values())) if len(folders) == 1 else None
+    if only is not None and class_folders(folder) and not class_folders(only):
+        if options.like is not None:  # pictures of one class, for a network that knows it
+            return read_image_folder(folder, options)
+        raise DataError(f"{folder}: has pictures of one class, {only.name!r}; training needs two")
+    if only is not None:  # an archive that was unpacked into a folder of its own
+        return _open_folder(only, options)
     if any(entry.name.lower().endswith(PICTURE_SUFFIXES) for entry in entries):
         raise DataError(f"{folder}: has pictures, but no folder for each class that would say what they show")
     raise DataError(f"{folder}: is not recognised; images are read from {_KINDS}")

@@ -27,6 +27,7 @@ SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 """The endings of files that are taken for tables."""
 
 _LABEL_NAMES = ("label", "labels", "class", "target", "y", "digit", "category", "species", "emotion", "letter", "name")
+_ID_NAMES = ("id", "index", "idx", "imageid", "image_id", "row", "row_id", "", "unnamed: 0")
 _SNIFFED_ROWS = 500
 _ROWS_AT_A_TIME = 20_000
 _MAX_LINE_BYTES = 1 << 24
@@ -41,6 +42,7 @@ class _Layout:
     columns: int
     label: int | None  # None: the table has no labels
     texts: bool  # labels that are not numbers
+    left_out: tuple[int, ...] = ()  # columns that number the rows
 
 
 def csv(
@@ -178,7 +180,8 @@ def _sniff(path: Path, options: Options) -> _Layout:
         raise DataError(f"{path}: line {line} has {len(body[wrong])} cells, the first row {len(body[0])}")
     label = _label_column(path, header, body, options.label_column)
     texts = label is not None and not all(_is_number(row[label]) for row in body)
-    return _Layout(delimiter, header, len(body[0]), label, texts)
+    numbers = tuple(k for k, name in enumerate(header or ()) if name.casefold() in _ID_NAMES and k != label)
+    return _Layout(delimiter, header, len(body[0]), label, texts, numbers)
 
 
 def _lines(file: IO[str], path: Path) -> Iterator[str]:
@@ -238,7 +241,7 @@ def _likely_label(body: list[list[str]]) -> int | None:
 def _read(path: Path, layout: _Layout) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
     """Return the pixels (N, columns - 1), as bytes where all are whole numbers from 0 to 255, and the labels (N,)."""
     label = layout.label or 0
-    wanted = [k for k in range(layout.columns) if k != label]
+    wanted = [k for k in range(layout.columns) if k != label and k not in layout.left_out]
     blocks, labels = [], []
     with _open(path) as file:
         if layout.header is not None:
@@ -299,10 +302,10 @@ def _read_list(path: Path, layout: _Layout, column: int, options: Options) -> Lo
     if base is None:
         raise DataError(f"{path}: names {names_of_files[0]!r}, which is not in {path.parent} or a folder in it")
     files = [base / name for name in names_of_files]
-    if missing := [file.name for file in files if not file.is_file()]:
-        raise DataError(
-            f"{path}: names {plural(len(missing), 'file')} that are not in {base}: {', '.join(missing[:5])}"
-        )
+    absent = [name for name, file in zip(names_of_files, files, strict=True) if not file.is_file()]
+    if absent:
+        count = plural(len(absent), "file")
+        raise DataError(f"{path}: {count} named in it cannot be found in {base}: {', '.join(absent[:5])}")
     return read_pictures(path, [(files, classes.tolist())], names, "a table of pictures", [], options)
 
 

@@ -44,7 +44,7 @@ class Normalize(Module):
         channels = len(self.mean.data)
         if x.ndim < 3 or (channels > 1 and x.shape[-3] != channels):
             raise ValueError(f"Normalize: x must be (N, {channels}, H, W) {shapes(x=x)}")
-        return (x - self.mean.reshape(-1, 1, 1)) / self.std.reshape(-1, 1, 1)
+        return (x - self.mean.data.reshape(-1, 1, 1)) / self.std.data.reshape(-1, 1, 1)
 
     def extra_repr(self) -> str:
         """Return the settings."""

@@ -32,6 +32,7 @@ _DEAD_MAPS, _DEAD_NEURONS, _SATURATED = 0.5, 1.0, 0.985  # shares of a layer's m
 _SATURATED_MARGIN = 0.01  # how near to its bounds an activation is saturated
 _RATIO_STEPS = (1, 2, 5, 10, 20, 40)  # at which the ratio of update to weight is measured
 _HIGH_RATIO, _LOW_RATIO = 0.3, 1e-5
+_EXPLODED = 10.0  # times the first loss
 _MIN_GRADIENT = 1e-9
 _MIN_EPOCHS_OF_OVERFITTING = 3
 _LISTED = 8
@@ -132,6 +133,9 @@ class Adviser:
             )
 
     def _learning(self, last: EpochRecord) -> Iterator[str]:
+        if last.loss > _EXPLODED * max(self._first_loss, 1.0):
+            yield f"rate: the loss grew from {self._first_loss:.3g} to {last.loss:.3g}; the learning rate is too high"
+            return
         if last.step < _MIN_JUDGED_STEPS and last.epoch < 3:
             return
         yield from self._layers(self._is_slow(last))

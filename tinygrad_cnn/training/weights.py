@@ -76,6 +76,8 @@ def _by_class(weight: str | Sequence[float] | Mapping[str, float], train: Datase
         given = dict(zip(names, weight.values(), strict=True))
         weight = [given.get(name, 1.0) for name in train.class_names]
     values = [checks.number("fit", "each class_weight", w, 0) for w in weight]
+    if not any(values):
+        raise ValueError("fit: class_weight must not be 0 for every class")
     if len(values) != train.num_classes:
         raise ValueError(f"fit: class_weight must have {train.num_classes} numbers, got {len(values)}")
     return values
