@@ -268,7 +268,7 @@ def test_an_interrupted_run_on_a_folder_goes_on(capsys, tmp_path):
         (["train", "--data", "x", "--size", "8x"], "--size: must be a number of pixels such as 64"),
         (["train", "--init", "nowhere.npz"], "nowhere.npz: No such file"),
         (["train", "--log-dir", "file"], "--log-dir file: is not a folder"),
-        (["evaluate", "net.npz", "--size", "8"], "--size goes with --data or --dataset"),
+        (["explain", "--size", "8"], "--size goes with --data or --dataset"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(arguments, said, capsys):
@@ -343,3 +343,17 @@ def test_folders_without_pictures_are_named(capsys):
     Path("shapes", "empty").mkdir()
     err = called(capsys, "train", "--data", "shapes", "--size", 12, "--model", "digits", *FAST)[2]
     assert "no class: empty (no pictures" in err
+
+
+def test_flags_about_the_images_go_with_those_that_the_network_was_trained_on(capsys, tmp_path):
+    shapes()
+    flags = ["--data", "shapes", "--skip-damaged", "--size", 12, "--model", "digits", *FAST]
+    called(capsys, "train", *flags, "--save", "net.npz")
+    assert called(capsys, "evaluate", "net.npz", "--skip-damaged")[0] == 0
+    for part in ("train", "t10k"):
+        write_idx(tmp_path / "idx" / f"{part}-images-idx3-ubyte", TRAIN.pixels[:60, 0])
+        write_idx(tmp_path / "idx" / f"{part}-labels-idx1-ubyte", TRAIN.labels[:60])
+    place = tmp_path / "idx"
+    called(capsys, "train", "--dataset", "mnist", "--data-dir", place, "--model", "digits", *FAST, "--save", "m.npz")
+    place.rename(tmp_path / "moved")
+    assert called(capsys, "evaluate", "m.npz", "--data-dir", tmp_path / "moved")[0] == 0

@@ -56,7 +56,7 @@ def add_data_flags(parser: argparse.ArgumentParser, default: str = "digits, whic
 
 def data_facts(args: argparse.Namespace, default: str | None = None) -> Facts | None:
     """Return where the flags say that images are; None if they say nothing, and there is no default data set."""
-    reading = {name: value for name in READING if (value := getattr(args, name)) not in (None, False)}
+    reading = reading_flags(args)
     if args.data is not None and args.dataset is not None:
         raise ValueError("--data and --dataset: choose one")
     if args.data is not None and args.data_dir is not None:
@@ -69,6 +69,11 @@ def data_facts(args: argparse.Namespace, default: str | None = None) -> Facts | 
             return None
     dataset = None if args.data is not None else args.dataset or default
     return {"dataset": dataset, "data_dir": args.data_dir, "data": args.data, "reading": reading}
+
+
+def reading_flags(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of reading data that are set by flags."""
+    return {name: value for name in READING if (value := getattr(args, name)) not in (None, False)}
 
 
 def load_images(

@@ -13,7 +13,7 @@ from ..nn import Module
 from ..storage.atomic import CheckpointError
 from ..training import checkpoint
 from ..training.divergence import nonfinite_parameters
-from ._data import Images, aligned, data_facts, load_images, portable
+from ._data import Images, aligned, data_facts, load_images, portable, reading_flags
 from ._facts import check_data_facts
 from ._options import say
 
@@ -86,10 +86,10 @@ def load_network_and_images(args: argparse.Namespace) -> tuple[Network, dict[str
     Raises:
         ValueError: the network does not take such images.
     """
-    chosen = data_facts(args)
+    chosen = data_facts(args) if args.data is not None or args.dataset is not None else None
     if chosen is None:
         about = {} if args.weights.endswith(_ONNX) else checkpoint.read(args.weights).about
-        images = load_images(_own_images(args.weights, about), quiet=True)
+        images = load_images(_own_images(args, about), quiet=True)
         network, about = load_network(args.weights, images.test.image_shape)
     else:
         network, about, images = _with_chosen_images(args.weights, chosen)
@@ -124,14 +124,15 @@ def _with_chosen_images(path: str, chosen: Mapping[str, Any]) -> tuple[Network, 
     return network, about, load_images(chosen, spec, to_test=not is_own)
 
 
-def _own_images(path: str, about: Mapping[str, Any]) -> dict[str, Any]:
-    """Return where the images are that a network was trained on. ValueError where they are not."""
+def _own_images(args: argparse.Namespace, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where the images of a network's training are, and what flags say. ValueError if they are not there."""
+    path = args.weights
     facts = check_data_facts(path, about)
     if facts is None:
         facts = {"dataset": "digits", "data_dir": None, "data": None, "reading": {}}
     if facts["data"] is not None and not Path(facts["data"]).expanduser().exists():
         raise ValueError(f"{path}: was trained on {facts['data']}, which is not here; say where by --data PATH")
-    return facts
+    return facts | {"data_dir": args.data_dir or facts["data_dir"], "reading": facts["reading"] | reading_flags(args)}
 
 
 def _size(shape: tuple[int, ...]) -> str:
