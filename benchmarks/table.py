@@ -92,7 +92,7 @@ def plain(lines: list[list[str]]) -> str:
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """The table of `benchmarks/README.md`: a line a workload, medians in ms, our ratios to the fastest other library."""
+    """The table of `benchmarks/README.md`: a line a workload, medians in ms, our ratios to the fastest other."""
     everyone = dict.fromkeys((r.name, r.title) for w in results["workloads"] for r in summary.rows(w))
     ours = [name for name in REFERENCES if any(name == n for n, _ in everyone)]
     head = ["workload (ms)", *(title for _, title in everyone), *(f"fastest other / {n}" for n in ours), "floor share"]
