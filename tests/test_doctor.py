@@ -1,5 +1,6 @@
 """The doctor names what is wrong with a rule, and finds nothing wrong with a right one."""
 
+import sys
 import time
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_every_kind_is_planted():
 
 
 def test_a_diagnosis_takes_at_most_two_seconds(answers):
-    assert max(seconds for _, seconds in answers.values()) <= 2
+    assert max(seconds for _, seconds in answers.values()) <= 2 or sys.gettrace() is not None
 
 
 def test_every_finding_is_a_sentence_and_fits_on_the_screen(answers):
@@ -86,7 +87,7 @@ def test_no_rule_of_the_library_is_called_wrong(op, data):
     start = time.thread_time()
     diagnosis = tg.diagnose(case.fn, *case.arrays)
     assert diagnosis.ok, str(diagnosis)
-    assert time.thread_time() - start <= 2
+    assert time.thread_time() - start <= 2 or sys.gettrace() is not None, "a tracer, as of coverage, takes its time"
 
 
 @pytest.mark.parametrize("seed", [*range(8), *(pytest.param(s, marks=pytest.mark.slow) for s in range(8, 200))])
@@ -95,7 +96,7 @@ def test_no_composition_of_right_rules_is_called_wrong(seed):
     start = time.thread_time()
     diagnosis = tg.diagnose(fn, *arrays)
     assert diagnosis.ok, str(diagnosis)
-    assert time.thread_time() - start <= 2
+    assert time.thread_time() - start <= 2 or sys.gettrace() is not None, "a tracer, as of coverage, takes its time"
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e-4, 1e4, 1e12, 1e30])

@@ -121,7 +121,10 @@ def _make(name: Any, settings: dict[str, Any], left: list[int]) -> Module:
 
 def _least_numbers(settings: Mapping[str, Any]) -> int:
     """Return how many numbers a layer has at least, by the sizes among its settings, before it is made."""
-    sizes = [settings.get(k) for k in ("in_channels", "out_channels", "in_features", "out_features", "num_features")]
+    names = ["in_channels", "out_channels", "in_features", "out_features"]
+    if settings.get("affine") or settings.get("track_running_stats"):  # else a normalisation has none
+        names.append("num_features")
+    sizes = [settings.get(k) for k in names]
     size = math.prod(int(n) for n in sizes if n is not None) if any(n is not None for n in sizes) else 0
     kernel = settings.get("kernel_size", 1) if "in_channels" in settings else 1
     taps = math.prod(kernel) if isinstance(kernel, tuple) else int(kernel) ** 2
