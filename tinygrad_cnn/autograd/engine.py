@@ -36,7 +36,7 @@ Rule = Callable[[Any, Any], Any]  # of tensors; the engine stands before the mod
 
 
 class Node:
-    """How a tensor was made.
+    """The record of one op: its inputs, its rules and their sentences.
 
     Attributes:
         name, kind, formula: the op's name, its kind (`ops` lists them), and its forward pass in the article's notation.

@@ -102,7 +102,7 @@ def gradcheck(
 
 
 def _explanation(fn: Callable[..., Tensor], tensors: list[Tensor], order: int) -> str:
-    """What the doctor says; nothing if it finds nothing, or cannot examine the function."""
+    """Return the doctor's sentence; "" if it finds nothing, or cannot examine the function."""
     try:
         findings = diagnose(fn, *tensors, order=order).findings
     except Exception:  # whatever fn raises at other points

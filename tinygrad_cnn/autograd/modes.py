@@ -1,4 +1,4 @@
-"""What each thread records and checks: `no_grad`, `enable_grad` and `detect_anomaly`."""
+"""The modes of each thread, recording and checking: `no_grad`, `enable_grad` and `detect_anomaly`."""
 
 import contextlib
 import functools

@@ -10,7 +10,7 @@ from ..data import Dataset, ImageSpec
 from ..models import RECIPES, Network, as_network
 from ..nn import Linear, Module, Sequential
 from ._options import say
-from ._weights import load_network
+from ._weights import NetworkFile
 
 _LISTED = 6
 
@@ -21,20 +21,19 @@ class InitialWeights:
     """The network of a weights file, a checkpoint or an ONNX file."""
 
     def __init__(self, path: str) -> None:
-        self.path = path
-        self._loaded: Network | None = None
+        self.path, self._file = path, NetworkFile(path)
 
     @property
     def recipe(self) -> str | None:
         """The name of the recipe that the network is of; None for any other, which is trained as it is."""
         if self.path.endswith(".onnx"):
             return None
-        name = load_network(self.path, (1, 28, 28))[0].name
+        name = self._file.network((1, 28, 28)).name
         return name if name in RECIPES else None
 
     def network(self, train: Dataset, rng: np.random.Generator) -> Network:
         """Return the network of the file for these images, with a new last layer if the number of classes differs."""
-        network, _ = load_network(self.path, train.image_shape)
+        network = self._file.network(train.image_shape)
         if network.image_shape != train.image_shape:
             raise ValueError(
                 f"--init {self.path}: takes images of shape {network.image_shape}, these are {train.image_shape}"
@@ -56,7 +55,7 @@ class InitialWeights:
 
     def load_into(self, network: Network, class_names: tuple[str, ...]) -> None:
         """Copy the arrays that fit, by name and shape, and list those that do not."""
-        source, _ = load_network(self.path, network.image_shape)
+        source = self._file.network(network.image_shape)
         theirs, own = source.state_dict(), network.state_dict()
         fitting = {name: a for name, a in theirs.items() if name in own and own[name].shape == a.shape}
         spec = source.image_spec

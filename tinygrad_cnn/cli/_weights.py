@@ -26,28 +26,50 @@ class UnknownImagesError(ValueError):
     """A file does not say which images its network takes."""
 
 
-def load_network(path: str, image_shape: tuple[int, ...] | None = None) -> tuple[Network, dict[str, Any]]:
-    """Return the network of a file, and the facts about its training.
+class NetworkFile:
+    """A weights file, a checkpoint or an ONNX file, read once.
 
-    Args:
-        path: a weights file, a checkpoint or an ONNX file.
-        image_shape: what its images are, where the file does not say.
+    Attributes:
+        path: the file.
+        about: the facts about its training.
 
     Raises:
         CheckpointError: the file is none of these, or damaged.
-        ValueError: it does not say which images the network takes, and none were given.
     """
-    if path.endswith(_ONNX):
-        read = from_onnx(path)
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._stored = None if path.endswith(_ONNX) else checkpoint.read(path)
+        self.about = {} if self._stored is None else self._stored.about
+
+    def network(self, image_shape: tuple[int, ...] | None = None) -> Network:
+        """Return a new network with the weights of the file.
+
+        Args:
+            image_shape: what its images are, where the file does not say.
+
+        Raises:
+            UnknownImagesError: the file does not say which images the network takes, and none were given.
+        """
+        if self._stored is None:
+            return self._onnx_network(image_shape)
+        model, spec = self._stored.model(), self._stored.image_spec
+        if isinstance(model, Network):
+            return model
+        return _as_network(self.path, model, spec.shape if spec is not None else image_shape, spec)
+
+    def _onnx_network(self, image_shape: tuple[int, ...] | None) -> Network:
+        read = from_onnx(self.path)
         if 0 in read.image_shape and image_shape is not None:
-            read = from_onnx(path, image_shape=image_shape)
-        spec = _onnx_spec(path, read.metadata)
-        return _as_network(path, read, _onnx_shape(read.image_shape, image_shape), spec), {}
-    stored = checkpoint.read(path)
-    model, spec = stored.model(), stored.image_spec
-    if isinstance(model, Network):
-        return model, stored.about
-    return _as_network(path, model, spec.shape if spec is not None else image_shape, spec), stored.about
+            read = from_onnx(self.path, image_shape=image_shape)
+        spec = _onnx_spec(self.path, read.metadata)
+        return _as_network(self.path, read, _onnx_shape(read.image_shape, image_shape), spec)
+
+
+def load_network(path: str, image_shape: tuple[int, ...] | None = None) -> tuple[Network, dict[str, Any]]:
+    """Return the network of a file, and the facts about its training: see `NetworkFile`."""
+    file = NetworkFile(path)
+    return file.network(image_shape), file.about
 
 
 def _onnx_spec(path: str, metadata: Mapping[str, str]) -> ImageSpec | None:
@@ -86,13 +108,14 @@ def load_network_and_images(args: argparse.Namespace) -> tuple[Network, dict[str
     Raises:
         ValueError: the network does not take such images.
     """
+    file = NetworkFile(args.weights)
+    about = file.about
     chosen = data_facts(args) if args.data is not None or args.dataset is not None else None
     if chosen is None:
-        about = {} if args.weights.endswith(_ONNX) else checkpoint.read(args.weights).about
         images = load_images(_own_images(args, about), quiet=True)
-        network, about = load_network(args.weights, images.test.image_shape)
+        network = file.network(images.test.image_shape)
     else:
-        network, about, images = _with_chosen_images(args.weights, chosen)
+        network, images = _with_chosen_images(file, chosen)
     test = images.test
     if test.image_shape != network.image_shape:
         is_said = chosen is not None or "dataset" in about or "data" in about
@@ -111,17 +134,17 @@ def warn_if_nonfinite(path: str, network: Network) -> None:
         say(f"{path}: holds NaN or infinity in {', '.join(names)}")
 
 
-def _with_chosen_images(path: str, chosen: Mapping[str, Any]) -> tuple[Network, dict[str, Any], Images]:
+def _with_chosen_images(file: NetworkFile, chosen: Mapping[str, Any]) -> tuple[Network, Images]:
     """Return the network and the images of the flags, which are read as the network takes them, if it says so."""
     try:
-        network, about = load_network(path)
+        network = file.network()
     except UnknownImagesError:
         images = load_images(chosen)
-        return *load_network(path, images.test.image_shape), images
+        return file.network(images.test.image_shape), images
     spec = network.image_spec if isinstance(network.image_spec, ImageSpec) else None
-    own = check_data_facts(path, about) or {}
+    own = check_data_facts(file.path, file.about) or {}
     is_own = chosen["data"] is not None and portable(chosen["data"]) == own.get("data")
-    return network, about, load_images(chosen, spec, to_test=not is_own)
+    return network, load_images(chosen, spec, to_test=not is_own)
 
 
 def _own_images(args: argparse.Namespace, about: Mapping[str, Any]) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def _reduced(picture: Grey, side: int) -> Grey:
 
 
 def _ink(picture: Grey) -> Grey | None:
-    """How much ink there is at each pixel, 0 to 1: the difference from the paper. None for a blank picture."""
+    """Return the ink at each pixel, 0 to 1: the difference from the paper; None for a blank picture."""
     if max(picture.shape) > 56:
         picture = ndimage.median_filter(picture, 3, mode="nearest")
     dark = -picture if ink_is_dark(picture) else picture

@@ -65,7 +65,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Options:
-    """How to read images; see `open_data`, which takes these by name.
+    """Options of reading images, which `open_data` takes by name.
 
     Every reader uses those that concern it, and refuses the others.
     """

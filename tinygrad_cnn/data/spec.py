@@ -1,4 +1,4 @@
-"""What a network's images are: their shape, the names of the classes, and how a picture becomes such an image."""
+"""The facts about a network's images: their shape, class names, and how pictures become such images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace

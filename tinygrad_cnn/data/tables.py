@@ -35,7 +35,7 @@ _MAX_LINE_BYTES = 1 << 24
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where the numbers of a table are."""
+    """The form of a table: its columns, and which of them is the label."""
 
     delimiter: str
     header: list[str] | None

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..storage.atomic import PathLike
 from .comparing import WrongAnswer
-from .course import Chapter, chapter, chapters
+from .course import Chapter, chapter
 from .trials import TRIALS
 
 _PREFIX = "chapter_"
@@ -85,11 +85,6 @@ def check(number: int, functions: Mapping[str, Any]) -> Result:
         except Exception as error:
             return Result(c.number, c.title, "wrong", _described(error, c.file))
     return Result(c.number, c.title, "right", message)
-
-
-def check_all(folder: PathLike) -> list[Result]:
-    """Check every exercise of a folder."""
-    return [check_file(c.number, folder) for c in chapters()]
 
 
 def _functions(c: Chapter) -> list[str]:

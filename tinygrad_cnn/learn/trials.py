@@ -1,4 +1,4 @@
-"""What each exercise is put to: values against SciPy's and this library's, gradients by the doctor of backward rules.
+"""The trial of each exercise: values against SciPy's and this library's, gradients by the doctor of backward rules.
 
 A trial takes the reader's functions by name and returns a sentence about what it compared; it raises `WrongAnswer` with
 a sentence about the first thing that is wrong. Every answer is tried on several shapes with random numbers, so that one

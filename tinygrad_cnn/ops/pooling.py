@@ -236,7 +236,7 @@ def _beyond(image: Pair, params: PoolParams) -> Pair:
 
 
 def _pixels_under(image: Pair, params: PoolParams, map_: Pair, include_border: bool) -> NDArray[Any]:
-    """How many pixels of the map, or of the padded map, lie under each place of the overlay, ``(OH, OW)``."""
+    """Return the number of pixels of the map, or of the padded map, under each place of the overlay, ``(OH, OW)``."""
     counts = []
     for n, k, s, p, m in zip(image, params.shape, params.stride, params.padding, map_, strict=True):
         border = p if include_border else 0

@@ -38,7 +38,7 @@ class SGD(Optimizer):
         super().__init__(params, lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
 
     def check_settings(self, op: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """See `Optimizer`."""
+        """Return the settings in plain form, as `Optimizer.check_settings`."""
         momentum = checks.number(op, "momentum", settings["momentum"], 0, 1)
         weight_decay = checks.number(op, "weight_decay", settings["weight_decay"], 0, math.inf)
         nesterov = flag(op, "nesterov", settings["nesterov"])
@@ -93,7 +93,7 @@ class Adam(Optimizer):
         super().__init__(params, lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
     def check_settings(self, op: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """See `Optimizer`."""
+        """Return the settings in plain form, as `Optimizer.check_settings`."""
         betas = settings["betas"]
         if not isinstance(betas, tuple | list) or len(betas) != 2:
             raise TypeError(f"{op}: betas must be two numbers, got {abbreviated(betas)}")

@@ -55,7 +55,7 @@ class _Global(NamedTuple):
 
 
 class _Storage(NamedTuple):
-    """Where a tensor's numbers are: their type, the member of the archive, and how many there are."""
+    """The storage of a tensor's numbers: their type, the member of the archive, and how many there are."""
 
     kind: str
     key: str

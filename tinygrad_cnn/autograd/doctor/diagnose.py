@@ -91,7 +91,7 @@ def diagnose(
 
 
 def _subject(fn: Any, inputs: Sequence[Any], backward: Any) -> TensorSubject | FunctionSubject:
-    """What is to be examined, by the form of the arguments."""
+    """Return the subject of the examination, by the form of the arguments."""
     if not callable(fn):
         raise TypeError(
             "diagnose: fn must be a function of tensors, a module, or a function of arrays with backward=, got "

@@ -1,4 +1,4 @@
-"""What the hypotheses are tested on: the probes of one input, and constants between arrays at all of them."""
+"""Evidence that hypotheses are tested on: the probes of one input, and constants between arrays at all of them."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -67,11 +67,6 @@ def mismatch(probe: Probe) -> Array:
     if analytic is None:
         return np.zeros(0, bool)
     return np.asarray((~(np.abs(analytic - probe.right) <= probe.tolerance)).any(0) & probe.sure)
-
-
-def of_rule(probe: Probe) -> Array | None:
-    """Return the rule's gradients."""
-    return probe.analytic
 
 
 def is_one(c: float | None) -> bool:

@@ -19,7 +19,6 @@ from .evidence import Answer, Evidence, equals, is_one, nice, sizes, with_consta
 from .probing import Array, Probe, jacobian
 from .whole import Turn, turns
 
-Named = tuple[str, Array]
 _QUICK_COLUMNS = 24
 
 

@@ -147,7 +147,7 @@ class FunctionSubject:
         return y, [_fresh(a) for a in inputs], cache
 
     def _assigned(self, result: Any) -> dict[int, Any]:
-        """What backward returned, by the number of the input it belongs to. TypeError if there is too much."""
+        """Return what backward returned, by the number of the input it belongs to. TypeError if there is too much."""
         if isinstance(result, Mapping):
             keys = {i: (self._names[i], f"d{self._names[i]}", f"grad_{self._names[i]}") for i in self._checked}
             return {i: result[name] for i, names in keys.items() for name in names if name in result}

@@ -83,7 +83,7 @@ class Point:
 
 @dataclass(eq=False)
 class Probe:
-    """What is known of input k at one point: arrays of (V, x.size) for V cotangents.
+    """Gradients of input k at one point, given and numerical: arrays of (V, x.size) for V cotangents.
 
     Attributes:
         columns: the elements of x, counted through, that were measured: all of them, if there is time.

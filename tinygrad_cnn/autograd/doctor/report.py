@@ -1,4 +1,4 @@
-"""What the doctor returns: a `Diagnosis` with its `Finding`s, and how they are printed."""
+"""The doctor's result, a `Diagnosis` with its `Finding`s, and its printed form."""
 
 import textwrap
 from dataclasses import dataclass, field

@@ -94,7 +94,7 @@ def _argument(x: Any) -> Any:
 
 
 class NotATensor:
-    """What a rule of a tensor op returned in place of a tensor."""
+    """The result of a rule of a tensor op that is no tensor."""
 
     def __init__(self, value: Any) -> None:
         self.value = value

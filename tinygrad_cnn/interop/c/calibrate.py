@@ -1,4 +1,4 @@
-"""What values a network's arrays take on images: their ranges and means, which bytes are chosen for."""
+"""Ranges and means of a network's arrays on images, for which the bytes are chosen."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple

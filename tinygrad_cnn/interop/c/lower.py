@@ -103,7 +103,7 @@ def _pool(op: Op, plan: Plan) -> None:
 
 
 def _reduce(op: Op, plan: Plan) -> None:
-    """Where the axes are not neighbours, they are moved together first."""
+    """Reduce over axes; those that are not neighbours are moved together first."""
     x = op.inputs[0]
     shape = plan.shapes[x]
     axes = op.params["axis"] if "axis" in op.params else op.params["axes"]

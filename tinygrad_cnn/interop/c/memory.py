@@ -1,4 +1,4 @@
-"""Where values stand in one buffer: each from the step that makes it to the last that reads it."""
+"""The places of values in one buffer: each from the step that makes it to the last that reads it."""
 
 from typing import NamedTuple
 

@@ -14,7 +14,7 @@ MAX_AXES = 4  # of the loops of `rearrange` and `pad` in C
 
 
 class Geometry(NamedTuple):
-    """How an overlay moves over maps; the struct of this name in C. Pairs are (rows, columns)."""
+    """The movement of an overlay over maps; the struct of this name in C. Pairs are (rows, columns)."""
 
     channels: int
     image: tuple[int, int]

@@ -17,7 +17,7 @@ _TOLERANCE = 1e-4
 
 
 class Trial(NamedTuple):
-    """What was found by running a graph.
+    """The results of running a graph once.
 
     Attributes:
         graph: it, or the one that takes any batch.

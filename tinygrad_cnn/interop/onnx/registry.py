@@ -13,7 +13,7 @@ _WITHOUT_MEANING = "consumed_inputs"  # of operator sets below 6
 
 
 class Reader(NamedTuple):
-    """How an operator is computed.
+    """The function that computes an operator, and its settings.
 
     Attributes:
         compute: the function of a node's inputs, None where one is left out, and its attributes by keyword, with ONNX's

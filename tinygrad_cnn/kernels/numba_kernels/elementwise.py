@@ -6,8 +6,6 @@ import numpy as np
 from .compiling import compiled, compiled_literally
 from .workers import tasks
 
-_PART = 1 << 14  # numbers that are added up in their own type: longer sums lose digits in float32
-
 _TASK_SIZE = 1 << 14  # numbers
 
 

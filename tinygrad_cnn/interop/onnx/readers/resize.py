@@ -44,7 +44,7 @@ _ROUNDING: dict[str, Callable[[Array], Array]] = {
 
 
 class _Method(NamedTuple):
-    """How new pixels are made; the fields are Resize's attributes."""
+    """The interpolation of new pixels; the fields are Resize's attributes."""
 
     mode: str
     coordinates: str
