@@ -25,6 +25,7 @@ ROOT = np.random.default_rng(0)
 def answers():
     """The diagnosis of every planted rule, and the processor time it took."""
     results = {}
+    tg.set_kernels("numpy")  # compiling is no part of a diagnosis
     for rule in PLANTED:
         start = time.thread_time()
         results[rule.name] = rule.diagnosis(), time.thread_time() - start
